@@ -1,0 +1,1 @@
+//! Plans and executes SQL on DataFusion and publishes Delta tables.

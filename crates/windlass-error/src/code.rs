@@ -1,0 +1,94 @@
+//! The codes of diagnostics and failures, one visible list.
+//!
+//! A code never changes its meaning and is never used again. `windlass explain CODE` prints the
+//! entry's text, which lives in `codes/` beside this crate's sources.
+
+/// A stable code, such as `E0102`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Code(pub &'static str);
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// What `windlass explain` prints about a code.
+#[derive(Debug)]
+pub struct CodeEntry {
+    /// The code.
+    pub code: Code,
+    /// One line: what went wrong.
+    pub title: &'static str,
+    /// Markdown: what it means, an example, and the way out.
+    pub explanation: &'static str,
+}
+
+impl Code {
+    /// Returns the entry of a code, whatever its letter case.
+    pub fn find(code: &str) -> Option<&'static CodeEntry> {
+        CODES.iter().find(|entry| entry.code.0.eq_ignore_ascii_case(code))
+    }
+}
+
+macro_rules! codes {
+    ($($name:ident = $code:literal, $title:literal;)*) => {
+        impl Code {
+            $(#[doc = $title] pub const $name: Self = Self($code);)*
+        }
+
+        /// Every code, in order.
+        pub const CODES: &[CodeEntry] = &[
+            $(CodeEntry {
+                code: Code::$name,
+                title: $title,
+                explanation: include_str!(concat!("../codes/", $code, ".md")),
+            },)*
+        ];
+    };
+}
+
+codes! {
+    SQL_SYNTAX = "E0101", "the SQL cannot be parsed";
+    UNKNOWN_COLUMN = "E0102", "a column does not exist";
+    UNKNOWN_TABLE = "E0103", "a table does not exist";
+    UNKNOWN_FUNCTION = "E0104", "a function does not exist";
+    TYPE_MISMATCH = "E0105", "two types do not fit together";
+    AMBIGUOUS_COLUMN = "E0106", "a column name fits several tables";
+    INVALID_SQL = "E0107", "the SQL is understood but not possible";
+    DUPLICATE_COLUMN = "E0108", "a table would have two columns of one name";
+    YAML_SYNTAX = "E0201", "a YAML file cannot be parsed";
+    UNKNOWN_KEY = "E0202", "a key is not known";
+    INVALID_VALUE = "E0203", "a value does not fit its key";
+    MISSING_KEY = "E0204", "a required key is missing";
+    DUPLICATE_NAME = "E0205", "two things have one name";
+    CYCLE = "E0206", "transforms need each other in a circle";
+    MISSING_FILE = "E0207", "a file or folder is missing";
+    UNKNOWN_TARGET = "E0208", "a target does not exist";
+    UNKNOWN_NODE = "E0209", "a properties file names a node that does not exist";
+    REQUIRES_VERSION = "E0210", "the project needs another version of Windlass";
+    TEMPLATE_SYNTAX = "E0301", "a template cannot be parsed";
+    UNKNOWN_REF = "E0302", "`ref` names a node that does not exist";
+    UNKNOWN_SOURCE = "E0303", "`source` names a table that does not exist";
+    UNKNOWN_VAR = "E0304", "`var` names a variable that does not exist";
+    UNKNOWN_MACRO = "E0305", "a macro or template name does not exist";
+    UNKNOWN_ENV_VAR = "E0306", "`env_var` names an environment variable that is not set";
+    TEMPLATE_RENDER = "E0307", "a template fails while it is rendered";
+    MISSING_COLUMN = "E0601", "a declared column is missing";
+    CHANGED_TYPE = "E0602", "a declared column has another type";
+    LAKE_NOT_WRITABLE = "E0701", "the lake cannot be written";
+    DISK_FULL = "E0702", "the disk is full";
+    STORAGE = "E0703", "a file or object store cannot be read or written";
+    BAD_FILE = "E0704", "an input file cannot be decoded";
+    COMMIT_CONFLICT = "E0705", "another writer changed the table first";
+    DIVISION_BY_ZERO = "E0801", "a division by zero";
+    CAST = "E0802", "a value cannot be cast";
+    OVERFLOW = "E0803", "a number does not fit its type";
+    MEMORY = "E0804", "a query does not fit the memory limit";
+    EXECUTION = "E0805", "a query failed while it ran";
+    LEASE_HELD = "E0901", "another run is writing to this lake";
+    EMPTY_SELECTION = "E0902", "a selection matches nothing";
+    SELECTION_SYNTAX = "E0903", "a selection cannot be parsed";
+    RUN_STORE = "E0904", "the run store cannot be used";
+    NO_PROJECT = "E0905", "no project was found";
+}

@@ -1,0 +1,204 @@
+//! What a project is made of: sources, seeds and transforms, as plain data.
+//!
+//! Everything a node says about itself is decoded, checked and rendered here already; nothing
+//! below refers to YAML or Jinja any more.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use windlass_error::{Location, SourceFile};
+
+use crate::{Graph, SourceMap, Target};
+
+/// A project folder, read and checked.
+#[derive(Debug)]
+pub struct Project {
+    /// The project's name from `windlass.yml`.
+    pub name: String,
+    /// The folder of `windlass.yml`, absolute.
+    pub root: PathBuf,
+    /// The selected target, rendered.
+    pub target: Target,
+    /// All nodes by name, in the order of [`Graph::order`].
+    pub nodes: IndexMap<String, Node>,
+    /// Who reads whom.
+    pub graph: Graph,
+}
+
+/// A vertex of the graph.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Unique in the project: `stg_flights`, or `nyc.flights` for a table of a source.
+    pub name: String,
+    /// The file that defines it.
+    pub file: Arc<SourceFile>,
+    /// Where in `file` it is defined.
+    pub location: Location,
+    /// What it does.
+    pub kind: NodeKind,
+    /// Settings that any node may have.
+    pub config: NodeConfig,
+    /// Declared columns, in order. For a source they are a contract.
+    pub columns: Vec<Column>,
+}
+
+/// What a node does.
+#[derive(Debug, Clone)]
+pub enum NodeKind {
+    /// Reads files that others wrote.
+    Source(SourceTable),
+    /// Publishes a small CSV file of the project.
+    Seed(Seed),
+    /// Publishes the result of one `SELECT`.
+    Transform(Transform),
+}
+
+/// A table of a source.
+#[derive(Debug, Clone)]
+pub struct SourceTable {
+    /// The source's name, `nyc` in `nyc.flights`.
+    pub source: String,
+    /// The table's name, `flights` in `nyc.flights`.
+    pub table: String,
+    /// An absolute path, a glob, or a URL; rendered, `{name}` replaced, relative paths resolved
+    /// against the project folder.
+    pub path: String,
+    /// How its files are encoded; taken from the ending where not declared.
+    pub format: FileFormat,
+    /// Names of the hive-style partition columns that the folders below `path` carry, in order.
+    pub partitioned_by: Vec<String>,
+}
+
+/// How the files of a source are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileFormat {
+    /// Apache Parquet.
+    Parquet,
+    /// Comma-separated values.
+    Csv {
+        /// The byte between fields.
+        delimiter: u8,
+        /// Whether the first line holds the column names.
+        header: bool,
+    },
+    /// One JSON object a line.
+    Json,
+    /// A Delta table.
+    Delta,
+}
+
+/// A small CSV file kept in the project.
+#[derive(Debug, Clone)]
+pub struct Seed {
+    /// Absolute path of the file.
+    pub path: PathBuf,
+    /// The byte between fields.
+    pub delimiter: u8,
+}
+
+/// A SQL transform, rendered.
+#[derive(Debug, Clone)]
+pub struct Transform {
+    /// The rendered SQL.
+    pub sql: String,
+    /// Leads from a place in `sql` back to the user's file.
+    pub map: SourceMap,
+    /// The nodes that it reads, in order of their first mention.
+    pub inputs: Vec<Input>,
+    /// Variables read while rendering, with the values used; part of the fingerprint.
+    pub vars: IndexMap<String, String>,
+}
+
+/// An edge: one mention of another node.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// The node read.
+    pub node: String,
+    /// How the rendered SQL names it: `stg_flights` or `nyc.flights`, quoted where needed.
+    pub reference: String,
+    /// The first `ref()` or `source()` that mentions it.
+    pub location: Location,
+}
+
+/// How a transform's result is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Materialized {
+    /// Not kept: readers compute it.
+    View,
+    /// Published as a Delta table.
+    #[default]
+    Table,
+}
+
+/// A column to sort by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SortKey {
+    /// The column.
+    pub column: String,
+    /// Whether large values come first; written `column desc`.
+    pub descending: bool,
+}
+
+/// Settings that any node may have.
+#[derive(Debug, Clone, Default)]
+pub struct NodeConfig {
+    /// How the result is kept; seeds are always tables.
+    pub materialized: Materialized,
+    /// Columns whose values split the table into folders.
+    pub partition_by: Vec<String>,
+    /// Order of the rows within each file.
+    pub sort_by: Vec<SortKey>,
+    /// Labels for selection.
+    pub tags: Vec<String>,
+    /// Who answers for it.
+    pub owner: Option<String>,
+    /// What it is, for people.
+    pub description: Option<String>,
+    /// How often a failure from outside is tried again.
+    pub retries: u32,
+    /// Where each setting came from, such as `windlass.yml:12:5`, by key.
+    pub origins: IndexMap<String, String>,
+}
+
+/// A declared column.
+#[derive(Debug, Clone)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Its declared type as written, such as `bigint`; `None` leaves it open.
+    pub data_type: Option<String>,
+    /// What it is, for people.
+    pub description: Option<String>,
+    /// Where it is declared.
+    pub location: Location,
+}
+
+impl Node {
+    /// Returns the transform of a transform node.
+    pub fn transform(&self) -> Option<&Transform> {
+        match &self.kind {
+            NodeKind::Transform(transform) => Some(transform),
+            _ => None,
+        }
+    }
+
+    /// Returns whether a run publishes a Delta table for this node.
+    pub fn is_published(&self) -> bool {
+        match self.kind {
+            NodeKind::Source(_) => false,
+            NodeKind::Seed(_) => true,
+            NodeKind::Transform(_) => self.config.materialized == Materialized::Table,
+        }
+    }
+
+    /// Returns the word for its kind: `source`, `seed`, `view` or `table`.
+    pub fn kind_name(&self) -> &'static str {
+        match (&self.kind, self.config.materialized) {
+            (NodeKind::Source(_), _) => "source",
+            (NodeKind::Seed(_), _) => "seed",
+            (NodeKind::Transform(_), Materialized::View) => "view",
+            (NodeKind::Transform(_), Materialized::Table) => "table",
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Where a project runs: one entry of `targets.yml`, rendered.
+
+use indexmap::IndexMap;
+
+/// Where a project runs.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The target's name.
+    pub name: String,
+    /// Absolute folder or URL below which `<env>/<table>/` stand.
+    pub lake: String,
+    /// Absolute folder of the run store.
+    pub state: std::path::PathBuf,
+    /// Name of the environment, the first folder below the lake.
+    pub env: String,
+    /// How much memory queries may use.
+    pub memory: MemoryLimit,
+    /// How many threads work; `None` takes all that the process may use.
+    pub threads: Option<usize>,
+    /// Settings of the object store, as named in `storage:` (`endpoint`, `region`, `access_key_id`,
+    /// `secret_access_key`, `allow_http`, ...). Values may be secret: never print them.
+    pub storage: IndexMap<String, String>,
+}
+
+/// How much memory queries may use.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum MemoryLimit {
+    /// A part of what the process may use, from 0 to 1.
+    Fraction(f64),
+    /// Bytes.
+    Bytes(u64),
+}

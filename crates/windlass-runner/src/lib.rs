@@ -1,0 +1,1 @@
+//! Decides what runs, when and again, and keeps the run store.
