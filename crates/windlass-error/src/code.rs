@@ -57,6 +57,7 @@ codes! {
     AMBIGUOUS_COLUMN = "E0106", "a column name fits several tables";
     INVALID_SQL = "E0107", "the SQL is understood but not possible";
     DUPLICATE_COLUMN = "E0108", "a table would have two columns of one name";
+    UNNAMED_COLUMN = "E0109", "a column of the result needs a name";
     YAML_SYNTAX = "E0201", "a YAML file cannot be parsed";
     UNKNOWN_KEY = "E0202", "a key is not known";
     INVALID_VALUE = "E0203", "a value does not fit its key";
