@@ -184,14 +184,29 @@ impl Diagnostic {
     }
 }
 
-/// Returns the known name that `name` most likely means: the nearest by edit distance (a swap of
-/// two letters counts as one edit, letter case as none), when at most a third of it differs.
+/// Returns the known name that `name` most likely means: one that it begins or that begins it, else
+/// the nearest by edit distance (a swap of two letters counts as one edit, letter case as none),
+/// when at most a third of it differs.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    /// The shortest beginning that says anything.
+    const SHORTEST_PREFIX: usize = 3;
     let wanted = name.to_lowercase();
-    let limit = (wanted.chars().count() / 3).max(1);
+    // Two names of one letter have nothing in common.
+    let limit = match wanted.chars().count() {
+        0 | 1 => 0,
+        length => (length / 3).max(1),
+    };
+    let distance = |candidate: &str| {
+        let candidate = candidate.to_lowercase();
+        let shorter = wanted.len().min(candidate.len());
+        match shorter >= SHORTEST_PREFIX && (wanted.starts_with(&candidate) || candidate.starts_with(&wanted)) {
+            true => 1,
+            false => strsim::damerau_levenshtein(&wanted, &candidate),
+        }
+    };
     known
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&wanted, &candidate.to_lowercase()), candidate))
+        .map(|candidate| (distance(candidate), candidate))
         .filter(|(distance, _)| *distance <= limit)
         .min_by_key(|(distance, candidate)| (*distance, candidate.len()))
         .map(|(_, candidate)| candidate)

@@ -1,24 +1,37 @@
 //! Reads a project folder into a checked graph of nodes.
 //!
-//! Files in, [`Project`] and diagnostics out: `load` reads the folder once, `config` decodes YAML
-//! with the place of every key, `template` renders SQL and keeps a map back to the user's file,
-//! `graph` orders the nodes and `select` picks some of them. No SQL is planned here.
+//! Files in, [`Project`] and diagnostics out: `load` reads the folder once, `assemble` puts the
+//! project together from the text. `yaml` and `decode` read YAML with the place of every key;
+//! `manifest`, `targets`, `sources` and `properties` know one file each; `config` decides which
+//! setting wins; `template` renders SQL and keeps a map back to the user's file; `graph` orders
+//! the nodes and `select` picks some of them. No SQL is planned here.
 //!
 //! Must stay true: no tokio, no clock, no environment (it is passed in), and only `load` reads files.
 
+mod assemble;
+mod columns;
 mod config;
 mod decode;
 mod graph;
 mod load;
+mod location;
+mod manifest;
 mod node;
-mod select;
+mod problems;
+mod properties;
+pub mod select;
 mod sourcemap;
+mod sources;
 mod target;
+mod targets;
 mod template;
 mod yaml;
 
+#[cfg(test)]
+mod fixture;
+
 pub use graph::Graph;
-pub use load::{LoadOptions, Loaded, load};
+pub use load::{LoadOptions, Loaded, find_root, load};
 pub use node::{
     Column, FileFormat, Input, Materialized, Node, NodeConfig, NodeKind, Project, Seed, SortKey, SourceTable, Transform,
 };

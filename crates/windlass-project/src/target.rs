@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 
 /// Where a project runs.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Target {
     /// The target's name.
     pub name: String,
@@ -20,6 +20,22 @@ pub struct Target {
     /// Settings of the object store, as named in `storage:` (`endpoint`, `region`, `access_key_id`,
     /// `secret_access_key`, `allow_http`, ...). Values may be secret: never print them.
     pub storage: IndexMap<String, String>,
+}
+
+/// Shows the names of storage settings, never their values.
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, lake, state, env, memory, threads, storage } = self;
+        f.debug_struct("Target")
+            .field("name", name)
+            .field("lake", lake)
+            .field("state", state)
+            .field("env", env)
+            .field("memory", memory)
+            .field("threads", threads)
+            .field("storage", &storage.keys().collect::<Vec<_>>())
+            .finish()
+    }
 }
 
 /// How much memory queries may use.

@@ -22,13 +22,16 @@ fn a_location_never_cuts_a_character() {
 
 #[test]
 fn near_names() {
-    let known = ["visib", "wind_speed", "temp", "tmep_c"];
+    let known = ["visib", "wind_speed", "temp", "tmep_c", "w"];
     for (name, expected) in [
         ("visb", Some("visib")),
         ("WIND_SPEED", Some("wind_speed")),
         ("wind_sped", Some("wind_speed")),
         ("tepm", Some("temp")),
+        ("visibility", Some("visib")),
+        ("wind", Some("wind_speed")),
         ("altitude", None),
+        ("x", None),
     ] {
         assert_eq!(nearest(name, known), expected, "{name}");
     }

@@ -1,0 +1,343 @@
+//! Puts a project together from the text of its files.
+//!
+//! The steps build on each other: manifest, target, names, sources, properties, SQL, graph. A step
+//! that finds problems reports them and leaves out what cannot be used; the names stay known, so
+//! that no problem is reported twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use windlass_error::{Code, Diagnostic, Location, SourceFile};
+
+use crate::config::{Patch, Settings, Subject};
+use crate::decode::is_identifier;
+use crate::graph::{self, Graph};
+use crate::load::{FileSet, LoadOptions, Loaded, MANIFEST};
+use crate::location::resolve_path;
+use crate::manifest::{FolderDefaults, Manifest};
+use crate::problems::Problems;
+use crate::properties::{Properties, read_properties};
+use crate::sources::read_sources;
+use crate::targets::{Wanted, default_target, read_target};
+use crate::template::{Scope, SqlTemplates, YamlTemplates, to_jinja};
+use crate::yaml;
+use crate::{Input, Node, NodeKind, Project, Seed, Target, Transform};
+
+/// A seed or transform by its file; what it holds is not looked at yet.
+struct Declared {
+    file: Arc<SourceFile>,
+    path: String,
+    subject: Subject,
+    is_read: bool,
+    is_usable: bool,
+}
+
+impl Declared {
+    /// Returns the folders that lead to the file, and its name.
+    fn place(&self) -> Vec<String> {
+        let below = self.path.split_once('/').map_or(self.path.as_str(), |(_, below)| below);
+        let mut place: Vec<String> = below.split('/').map(str::to_owned).collect();
+        if let Some(last) = place.last_mut() {
+            *last = stem(last).to_owned();
+        }
+        place
+    }
+}
+
+/// Puts a project together; pure.
+pub(crate) fn assemble(files: &FileSet, options: &LoadOptions) -> Loaded {
+    let mut problems = Problems::default();
+    let (project, broken) = build(files, options, &mut problems);
+    Loaded { project, diagnostics: problems.list, broken: broken.into_iter().collect() }
+}
+
+fn build(files: &FileSet, options: &LoadOptions, problems: &mut Problems) -> (Option<Project>, BTreeSet<String>) {
+    let mut broken = BTreeSet::new();
+    report_unread(files, &mut broken, problems);
+    let Some(manifest) = manifest(files, options, problems) else { return (None, broken) };
+    let vars = vars(&manifest, options, problems);
+    let (target, is_usable) = target(files, options, &vars, problems);
+    let scope = |target: Option<(String, String)>| Scope {
+        vars: vars.clone(),
+        env: options.env.clone(),
+        target,
+        ..Scope::default()
+    };
+    let place = Some((target.name.clone(), target.env.clone()));
+
+    let declared = declare(files, problems);
+    broken.extend(declared.iter().filter(|(_, node)| !node.is_usable).map(|(name, _)| name.clone()));
+    let source_files: Vec<Arc<SourceFile>> =
+        select(files, |path| path == "sources.yml" || path.starts_with("sources/"));
+    let yaml_templates = YamlTemplates::new(scope(place.clone()));
+    let sources = read_sources(&source_files, &options.root, &yaml_templates, problems);
+    broken.extend(sources.broken.iter().cloned());
+
+    let properties = properties(files, &declared, problems);
+    check_folders(&manifest, &declared, problems);
+    let templates = SqlTemplates::new(
+        Scope { nodes: declared.keys().cloned().collect(), sources: sources.names.clone(), ..scope(place) },
+        select(files, |path| path.starts_with("macros/")),
+        problems,
+    );
+    let mut nodes = nodes(&Parts { manifest: &manifest, properties, templates, options }, &declared, problems);
+    nodes.extend(sources.nodes.into_iter().map(|node| (node.name.clone(), node)));
+    broken.extend(declared.keys().filter(|name| !nodes.contains_key(*name)).cloned());
+
+    let graph = connect(&mut nodes, &sources.broken_sources, &mut broken, problems);
+    nodes.sort_by_cached_key(|name, _| graph.order().iter().position(|known| known == name));
+    let project = Project { name: manifest.name, root: options.root.clone(), target, nodes, graph };
+    (is_usable.then_some(project), broken)
+}
+
+fn report_unread(files: &FileSet, broken: &mut BTreeSet<String>, problems: &mut Problems) {
+    for (path, problem) in &files.problems {
+        let is_transform = path.starts_with("transforms/") && path.ends_with(".sql");
+        if is_transform {
+            broken.insert(stem(path).to_owned());
+            problems.push(problem.clone().node(stem(path)));
+        } else {
+            problems.push(problem.clone());
+        }
+    }
+}
+
+fn manifest(files: &FileSet, options: &LoadOptions, problems: &mut Problems) -> Option<Manifest> {
+    let Some(file) = files.files.get(MANIFEST) else {
+        if !files.problems.iter().any(|(path, _)| path == MANIFEST) {
+            let message = format!("no `{MANIFEST}` in `{}`", options.root.display());
+            let problem = Diagnostic::error(Code::NO_PROJECT, message);
+            problems.push(problem.hint("run `windlass init` to make a project, or name its folder with `--project`"));
+        }
+        return None;
+    };
+    Manifest::read(file, &options.version, problems)
+}
+
+/// Returns the variables, those of the command line over those of the file.
+fn vars(manifest: &Manifest, options: &LoadOptions, problems: &mut Problems) -> IndexMap<String, minijinja::Value> {
+    let mut vars: IndexMap<String, minijinja::Value> =
+        manifest.vars.iter().map(|(name, value)| (name.clone(), to_jinja(value))).collect();
+    for (name, text) in &options.vars {
+        let file = SourceFile::new(std::path::Path::new("--vars"), text.clone());
+        let mut found = Vec::new();
+        let value = yaml::parse(&file, &mut found);
+        if found.is_empty() {
+            vars.insert(name.clone(), value.as_ref().map_or_else(|| minijinja::Value::from(()), to_jinja));
+        } else {
+            let message = format!("the value of `--vars {name}=...` cannot be parsed");
+            let problem = Diagnostic::error(Code::INVALID_VALUE, message);
+            problems.push(problem.hint("it is read as YAML: put a text with special characters in quotes"));
+        }
+    }
+    vars
+}
+
+/// Returns the target, and whether it can be used; if not, a stand-in lets the rest be checked.
+fn target(
+    files: &FileSet,
+    options: &LoadOptions,
+    vars: &IndexMap<String, minijinja::Value>,
+    problems: &mut Problems,
+) -> (Target, bool) {
+    let templates = YamlTemplates::new(Scope { vars: vars.clone(), env: options.env.clone(), ..Scope::default() });
+    let wanted = Wanted { target: options.target.as_deref(), env: options.env_name.as_deref() };
+    let file = files.files.get("targets.yml");
+    match read_target(file, wanted, &options.root, &templates, problems) {
+        Some(target) => (target, true),
+        None => (default_target(&options.root), false),
+    }
+}
+
+fn select(files: &FileSet, wanted: impl Fn(&str) -> bool) -> Vec<Arc<SourceFile>> {
+    files.files.iter().filter(|(path, _)| wanted(path)).map(|(_, file)| Arc::clone(file)).collect()
+}
+
+/// Returns seeds and transforms by name; reports names that are taken or no identifiers.
+fn declare(files: &FileSet, problems: &mut Problems) -> BTreeMap<String, Declared> {
+    let mut declared: BTreeMap<String, Declared> = BTreeMap::new();
+    let unread = files.unread.iter().map(|path| (path, SourceFile::new(std::path::Path::new(path), String::new())));
+    let read = files.files.iter().map(|(path, file)| (path, Arc::clone(file)));
+    let mut all: Vec<(&String, Arc<SourceFile>)> = read.chain(unread).collect();
+    all.sort_by(|left, right| left.0.cmp(right.0));
+    for (path, file) in all {
+        let subject = match path.split('/').next() {
+            Some("transforms") if path.ends_with(".sql") => Subject::Transform,
+            Some("seeds") if path.ends_with(".csv") => Subject::Seed,
+            _ => continue,
+        };
+        let name = stem(path).to_owned();
+        let is_read = !files.problems.iter().any(|(unread, _)| unread == path);
+        let mut node = Declared { file, path: path.clone(), subject, is_read, is_usable: is_read };
+        if !is_identifier(&name) {
+            let message = format!("the file name `{name}` is not a name for a node");
+            let problem = Diagnostic::error(Code::INVALID_VALUE, message).at(start_of(&node.file)).node(&name);
+            problems.push(problem.hint("names consist of letters, digits and `_`, and do not start with a digit"));
+            node.is_usable = false;
+        }
+        if let Some(first) = declared.get_mut(&name) {
+            first.is_usable = false;
+            let problem = yaml::duplicate(&format!("node `{name}`"), &start_of(&first.file), &start_of(&node.file));
+            let paths = format!("`{}` and `{}`", first.path, node.path);
+            problems.push(
+                problem.node(&name).note(paths).hint("a node is named after its file, whatever its folder; rename one"),
+            );
+            continue;
+        }
+        declared.insert(name, node);
+    }
+    declared
+}
+
+fn properties(
+    files: &FileSet,
+    declared: &BTreeMap<String, Declared>,
+    problems: &mut Problems,
+) -> IndexMap<String, Properties> {
+    let names = |subject: Subject| -> Vec<&str> {
+        declared.iter().filter(|(_, node)| node.subject == subject).map(|(name, _)| name.as_str()).collect()
+    };
+    let (seeds, transforms) = (names(Subject::Seed), names(Subject::Transform));
+    let is_yaml = |path: &str| path.ends_with(".yml") || path.ends_with(".yaml");
+    let of = |folder: &str| select(files, |path| path.starts_with(folder) && is_yaml(path));
+    let mut found = read_properties(Subject::Seed, &of("seeds/"), &seeds, &transforms, problems);
+    found.extend(read_properties(Subject::Transform, &of("transforms/"), &transforms, &seeds, problems));
+    found
+}
+
+fn check_folders(manifest: &Manifest, declared: &BTreeMap<String, Declared>, problems: &mut Problems) {
+    for (subject, defaults) in [(Subject::Transform, &manifest.transforms), (Subject::Seed, &manifest.seeds)] {
+        let of_subject = declared.values().filter(|node| node.subject == subject);
+        let paths: Vec<Vec<String>> = of_subject.map(Declared::place).collect();
+        defaults.check(subject, &manifest.name, &paths, problems);
+    }
+}
+
+/// What nodes are made from, besides their files.
+struct Parts<'a> {
+    manifest: &'a Manifest,
+    properties: IndexMap<String, Properties>,
+    templates: SqlTemplates,
+    options: &'a LoadOptions,
+}
+
+fn nodes(parts: &Parts<'_>, declared: &BTreeMap<String, Declared>, problems: &mut Problems) -> IndexMap<String, Node> {
+    let mut nodes = IndexMap::new();
+    for (name, node) in declared {
+        let mut own = Problems::of_node(name);
+        let made = if node.is_read { parts.node(name, node, &mut own) } else { None };
+        let is_broken = own.has_errors() || parts.properties.get(name).is_some_and(|found| found.is_broken);
+        problems.absorb(own);
+        if let Some(made) = made.filter(|_| node.is_usable && !is_broken) {
+            nodes.insert(name.clone(), made);
+        }
+    }
+    nodes
+}
+
+impl Parts<'_> {
+    fn node(&self, name: &str, declared: &Declared, problems: &mut Problems) -> Option<Node> {
+        let properties = self.properties.get(name);
+        let (defaults, kind, in_file) = match declared.subject {
+            Subject::Seed => (&self.manifest.seeds, None, Patch::default()),
+            _ => {
+                let (transform, patch) = self.transform(&declared.file, problems)?;
+                (&self.manifest.transforms, Some(transform), patch)
+            }
+        };
+        let settings = resolve(defaults, &declared.place(), properties, &in_file);
+        let kind = match kind {
+            Some(transform) => NodeKind::Transform(transform),
+            None => {
+                let path = resolve_path(&self.options.root, &declared.path);
+                NodeKind::Seed(Seed { path, delimiter: settings.delimiter })
+            }
+        };
+        Some(Node {
+            name: name.to_owned(),
+            file: Arc::clone(&declared.file),
+            location: start_of(&declared.file),
+            kind,
+            config: settings.config,
+            columns: properties.map(|found| found.columns.clone()).unwrap_or_default(),
+        })
+    }
+
+    fn transform(&self, file: &Arc<SourceFile>, problems: &mut Problems) -> Option<(Transform, Patch)> {
+        let rendered = self.templates.render(file, problems)?;
+        let mut patch = Patch::default();
+        for entry in &rendered.config {
+            patch.set(Subject::Transform, &entry.key, entry, problems);
+        }
+        if is_blank(&rendered.sql) {
+            let problem = Diagnostic::error(Code::SQL_SYNTAX, "the file holds no query").at(start_of(file));
+            problems.push(problem.hint("write one `select`"));
+        }
+        let transform =
+            Transform { sql: rendered.sql, map: rendered.map, inputs: rendered.inputs, vars: rendered.vars };
+        Some((transform, patch))
+    }
+}
+
+fn resolve(defaults: &FolderDefaults, place: &[String], properties: Option<&Properties>, in_file: &Patch) -> Settings {
+    let near = properties.map(|found| &found.patch).into_iter().chain([in_file]);
+    Settings::resolve(defaults.patches(place).into_iter().chain(near))
+}
+
+/// Builds the graph; nodes in circles are reported and taken out. A table of a broken source reads
+/// that source, so that whoever needs the table finds the one diagnostic.
+fn connect(
+    nodes: &mut IndexMap<String, Node>,
+    broken_sources: &[(String, Vec<String>)],
+    broken: &mut BTreeSet<String>,
+    problems: &mut Problems,
+) -> Graph {
+    let inputs: IndexMap<String, Vec<Input>> = nodes
+        .iter()
+        .map(|(name, node)| (name.clone(), node.transform().map(|found| found.inputs.clone()).unwrap_or_default()))
+        .collect();
+    for (cycle, members) in graph::find_cycles(&inputs) {
+        problems.push(cycle);
+        nodes.retain(|name, _| !members.contains(name));
+        broken.extend(members);
+    }
+    let edges = inputs.iter().map(|(name, reads)| {
+        let reads = reads.iter().map(|input| input.node.as_str());
+        (name.as_str(), reads.collect())
+    });
+    let sources = broken_sources
+        .iter()
+        .flat_map(|(source, tables)| tables.iter().map(|table| (table.as_str(), vec![source.as_str()])));
+    let alone = broken.iter().map(|name| (name.as_str(), Vec::new()));
+    let mut graph = Graph::new(edges.chain(sources).chain(alone));
+    graph.retain_order(|name| nodes.contains_key(name));
+    graph
+}
+
+/// Returns whether SQL holds nothing but comments.
+fn is_blank(sql: &str) -> bool {
+    let mut rest = sql.trim_start_matches(|c: char| c.is_whitespace() || c == ';');
+    loop {
+        rest = if rest.starts_with("--") {
+            rest.split_once('\n').map_or("", |(_, below)| below)
+        } else if rest.starts_with("/*") {
+            rest.split_once("*/").map_or("", |(_, below)| below)
+        } else {
+            return rest.is_empty();
+        };
+        rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == ';');
+    }
+}
+
+fn start_of(file: &Arc<SourceFile>) -> Location {
+    Location::new(file, 0..0)
+}
+
+fn stem(path: &str) -> &str {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
+}
+
+#[cfg(test)]
+mod tests;

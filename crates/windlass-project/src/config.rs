@@ -1,0 +1,248 @@
+//! The settings of nodes, and which of several values wins.
+//!
+//! A [`Patch`] is what one place says: a folder of `windlass.yml`, a properties file, or `config()`
+//! in the file itself. Patches are applied from far to near and the nearest value wins; tags add up,
+//! as in dbt.
+
+use windlass_error::{Code, Diagnostic, Location, nearest};
+
+use crate::decode::{count, delimiter, expected, text, texts, unknown_key};
+use crate::problems::Problems;
+use crate::yaml::{Entry, Yaml, duplicate};
+use crate::{Materialized, NodeConfig, SortKey};
+
+const DEFAULT_RETRIES: u32 = 2;
+
+/// Which settings a node may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subject {
+    Source,
+    Seed,
+    Transform,
+}
+
+impl Subject {
+    /// Returns the names of its settings.
+    pub(crate) fn settings(self) -> &'static [&'static str] {
+        match self {
+            Self::Source => &["description", "owner", "tags"],
+            Self::Seed => &["delimiter", "description", "owner", "partition_by", "retries", "sort_by", "tags"],
+            Self::Transform => &["description", "materialized", "owner", "partition_by", "retries", "sort_by", "tags"],
+        }
+    }
+
+    /// Returns the folder of such nodes, which is also their key in YAML.
+    pub(crate) fn folder(self) -> &'static str {
+        match self {
+            Self::Source => "sources",
+            Self::Seed => "seeds",
+            Self::Transform => "transforms",
+        }
+    }
+}
+
+/// The settings of one place, each with where it stands.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Patch {
+    materialized: Option<(Materialized, Location)>,
+    partition_by: Option<(Vec<String>, Location)>,
+    sort_by: Option<(Vec<SortKey>, Location)>,
+    tags: Option<(Vec<String>, Location)>,
+    owner: Option<(String, Location)>,
+    description: Option<(String, Location)>,
+    retries: Option<(u32, Location)>,
+    delimiter: Option<(u8, Location)>,
+}
+
+impl Patch {
+    /// Decodes `value` into the setting `key`; refuses keys that `subject` does not have.
+    pub(crate) fn set(&mut self, subject: Subject, key: &str, entry: &Entry, problems: &mut Problems) {
+        let value = &entry.value;
+        if !subject.settings().contains(&key) {
+            problems.push(unknown_setting(subject, key, &entry.key_at));
+            return;
+        }
+        if value.is_null() {
+            return;
+        }
+        let at = || value.at.clone();
+        match key {
+            "materialized" => self.materialized = materialized(value, problems).map(|kept| (kept, at())),
+            "partition_by" => self.partition_by = columns(value, key, problems).map(|names| (names, at())),
+            "sort_by" => self.sort_by = sort_by(value, problems).map(|keys| (keys, at())),
+            "tags" => self.tags = texts(value, key, problems).map(|tags| (tags, at())),
+            "owner" => self.owner = text(value, key, problems).map(|owner| (owner, at())),
+            "description" => self.description = text(value, key, problems).map(|text| (text, at())),
+            "retries" => self.retries = count(value, key, problems).map(|retries| (retries, at())),
+            "delimiter" => self.delimiter = delimiter(value, problems).map(|byte| (byte, at())),
+            _ => {}
+        }
+    }
+
+    /// Leaves out what describes one thing and no other.
+    pub(crate) fn without_description(self) -> Self {
+        Self { description: None, ..self }
+    }
+
+    /// Decodes the settings among `entries`, from both `config:` and the keys beside it.
+    pub(crate) fn of_properties(subject: Subject, entries: &[Entry], problems: &mut Problems) -> Self {
+        let mut patch = Self::default();
+        let mut seen: Vec<&Entry> = Vec::new();
+        let config = entries.iter().find(|entry| entry.key == "config");
+        let below = match config.map(|entry| crate::decode::entries(&entry.value, "`config`", problems)) {
+            Some(Some(entries)) => entries,
+            _ => &[],
+        };
+        for entry in below {
+            seen.push(entry);
+            patch.set(subject, entry.key.trim_start_matches('+'), entry, problems);
+        }
+        for entry in entries.iter().filter(|entry| subject.settings().contains(&entry.key.as_str())) {
+            match seen.iter().find(|known| known.key == entry.key) {
+                Some(first) => {
+                    problems.push(duplicate(&format!("setting `{}`", entry.key), &first.key_at, &entry.key_at));
+                }
+                None => patch.set(subject, &entry.key, entry, problems),
+            }
+        }
+        patch
+    }
+}
+
+/// The settings of a node, with those that only seeds have.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) config: NodeConfig,
+    pub(crate) delimiter: u8,
+}
+
+impl Settings {
+    /// Applies patches from far to near.
+    pub(crate) fn resolve<'a>(patches: impl IntoIterator<Item = &'a Patch>) -> Self {
+        let config = NodeConfig { retries: DEFAULT_RETRIES, ..NodeConfig::default() };
+        let mut settings = Self { config, delimiter: b',' };
+        for patch in patches {
+            settings.apply(patch);
+        }
+        settings
+    }
+
+    fn apply(&mut self, patch: &Patch) {
+        let Patch { materialized, partition_by, sort_by, tags, owner, description, retries, delimiter } = patch;
+        let Self { config, delimiter: kept_delimiter } = self;
+        let mut won = |key: &str, at: &Location| {
+            config.origins.insert(key.to_owned(), at.to_string());
+        };
+        if let Some((value, at)) = materialized {
+            won("materialized", at);
+            config.materialized = *value;
+        }
+        if let Some((value, at)) = partition_by {
+            won("partition_by", at);
+            config.partition_by.clone_from(value);
+        }
+        if let Some((value, at)) = sort_by {
+            won("sort_by", at);
+            config.sort_by.clone_from(value);
+        }
+        if let Some((value, at)) = owner {
+            won("owner", at);
+            config.owner = Some(value.clone());
+        }
+        if let Some((value, at)) = description {
+            won("description", at);
+            config.description = Some(value.clone());
+        }
+        if let Some((value, at)) = retries {
+            won("retries", at);
+            config.retries = *value;
+        }
+        if let Some((value, at)) = delimiter {
+            won("delimiter", at);
+            *kept_delimiter = *value;
+        }
+        if let Some((value, at)) = tags {
+            won("tags", at);
+            for tag in value {
+                if !config.tags.contains(tag) {
+                    config.tags.push(tag.clone());
+                }
+            }
+        }
+    }
+}
+
+fn unknown_setting(subject: Subject, key: &str, at: &Location) -> Diagnostic {
+    if subject == Subject::Seed && key == "materialized" {
+        return Diagnostic::error(Code::UNKNOWN_KEY, "`materialized` does not apply to seeds")
+            .at(at.clone())
+            .hint("a seed is always a table; remove the key");
+    }
+    unknown_key(key, at, &format!("the settings of {}", subject.folder()), subject.settings())
+}
+
+fn materialized(yaml: &Yaml, problems: &mut Problems) -> Option<Materialized> {
+    match yaml.scalar().map(|scalar| scalar.text.as_str()) {
+        Some("view") => return Some(Materialized::View),
+        Some("table") => return Some(Materialized::Table),
+        Some("incremental") => {
+            let message = "`materialized: incremental` is not supported yet, use `view` or `table`";
+            problems.push(
+                Diagnostic::error(Code::INVALID_VALUE, message)
+                    .at(yaml.at.clone())
+                    .hint("incremental transforms arrive in a later version of Windlass"),
+            );
+            return None;
+        }
+        _ => {}
+    }
+    let problem = expected("`view` or `table`", "`materialized`", yaml);
+    let near = yaml.scalar().and_then(|scalar| nearest(&scalar.text, ["view", "table"]));
+    problems.push(match near {
+        Some(near) => problem.label(format!("did you mean `{near}`?")),
+        None => problem,
+    });
+    None
+}
+
+fn columns(yaml: &Yaml, key: &str, problems: &mut Problems) -> Option<Vec<String>> {
+    let names = texts(yaml, key, problems)?;
+    if let Some(name) = first_repeated(&names) {
+        let problem = Diagnostic::error(Code::INVALID_VALUE, format!("`{key}` names column `{name}` twice"));
+        problems.push(problem.at(yaml.at.clone()));
+        return None;
+    }
+    Some(names)
+}
+
+fn sort_by(yaml: &Yaml, problems: &mut Problems) -> Option<Vec<SortKey>> {
+    let mut keys = Vec::new();
+    for item in texts(yaml, "sort_by", problems)? {
+        let words: Vec<&str> = item.split_whitespace().collect();
+        let direction = words.get(1).map(|word| word.to_ascii_lowercase());
+        let descending = match (words.len(), direction.as_deref()) {
+            (1, _) | (2, Some("asc")) => false,
+            (2, Some("desc")) => true,
+            _ => {
+                let message = format!("expected `column`, `column asc` or `column desc` for `sort_by`, found `{item}`");
+                problems.push(Diagnostic::error(Code::INVALID_VALUE, message).at(yaml.at.clone()));
+                return None;
+            }
+        };
+        keys.push(SortKey { column: words[0].to_owned(), descending });
+    }
+    let names: Vec<String> = keys.iter().map(|key| key.column.clone()).collect();
+    if let Some(name) = first_repeated(&names) {
+        let problem = Diagnostic::error(Code::INVALID_VALUE, format!("`sort_by` names column `{name}` twice"));
+        problems.push(problem.at(yaml.at.clone()));
+        return None;
+    }
+    Some(keys)
+}
+
+fn first_repeated(names: &[String]) -> Option<&String> {
+    names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)).map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests;

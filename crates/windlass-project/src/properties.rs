@@ -1,0 +1,88 @@
+//! Properties files: what `transforms/**/*.yml` and `seeds/*.yml` say about the nodes beside them.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use windlass_error::{Code, Diagnostic, Location, SourceFile, nearest};
+
+use crate::Column;
+use crate::columns::decode_columns;
+use crate::config::{Patch, Subject};
+use crate::decode::{Fields, Named, missing_key, named};
+use crate::manifest::parse_file;
+use crate::problems::Problems;
+use crate::yaml::duplicate;
+
+/// What a properties file says about one node.
+#[derive(Debug)]
+pub(crate) struct Properties {
+    pub(crate) at: Location,
+    pub(crate) patch: Patch,
+    pub(crate) columns: Vec<Column>,
+    /// Whether something in it cannot be used.
+    pub(crate) is_broken: bool,
+}
+
+/// Reads the properties files of one kind of nodes; `names` are all nodes of that kind, `others`
+/// those of the other one.
+pub(crate) fn read_properties(
+    subject: Subject,
+    files: &[Arc<SourceFile>],
+    names: &[&str],
+    others: &[&str],
+    problems: &mut Problems,
+) -> IndexMap<String, Properties> {
+    let mut found: IndexMap<String, Properties> = IndexMap::new();
+    let key = subject.folder();
+    for file in files {
+        let what = format!("`{}`", file.path.display());
+        let Some(Some(yaml)) = parse_file(file, problems) else { continue };
+        let Some(fields) = Fields::open(&yaml, &what, &[key, "version"], problems) else { continue };
+        let Some(entry) = fields.get(key) else {
+            problems.push(missing_key(key, &what, &yaml.at));
+            continue;
+        };
+        for item in named(&entry.value, &format!("`{key}`"), problems) {
+            if !names.contains(&item.name.as_str()) {
+                problems.push(unknown_node(subject, &item, names, others));
+            } else if let Some(first) = found.get(&item.name) {
+                problems.push(duplicate(&format!("properties of `{}`", item.name), &first.at, &item.at));
+            } else {
+                let mut own = Problems::of_node(&item.name);
+                let properties = read_item(subject, &item, &mut own);
+                problems.absorb(own);
+                found.insert(item.name, properties);
+            }
+        }
+    }
+    found
+}
+
+fn read_item(subject: Subject, item: &Named<'_>, problems: &mut Problems) -> Properties {
+    let known: Vec<&str> = subject.settings().iter().copied().chain(["columns", "config"]).collect();
+    let fields = item.fields(&format!("the properties of `{}`", item.name), &known, problems);
+    let (patch, columns) = match fields {
+        Some(fields) => (Patch::of_properties(subject, fields.entries(), problems), decode_columns(fields, problems)),
+        None => Default::default(),
+    };
+    Properties { at: item.at.clone(), patch, columns, is_broken: problems.has_errors() }
+}
+
+fn unknown_node(subject: Subject, item: &Named<'_>, names: &[&str], others: &[&str]) -> Diagnostic {
+    let kind = subject.folder().trim_end_matches('s');
+    let problem = Diagnostic::error(Code::UNKNOWN_NODE, format!("no {kind} `{}`", item.name)).at(item.at.clone());
+    if others.contains(&item.name.as_str()) {
+        let (other, folder) = match subject {
+            Subject::Seed => ("transform", "transforms"),
+            _ => ("seed", "seeds"),
+        };
+        return problem.hint(format!("it is a {other}: its properties stand in a file below `{folder}/`"));
+    }
+    match nearest(&item.name, names.iter().copied()) {
+        Some(near) => problem.label(format!("did you mean `{near}`?")),
+        None => problem.hint(format!("a {kind} is named after its file below `{}/`", subject.folder())),
+    }
+}
+
+#[cfg(test)]
+mod tests;
