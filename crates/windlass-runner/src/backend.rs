@@ -1,0 +1,95 @@
+//! The port behind which a node's work happens.
+//!
+//! `windlass/src/compose.rs` implements [`Backend`] with the engine or the cluster; tests implement
+//! it with a script.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use windlass_error::Classify;
+
+use crate::NodeProgress;
+
+/// Why a node's attempt failed.
+pub type BackendError = Box<dyn Classify + Send + Sync>;
+
+/// One try of a node, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Attempt(u32);
+
+/// What an attempt left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OutcomeKind {
+    /// A table version was committed.
+    Published,
+    /// A view was defined; nothing was written.
+    View,
+    /// The published version is still right; nothing was written.
+    Reused,
+}
+
+/// What an attempt that did not fail has to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeOutcome {
+    /// What was left behind.
+    pub kind: OutcomeKind,
+    /// Rows written.
+    pub rows: u64,
+    /// Bytes written, as stored.
+    pub bytes: u64,
+    /// Data files written.
+    pub files: u64,
+    /// The Delta version that holds the rows.
+    pub version: Option<u64>,
+    /// The node's fingerprint.
+    pub fingerprint: Option<String>,
+}
+
+/// Runs nodes.
+#[async_trait]
+pub trait Backend: Send + Sync + 'static {
+    /// Runs one attempt of a node to its end and returns what it left behind.
+    ///
+    /// The future may be dropped at any `.await` and must then leave nothing half published. It
+    /// says where it is through `progress`, asks [`NodeProgress::begin_commit`] before it
+    /// publishes, and does not publish when that answers `false`.
+    async fn run_node(
+        &self,
+        node: &str,
+        attempt: Attempt,
+        progress: Arc<NodeProgress>,
+    ) -> Result<NodeOutcome, BackendError>;
+}
+
+impl Attempt {
+    /// The first try.
+    pub const FIRST: Self = Self(1);
+
+    /// Returns the attempt's number, from 1.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+
+    /// Returns the try after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl std::fmt::Display for Attempt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl OutcomeKind {
+    /// Returns the stable name: `published`, `view` or `reused`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Published => "published",
+            Self::View => "view",
+            Self::Reused => "reused",
+        }
+    }
+}
