@@ -1,1 +1,33 @@
 //! Plans and executes SQL on DataFusion and publishes Delta tables.
+//!
+//! [`Engine::plan`] type-checks a project and finds every mistake; [`Engine::build`] computes one
+//! node, stages its files and publishes them in one commit; [`Engine::show`] reads. Sources are
+//! listed and held against their contract in `tables`, mistakes are led back to the user's file in
+//! `planner`, and what we add to DataFusion's plans stands in `operators`.
+//!
+//! Must stay true: nothing is visible to a reader before the one commit of a build; no table is
+//! collected into memory; no name of the run store, the terminal or the clock appears here.
+
+mod build;
+mod engine;
+mod error;
+mod memory;
+mod operators;
+mod planner;
+mod session;
+mod show;
+mod storage;
+mod tables;
+
+pub use build::{BuildProgress, BuildRequest, Built, Phase};
+pub use engine::{Engine, EngineConfig};
+pub use error::Error;
+pub use memory::peak_memory_bytes;
+pub use planner::{Plan, PlannedNode};
+pub use show::{ColumnInfo, Shown, columns};
+pub use storage::is_storage_setting;
+pub use tables::gc::{Garbage, GarbageReason, GcOptions};
+pub use tables::schema::sql_type;
+
+#[cfg(test)]
+mod tests;

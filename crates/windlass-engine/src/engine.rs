@@ -1,0 +1,124 @@
+//! The engine of one process: a session, the stores it knows, and the lake.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
+
+use indexmap::IndexMap;
+use windlass_project::{MemoryLimit, Project};
+
+use crate::Error;
+use crate::session::{Session, SessionSettings};
+use crate::storage::{Place, Storage};
+use crate::tables::gc::{self, Garbage, GcOptions};
+use crate::tables::published::PublishedTable;
+
+/// What an engine is made from; see `Target` for where the values come from.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// Folder or URL below which `<env>/<table>/` stand.
+    pub lake: String,
+    /// The first folder below the lake.
+    pub env: String,
+    /// How much memory queries may use together.
+    pub memory: MemoryLimit,
+    /// Partitions that work at the same time.
+    pub threads: usize,
+    /// Folder for spilled data.
+    pub spill: PathBuf,
+    /// Settings of the object store; may be secret.
+    pub storage: IndexMap<String, String>,
+    /// `AWS_*` variables of the process.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// Plans, computes and publishes tables; shared by all nodes of a run.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) session: Session,
+    pub(crate) storage: Storage,
+    lake: Place,
+    lake_root: Place,
+}
+
+impl Engine {
+    /// Returns an engine. Reads no table and writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Location`] and [`Error::OpenStorage`] for a lake that cannot be understood.
+    pub fn try_new(config: EngineConfig) -> Result<Self, Error> {
+        let session = Session::try_new(SessionSettings {
+            memory_bytes: crate::memory::resolve(config.memory),
+            threads: config.threads.max(1),
+            spill: config.spill,
+        })?;
+        let storage = Storage::new(session.runtime(), config.storage, config.environment);
+        let lake_root = storage.open(&config.lake)?;
+        let lake = lake_root.join(&config.env);
+        Ok(Self { session, storage, lake, lake_root })
+    }
+
+    /// Returns the bytes that queries may use together.
+    pub fn memory_bytes(&self) -> u64 {
+        self.session.settings().memory_bytes
+    }
+
+    /// Returns the lake's location for people.
+    pub fn lake(&self) -> String {
+        self.lake_root.display()
+    }
+
+    /// Fails where the lake cannot be written; makes its folder.
+    pub async fn ensure_writable(&self) -> Result<(), Error> {
+        self.lake.ensure_writable().await
+    }
+
+    /// Returns where a table stands.
+    pub(crate) fn place(&self, table: &str) -> Place {
+        self.lake.join(table)
+    }
+
+    /// Returns a published table at its newest version.
+    pub(crate) async fn open_table(&self, table: &str) -> Result<Option<PublishedTable>, Error> {
+        PublishedTable::open(table, &self.place(table), None).await
+    }
+
+    /// Returns the newest version of a published table, its rows and bytes; `None` where there is none.
+    pub async fn published(&self, table: &str) -> Result<Option<(u64, Option<u64>, u64)>, Error> {
+        let Some(table) = self.open_table(table).await? else { return Ok(None) };
+        let (rows, bytes) = table.size();
+        Ok(Some((table.version(), rows, bytes)))
+    }
+
+    /// Finds, and unless told otherwise removes, files that no table refers to. Looks at every table
+    /// of the environment, also at those that the project no longer has.
+    pub async fn gc(&self, project: &Project, options: &GcOptions) -> Result<Vec<Garbage>, Error> {
+        let mut tables: HashSet<String> =
+            project.nodes.values().filter(|node| node.is_published()).map(|node| node.name.clone()).collect();
+        tables.extend(self.table_folders().await?);
+        let mut tables: Vec<String> = tables.into_iter().collect();
+        tables.sort();
+        let mut garbage = Vec::new();
+        for table in tables {
+            garbage.extend(gc::collect(&table, &self.place(&table), options).await?);
+        }
+        Ok(garbage)
+    }
+
+    async fn table_folders(&self) -> Result<Vec<String>, Error> {
+        let listed = self.lake.store.list_with_delimiter(Some(&self.lake.path)).await;
+        match listed {
+            Ok(listed) => {
+                let names = listed.common_prefixes.iter().filter_map(|path| path.filename().map(str::to_string));
+                Ok(names.collect())
+            }
+            Err(object_store::Error::NotFound { .. }) => Ok(Vec::new()),
+            Err(source) => Err(Error::List { location: self.lake.display(), source }),
+        }
+    }
+
+    /// Removes what a run staged for a table and did not publish.
+    pub async fn discard(&self, table: &str, run_id: &str, now: chrono::DateTime<chrono::Utc>) -> Result<(), Error> {
+        gc::discard(table, &self.place(table), run_id, now).await
+    }
+}

@@ -1,0 +1,275 @@
+//! What can go wrong while tables are read, computed and published.
+//!
+//! DataFusion, Delta and object store errors are classified here, in one place, by following the
+//! chain of sources down to the first fact that says whose fault it is. Texts are read only where a
+//! library gives nothing else, and each such place names the text.
+
+use std::error::Error as StdError;
+
+use datafusion::arrow::error::ArrowError;
+use datafusion::error::DataFusionError;
+use deltalake_core::DeltaTableError;
+use windlass_error::{Classify, Code, Diagnostic, Fault, Retry};
+
+use crate::tables::publish::is_conflict;
+
+/// An operation of the engine that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A folder or URL cannot be understood or reached.
+    #[error("cannot open `{location}`")]
+    OpenStorage {
+        /// Folder or URL.
+        location: String,
+        /// Why.
+        source: object_store::Error,
+    },
+    /// A location is not a path or URL that we know.
+    #[error("`{location}` is not a folder or URL that can be read")]
+    Location {
+        /// Folder or URL as written.
+        location: String,
+    },
+    /// The lake's folder refuses writes.
+    #[error("cannot write to the lake `{location}`")]
+    LakeNotWritable {
+        /// Folder or URL.
+        location: String,
+        /// Why.
+        source: object_store::Error,
+    },
+    /// The query engine cannot be set up.
+    #[error("cannot start the query engine")]
+    Start {
+        /// Why.
+        source: DataFusionError,
+    },
+    /// A published table cannot be opened.
+    #[error("cannot open table `{table}`")]
+    OpenTable {
+        /// Table name.
+        table: String,
+        /// Why.
+        source: DeltaTableError,
+    },
+    /// A table is read that no run has published.
+    #[error("table `{table}` has not been published yet")]
+    NotPublished {
+        /// Table name.
+        table: String,
+    },
+    /// Files of a table are missing or unreadable while it is listed.
+    #[error("cannot list `{location}`")]
+    List {
+        /// Folder or URL.
+        location: String,
+        /// Why.
+        source: object_store::Error,
+    },
+    /// The project's files or input data have mistakes.
+    #[error("{} mistake{} found", diagnostics.len(), if diagnostics.len() == 1 { "" } else { "s" })]
+    Mistakes {
+        /// The mistakes, at least one.
+        diagnostics: Vec<Diagnostic>,
+    },
+    /// A query failed while it ran.
+    #[error("cannot compute `{node}`")]
+    Compute {
+        /// Node name.
+        node: String,
+        /// The mistake in the user's SQL that is to blame, where one was found.
+        blame: Option<Box<Diagnostic>>,
+        /// Why.
+        source: DataFusionError,
+    },
+    /// A result has a column that Delta tables cannot hold.
+    #[error("column `{column}` of `{node}` has type {data_type}, which a Delta table cannot hold")]
+    UnsupportedType {
+        /// Node name.
+        node: String,
+        /// Column name.
+        column: String,
+        /// Arrow type.
+        data_type: String,
+    },
+    /// The commit that publishes a table failed.
+    #[error("cannot commit version {version} of table `{table}`")]
+    Commit {
+        /// Table name.
+        table: String,
+        /// The version that was tried.
+        version: u64,
+        /// Why.
+        source: DeltaTableError,
+    },
+    /// Leftover files cannot be removed.
+    #[error("cannot remove `{path}`")]
+    Remove {
+        /// File.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl Classify for Error {
+    fn fault(&self) -> Fault {
+        match self {
+            Self::Location { .. }
+            | Self::NotPublished { .. }
+            | Self::Mistakes { .. }
+            | Self::UnsupportedType { .. } => Fault::User,
+            Self::Compute { blame: Some(_), .. } => Fault::User,
+            _ => classify(self).0,
+        }
+    }
+
+    fn retry(&self) -> Retry {
+        match self.fault() {
+            Fault::External => classify(self).1,
+            Fault::User | Fault::Internal => Retry::Never,
+        }
+    }
+
+    fn code(&self) -> Option<Code> {
+        match self {
+            Self::Compute { blame: Some(diagnostic), .. } => Some(diagnostic.code),
+            Self::Mistakes { diagnostics } => diagnostics.first().map(|diagnostic| diagnostic.code),
+            Self::Location { .. } | Self::List { .. } => Some(classify(self).2.unwrap_or(Code::MISSING_FILE)),
+            Self::LakeNotWritable { .. } => {
+                Some(classify(self).2.filter(|code| *code == Code::DISK_FULL).unwrap_or(Code::LAKE_NOT_WRITABLE))
+            }
+            Self::NotPublished { .. } => Some(Code::UNKNOWN_TABLE),
+            Self::UnsupportedType { .. } => Some(Code::TYPE_MISMATCH),
+            _ => classify(self).2,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Compute { blame: Some(diagnostic), .. } => diagnostic.hint.clone(),
+            Self::NotPublished { table } => Some(format!("publish it first: windlass run {table}")),
+            Self::UnsupportedType { column, .. } => {
+                Some(format!("cast it, for example `cast({column} as varchar) as {column}`"))
+            }
+            Self::LakeNotWritable { .. } if self.code() == Some(Code::LAKE_NOT_WRITABLE) => {
+                Some("check the folder's permissions, or set `lake:` of the target in targets.yml".to_string())
+            }
+            _ => match self.code() {
+                Some(Code::MEMORY) => {
+                    Some("raise `memory:` of the target, lower `threads:`, or split the query".to_string())
+                }
+                Some(Code::DISK_FULL) => {
+                    Some("free some space; `windlass gc` removes files that no table uses any more".to_string())
+                }
+                Some(Code::COMMIT_CONFLICT) => Some("run again: the table as it is now is used".to_string()),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// Answers whose fault an error is, whether to retry and its code, from the chain of its sources.
+fn classify(error: &(dyn StdError + 'static)) -> (Fault, Retry, Option<Code>) {
+    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
+    let mut answer = None;
+    while let Some(current) = next {
+        if let Some(found) = classify_one(current) {
+            // The deepest cause knows best: a full disk arrives inside three layers of wrapping.
+            answer = Some(found);
+        }
+        next = source_of(current);
+    }
+    answer.unwrap_or((Fault::Internal, Retry::Never, None))
+}
+
+/// Returns the cause of an error, also where the library hides it from `source`.
+pub(crate) fn source_of<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    match error.downcast_ref::<DataFusionError>() {
+        Some(DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner)) => Some(inner.as_ref()),
+        Some(DataFusionError::Shared(inner)) => Some(inner.as_ref()),
+        Some(DataFusionError::Collection(all)) => all.first().map(|first| first as &(dyn StdError + 'static)),
+        Some(DataFusionError::ArrowError(inner, _)) => Some(inner.as_ref()),
+        Some(DataFusionError::External(inner)) => Some(inner.as_ref()),
+        _ => match error.downcast_ref::<ArrowError>() {
+            Some(ArrowError::ExternalError(inner)) => Some(inner.as_ref()),
+            Some(ArrowError::IoError(_, inner)) => Some(inner),
+            _ => error.source(),
+        },
+    }
+}
+
+fn classify_one(error: &(dyn StdError + 'static)) -> Option<(Fault, Retry, Option<Code>)> {
+    if let Some(io) = error.downcast_ref::<std::io::Error>() {
+        return Some(classify_io(io));
+    }
+    if let Some(store) = error.downcast_ref::<object_store::Error>() {
+        return Some(classify_store(store));
+    }
+    if let Some(delta) = error.downcast_ref::<DeltaTableError>() {
+        return Some(classify_delta(delta));
+    }
+    if let Some(arrow) = error.downcast_ref::<ArrowError>() {
+        return Some(classify_arrow(arrow));
+    }
+    let user = |code| Some((Fault::User, Retry::Never, Some(code)));
+    match error.downcast_ref::<DataFusionError>()? {
+        DataFusionError::ResourcesExhausted(_) => user(Code::MEMORY),
+        DataFusionError::SQL(..) => user(Code::SQL_SYNTAX),
+        DataFusionError::Plan(_) | DataFusionError::SchemaError(..) | DataFusionError::NotImplemented(_) => {
+            user(Code::INVALID_SQL)
+        }
+        DataFusionError::Execution(_) => user(Code::EXECUTION),
+        DataFusionError::ParquetError(_) => user(Code::BAD_FILE),
+        DataFusionError::Internal(_) => Some((Fault::Internal, Retry::Never, Some(Code::EXECUTION))),
+        _ => None,
+    }
+}
+
+fn classify_io(error: &std::io::Error) -> (Fault, Retry, Option<Code>) {
+    use std::io::ErrorKind;
+    match error.kind() {
+        // A full disk stays full for the seconds that a retry waits.
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => (Fault::External, Retry::Never, Some(Code::DISK_FULL)),
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::NotADirectory => {
+            (Fault::External, Retry::Never, Some(Code::STORAGE))
+        }
+        ErrorKind::NotFound => (Fault::User, Retry::Never, Some(Code::MISSING_FILE)),
+        _ => (Fault::External, Retry::Backoff, Some(Code::STORAGE)),
+    }
+}
+
+fn classify_store(error: &object_store::Error) -> (Fault, Retry, Option<Code>) {
+    match error {
+        object_store::Error::NotFound { .. } => (Fault::User, Retry::Never, Some(Code::MISSING_FILE)),
+        object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
+            (Fault::External, Retry::Never, Some(Code::STORAGE))
+        }
+        _ => (Fault::External, Retry::Backoff, Some(Code::STORAGE)),
+    }
+}
+
+fn classify_delta(error: &DeltaTableError) -> (Fault, Retry, Option<Code>) {
+    let code = if is_conflict(error) { Code::COMMIT_CONFLICT } else { Code::STORAGE };
+    (Fault::External, Retry::Never, Some(code))
+}
+
+fn classify_arrow(error: &ArrowError) -> (Fault, Retry, Option<Code>) {
+    let code = match error {
+        ArrowError::DivideByZero => Code::DIVISION_BY_ZERO,
+        ArrowError::CastError(_) => Code::CAST,
+        ArrowError::ArithmeticOverflow(_) => Code::OVERFLOW,
+        ArrowError::CsvError(_)
+        | ArrowError::JsonError(_)
+        | ArrowError::ParquetError(_)
+        | ArrowError::ParseError(_) => Code::BAD_FILE,
+        ArrowError::MemoryError(_) => Code::MEMORY,
+        _ => Code::EXECUTION,
+    };
+    (Fault::User, Retry::Never, Some(code))
+}
+
+/// Returns the code of a DataFusion error.
+pub(crate) fn code_of(error: &DataFusionError) -> Option<Code> {
+    classify(error).2
+}

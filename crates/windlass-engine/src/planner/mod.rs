@@ -1,0 +1,320 @@
+//! From checked nodes to logical plans, with every mistake at the user's own line.
+//!
+//! A node sees the nodes that it declares and nothing else. Views are inlined; a table that the same
+//! run publishes is known by its schema alone, any other as it stands in the lake. So a whole
+//! project is type-checked before the first node runs, without reading a row.
+
+pub(crate) mod blame;
+pub(crate) mod diagnose;
+mod output;
+mod spans;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
+use datafusion::common::TableReference;
+use datafusion::datasource::ViewTable;
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
+use indexmap::IndexMap;
+use windlass_error::{Classify, Code, Diagnostic};
+use windlass_project::{FileFormat, Materialized, Node, NodeKind, Project, Seed, SourceTable, Transform};
+
+use crate::session::PlanStyle;
+use crate::tables::published::PublishedTable;
+use crate::tables::schema;
+use crate::tables::source::{ResolvedSource, SourceReader};
+use crate::{Engine, Error};
+
+/// A project, type-checked.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// What could be planned, in graph order.
+    pub nodes: IndexMap<String, PlannedNode>,
+    /// Every mistake found.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// A node with what its definition comes to.
+#[derive(Debug, Clone)]
+pub struct PlannedNode {
+    /// The columns that readers get.
+    pub schema: SchemaRef,
+    /// Rows, where they are known without running.
+    pub rows: Option<u64>,
+    /// Whether readers find it in the lake.
+    pub(crate) is_published: bool,
+    pub(crate) content: Content,
+}
+
+/// How a planned node is read or computed.
+#[derive(Debug, Clone)]
+pub(crate) enum Content {
+    /// Files of a source or seed.
+    Files(ResolvedSource),
+    /// The query of a transform, type-checked; its tables may be known by schema only.
+    Query(Arc<LogicalPlan>),
+    /// A table of the lake that this run does not touch.
+    Table(PublishedTable),
+}
+
+/// Where the tables of a query come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tables {
+    /// Tables that the run publishes are known by their schema.
+    BySchema,
+    /// Every table is opened in the lake.
+    InLake,
+}
+
+impl Engine {
+    /// Type-checks the selected nodes and all that they read through views.
+    pub async fn plan(&self, project: &Project, selected: &BTreeSet<String>) -> Plan {
+        let needed = needed(project, selected);
+        self.plan_reading(project, &needed, selected).await
+    }
+
+    /// Plans the needed nodes: the selected ones from their definitions, the others as they stand in
+    /// the lake.
+    pub(crate) async fn plan_reading(
+        &self,
+        project: &Project,
+        needed: &BTreeSet<String>,
+        selected: &BTreeSet<String>,
+    ) -> Plan {
+        let mut plan = Plan::default();
+        let mut all = needed.clone();
+        all.extend(self::needed(project, selected));
+        for name in project.graph.order().iter().filter(|name| all.contains(*name)) {
+            let Some(node) = project.nodes.get(name) else { continue };
+            match self.plan_node(project, node, selected.contains(name), &plan).await {
+                Ok(Some(planned)) => {
+                    plan.nodes.insert(name.clone(), planned);
+                }
+                // An input has mistakes of its own; they are reported there.
+                Ok(None) => {}
+                Err(Error::Mistakes { diagnostics }) => plan.diagnostics.extend(diagnostics),
+                Err(error) => plan.diagnostics.push(unplannable(node, &error)),
+            }
+        }
+        plan
+    }
+
+    async fn plan_node(
+        &self,
+        project: &Project,
+        node: &Node,
+        selected: bool,
+        plan: &Plan,
+    ) -> Result<Option<PlannedNode>, Error> {
+        match &node.kind {
+            NodeKind::Source(source) => self.plan_files(project, node, source).await.map(Some),
+            NodeKind::Seed(seed) if selected => {
+                self.plan_files(project, node, &seed_as_source(node, seed)).await.map(Some)
+            }
+            NodeKind::Transform(transform) if selected || node.config.materialized == Materialized::View => {
+                if transform.inputs.iter().any(|input| !plan.nodes.contains_key(&input.node)) {
+                    return Ok(None);
+                }
+                self.plan_transform(project, node, transform, plan).await.map(Some)
+            }
+            NodeKind::Seed(_) | NodeKind::Transform(_) => self.plan_from_lake(project, node).await.map(Some),
+        }
+    }
+
+    async fn plan_files(&self, project: &Project, node: &Node, source: &SourceTable) -> Result<PlannedNode, Error> {
+        let context = self.session.context(PlanStyle::Fast);
+        let reader = SourceReader { storage: &self.storage, context: &context, root: &project.root };
+        let resolved = reader.resolve(node, source).await?;
+        let schema = resolved.provider.schema();
+        Ok(PlannedNode {
+            schema,
+            rows: resolved.rows,
+            is_published: node.is_published(),
+            content: Content::Files(resolved),
+        })
+    }
+
+    async fn plan_from_lake(&self, project: &Project, node: &Node) -> Result<PlannedNode, Error> {
+        let Some(table) = self.open_table(&node.name).await? else {
+            let message = format!("table `{}` has not been published yet", node.name);
+            let readers: Vec<&str> = project.graph.children(&node.name).iter().map(String::as_str).collect();
+            let mistake = Diagnostic::error(Code::UNKNOWN_TABLE, message)
+                .at(node.location.clone())
+                .hint(format!("publish it too: windlass run +{}", readers.first().copied().unwrap_or(&node.name)))
+                .node(&node.name);
+            return Err(Error::Mistakes { diagnostics: vec![mistake] });
+        };
+        let schema = table.provider(&node.name).await?.schema();
+        Ok(PlannedNode { schema, rows: table.size().0, is_published: true, content: Content::Table(table) })
+    }
+
+    async fn plan_transform(
+        &self,
+        project: &Project,
+        node: &Node,
+        transform: &Transform,
+        plan: &Plan,
+    ) -> Result<PlannedNode, Error> {
+        let context = self.session.context(PlanStyle::Fast);
+        self.register_inputs(&context, project, transform, plan, Tables::BySchema).await?;
+        let state = context.state();
+        let mistakes = |diagnostic: Diagnostic| Error::Mistakes { diagnostics: vec![diagnostic] };
+        if let Some(mistake) = diagnose::shape(node, transform) {
+            return Err(mistakes(mistake));
+        }
+        let query = match state.create_logical_plan(&transform.sql).await {
+            Ok(query) => query,
+            Err(error) => return Err(mistakes(diagnose::planning(project, node, transform, &state, &error))),
+        };
+        let checked = state.analyzer().execute_and_check(query.clone(), state.config_options(), |_, _| {});
+        let checked =
+            checked.map_err(|error| mistakes(diagnose::planning(project, node, transform, &state, &error)))?;
+        let published = output::published(&context, node, transform, checked.schema().as_arrow()).await?;
+        let schema = match node.config.materialized {
+            Materialized::View => Arc::clone(checked.schema().inner()),
+            Materialized::Table => schema::reading(&published),
+        };
+        Ok(PlannedNode {
+            schema,
+            rows: None,
+            is_published: node.is_published(),
+            content: Content::Query(Arc::new(query)),
+        })
+    }
+
+    /// Makes a transform's inputs known to a context under the names that its SQL uses. Answers what
+    /// exactly is read, by node.
+    pub(crate) async fn register_inputs(
+        &self,
+        context: &SessionContext,
+        project: &Project,
+        transform: &Transform,
+        plan: &Plan,
+        tables: Tables,
+    ) -> Result<BTreeMap<String, String>, Error> {
+        let mut read = BTreeMap::new();
+        for input in &transform.inputs {
+            let Some(planned) = plan.nodes.get(&input.node) else { continue };
+            let provider = self.input_provider(project, &input.node, planned, plan, tables, &mut read).await?;
+            register(context, &input.node, provider)?;
+        }
+        Ok(read)
+    }
+
+    /// Returns what reads an input, and notes which version or files that are.
+    async fn input_provider(
+        &self,
+        project: &Project,
+        name: &str,
+        planned: &PlannedNode,
+        plan: &Plan,
+        tables: Tables,
+        read: &mut BTreeMap<String, String>,
+    ) -> Result<Arc<dyn TableProvider>, Error> {
+        match (&planned.content, planned.is_published, tables) {
+            (Content::Files(source), false, _) => {
+                read.insert(name.to_string(), source.identity.clone());
+                Ok(Arc::clone(&source.provider))
+            }
+            (Content::Query(plan), false, Tables::BySchema) => {
+                Ok(Arc::new(ViewTable::new(plan.as_ref().clone(), None)))
+            }
+            (Content::Query(_), false, Tables::InLake) => {
+                let query = Box::pin(self.view(project, name, plan, read)).await?;
+                Ok(Arc::new(ViewTable::new(query, None)))
+            }
+            (Content::Table(table), ..) => {
+                read.insert(name.to_string(), format!("version {}", table.version()));
+                table.provider(name).await
+            }
+            (_, true, Tables::BySchema) => Ok(Arc::new(EmptyTable::new(Arc::clone(&planned.schema)))),
+            (_, true, Tables::InLake) => {
+                let table = self.open_table(name).await?;
+                let table = table.ok_or_else(|| Error::NotPublished { table: name.to_string() })?;
+                read.insert(name.to_string(), format!("version {}", table.version()));
+                table.provider(name).await
+            }
+        }
+    }
+
+    /// Returns a view's query over the tables as they stand in the lake.
+    async fn view(
+        &self,
+        project: &Project,
+        name: &str,
+        plan: &Plan,
+        read: &mut BTreeMap<String, String>,
+    ) -> Result<LogicalPlan, Error> {
+        let unknown = || Error::NotPublished { table: name.to_string() };
+        let transform = project.nodes.get(name).and_then(Node::transform).ok_or_else(unknown)?;
+        let context = self.session.context(PlanStyle::Fast);
+        read.extend(self.register_inputs(&context, project, transform, plan, Tables::InLake).await?);
+        let query = context.state().create_logical_plan(&transform.sql).await;
+        query.map_err(|source| Error::Compute { node: name.to_string(), blame: None, source })
+    }
+}
+
+/// Registers a provider as `table` or `schema.table`.
+pub(crate) fn register(context: &SessionContext, name: &str, provider: Arc<dyn TableProvider>) -> Result<(), Error> {
+    let failed = |source| Error::Start { source };
+    let reference = match name.split_once('.') {
+        None => TableReference::bare(name),
+        Some((schema, table)) => {
+            let catalog = context.catalog("datafusion").expect("every context has its catalog");
+            if catalog.schema(schema).is_none() {
+                let empty = Arc::new(datafusion::catalog::MemorySchemaProvider::new());
+                catalog.register_schema(schema, empty).map_err(failed)?;
+            }
+            TableReference::partial(schema, table)
+        }
+    };
+    context.register_table(reference, provider).map_err(failed)?;
+    Ok(())
+}
+
+/// Returns the selected nodes and what planning them takes: their inputs, and through views theirs.
+fn needed(project: &Project, selected: &BTreeSet<String>) -> BTreeSet<String> {
+    let mut needed = BTreeSet::new();
+    let mut waiting: Vec<String> = selected.iter().cloned().collect();
+    while let Some(name) = waiting.pop() {
+        if !needed.insert(name.clone()) {
+            continue;
+        }
+        let Some(node) = project.nodes.get(&name) else { continue };
+        let looks_through = selected.contains(&name) || node.kind_name() == "view";
+        if let (NodeKind::Transform(transform), true) = (&node.kind, looks_through) {
+            waiting.extend(transform.inputs.iter().map(|input| input.node.clone()));
+        }
+    }
+    needed
+}
+
+/// Returns a seed as the CSV source that it is.
+pub(crate) fn seed_as_source(node: &Node, seed: &Seed) -> SourceTable {
+    SourceTable {
+        source: "seeds".to_string(),
+        table: node.name.clone(),
+        path: seed.path.display().to_string(),
+        format: FileFormat::Csv { delimiter: seed.delimiter, header: true },
+        partitioned_by: Vec::new(),
+    }
+}
+
+fn unplannable(node: &Node, error: &Error) -> Diagnostic {
+    let mut mistake = Diagnostic::error(error.code().unwrap_or(Code::STORAGE), error.to_string())
+        .at(node.location.clone())
+        .node(&node.name);
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        mistake = mistake.note(format!("cause: {cause}"));
+        source = cause.source();
+    }
+    match error.hint() {
+        Some(hint) => mistake.hint(hint),
+        None => mistake,
+    }
+}

@@ -1,0 +1,136 @@
+//! The DataFusion session: configuration, memory pool, spill folder.
+//!
+//! One [`Session`] a process. Every node gets its own catalog on top of the shared state, so that a
+//! node can only see what it declares, while memory, spill space and file metadata are shared.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use datafusion::catalog::{CatalogProviderList, MemoryCatalogProviderList};
+use datafusion::config::ConfigOptions;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+use crate::Error;
+
+/// The largest consumers that an out-of-memory message names.
+const NAMED_CONSUMERS: std::num::NonZeroUsize = std::num::NonZeroUsize::new(3).expect("three is not zero");
+
+/// Rows of a batch in the frugal styles: merging keeps two batches of each spilled run in memory.
+const FRUGAL_BATCH_ROWS: &str = "1024";
+
+/// How a session is set up.
+#[derive(Debug, Clone)]
+pub(crate) struct SessionSettings {
+    /// Bytes that queries may use together.
+    pub(crate) memory_bytes: u64,
+    /// Partitions that work at the same time.
+    pub(crate) threads: usize,
+    /// Folder for spilled data; made when first used, emptied when the process ends.
+    pub(crate) spill: PathBuf,
+}
+
+/// The shared part of all queries of this process.
+pub(crate) struct Session {
+    settings: SessionSettings,
+    runtime: Arc<RuntimeEnv>,
+    base: SessionContext,
+}
+
+/// How a plan uses memory; each style needs less than the one before and takes longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PlanStyle {
+    /// Hash joins; a join's build side must fit the memory limit.
+    Fast,
+    /// Sort-merge joins, which spill, and small batches, so that merging many spilled runs needs
+    /// little.
+    Frugal,
+    /// The same in two partitions, which share the limit with no other.
+    Narrow,
+}
+
+impl PlanStyle {
+    /// Returns the style to try when this one hit the memory limit.
+    pub(crate) fn next(self) -> Option<Self> {
+        match self {
+            Self::Fast => Some(Self::Frugal),
+            Self::Frugal => Some(Self::Narrow),
+            Self::Narrow => None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// Returns a session. Makes no file until something spills.
+    pub(crate) fn try_new(settings: SessionSettings) -> Result<Self, Error> {
+        let limit = usize::try_from(settings.memory_bytes).unwrap_or(usize::MAX);
+        let pool = TrackConsumersPool::new(FairSpillPool::new(limit), NAMED_CONSUMERS);
+        let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![settings.spill.clone()]));
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(pool))
+            .with_disk_manager_builder(disk)
+            .build_arc()
+            .map_err(|source| Error::Start { source })?;
+        let base = SessionContext::new_with_config_rt(config(&settings, PlanStyle::Fast), Arc::clone(&runtime));
+        Ok(Self { settings, runtime, base })
+    }
+
+    /// Returns the runtime that all queries share.
+    pub(crate) fn runtime(&self) -> Arc<RuntimeEnv> {
+        Arc::clone(&self.runtime)
+    }
+
+    /// Returns the settings.
+    pub(crate) fn settings(&self) -> &SessionSettings {
+        &self.settings
+    }
+
+    /// Returns a context with an empty catalog of its own.
+    pub(crate) fn context(&self, style: PlanStyle) -> SessionContext {
+        let catalogs: Arc<dyn CatalogProviderList> = Arc::new(MemoryCatalogProviderList::new());
+        let state = SessionStateBuilder::new_from_existing(self.base.state())
+            .with_config(config(&self.settings, style))
+            .with_catalog_list(Arc::clone(&catalogs))
+            .build();
+        let catalog = Arc::new(datafusion::catalog::MemoryCatalogProvider::new());
+        datafusion::catalog::CatalogProvider::register_schema(
+            catalog.as_ref(),
+            "public",
+            Arc::new(datafusion::catalog::MemorySchemaProvider::new()),
+        )
+        .expect("a new in-memory catalog takes any schema");
+        catalogs.register_catalog("datafusion".to_string(), catalog);
+        SessionContext::new_with_state(state)
+    }
+}
+
+fn config(settings: &SessionSettings, style: PlanStyle) -> SessionConfig {
+    let mut options = ConfigOptions::new();
+    options.sql_parser.collect_spans = true;
+    options.execution.target_partitions = settings.threads;
+    options.execution.collect_statistics = true;
+    // Tables are UTC; a zone of the machine would make results depend on where they are computed.
+    options.execution.time_zone = Some("+00:00".to_string());
+    options.catalog.information_schema = false;
+    options.optimizer.prefer_hash_join = style == PlanStyle::Fast;
+    if style != PlanStyle::Fast {
+        options.execution.batch_size = FRUGAL_BATCH_ROWS.parse().expect("a positive number is a batch size");
+        // What a sort holds back for merging its spilled runs: room for all sorts of a plan at once.
+        options.execution.sort_spill_reservation_bytes = settings.memory_bytes as usize / 64;
+        // With one partition the planner knows hash joins only.
+        options.execution.target_partitions = settings.threads.max(2);
+    }
+    if style == PlanStyle::Narrow {
+        options.execution.target_partitions = 2;
+    }
+    SessionConfig::from(options)
+}

@@ -1,0 +1,139 @@
+//! Reads: first rows, columns and plans of nodes, and ad-hoc queries over published tables.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::config::Dialect;
+use datafusion::dataframe::DataFrame;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
+use datafusion::physical_plan::displayable;
+use futures::TryStreamExt;
+use indexmap::IndexMap;
+use windlass_error::{Diagnostic, Location, SourceFile};
+use windlass_project::{Input, Materialized, Node, NodeConfig, NodeKind, Project, SourceMap, Transform};
+
+use crate::planner::{Tables, diagnose};
+use crate::session::PlanStyle;
+use crate::tables::schema::sql_type;
+use crate::{Engine, Error};
+
+/// The first rows of a query.
+#[derive(Debug)]
+pub struct Shown {
+    /// The columns.
+    pub schema: SchemaRef,
+    /// Rows, at most as many as were asked for.
+    pub batches: Vec<RecordBatch>,
+}
+
+/// A column for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnInfo {
+    /// Name.
+    pub name: String,
+    /// SQL type.
+    pub data_type: String,
+}
+
+impl Engine {
+    /// Returns the first rows of a node: of its table as published, of a view or source as it is now.
+    pub async fn show(&self, project: &Project, node: &str, limit: usize) -> Result<Shown, Error> {
+        let query = format!("select * from {}", quoted(node));
+        self.show_sql(project, &query, limit).await
+    }
+
+    /// Returns the first rows of an ad-hoc query. Nodes are named as in `ref`, sources as
+    /// `source.table`.
+    pub async fn show_sql(&self, project: &Project, sql: &str, limit: usize) -> Result<Shown, Error> {
+        let failed = |source| Error::Compute { node: "query".to_string(), blame: None, source };
+        let frame = self.frame(project, sql).await?.limit(0, Some(limit)).map_err(failed)?;
+        let schema = frame.schema().inner().clone();
+        let batches = frame.execute_stream().await.map_err(failed)?.try_collect().await.map_err(failed)?;
+        Ok(Shown { schema, batches })
+    }
+
+    /// Returns the optimised logical and the physical plan of a query.
+    pub async fn explain(&self, project: &Project, sql: &str) -> Result<(String, String), Error> {
+        let failed = |source| Error::Compute { node: "query".to_string(), blame: None, source };
+        let frame = self.frame(project, sql).await?;
+        let (state, plan) = frame.into_parts();
+        let logical = state.optimize(&plan).map_err(failed)?;
+        let physical = state.create_physical_plan(&plan).await.map_err(failed)?;
+        Ok((logical.display_indent().to_string(), displayable(physical.as_ref()).indent(false).to_string()))
+    }
+
+    async fn frame(&self, project: &Project, sql: &str) -> Result<DataFrame, Error> {
+        let context = self.session.context(PlanStyle::Fast);
+        let state = context.state();
+        let node = ad_hoc(project, &state, sql)?;
+        let transform = node.transform().expect("`ad_hoc` makes a transform");
+        let named: BTreeSet<String> = transform.inputs.iter().map(|input| input.node.clone()).collect();
+        // A table is read as it is published; a view or source is planned through.
+        let through = named.iter().filter(|name| !project.nodes[*name].is_published()).cloned().collect();
+        let plan = self.plan_reading(project, &named, &through).await;
+        if !plan.diagnostics.is_empty() {
+            return Err(Error::Mistakes { diagnostics: plan.diagnostics });
+        }
+        self.register_inputs(&context, project, transform, &plan, Tables::InLake).await?;
+        match context.state().create_logical_plan(sql).await {
+            Ok(query) => Ok(DataFrame::new(context.state(), query)),
+            Err(error) => Err(mistake(diagnose::planning(project, &node, transform, &context.state(), &error))),
+        }
+    }
+}
+
+/// Returns an ad-hoc query as a transform that reads the nodes which it names.
+fn ad_hoc(project: &Project, state: &SessionState, sql: &str) -> Result<Node, Error> {
+    let file = SourceFile::new(std::path::Path::new("query"), sql.to_string());
+    let location = Location::new(&file, 0..sql.len());
+    let transform = |inputs| Node {
+        name: "query".to_string(),
+        file: Arc::clone(&file),
+        location: location.clone(),
+        kind: NodeKind::Transform(Transform {
+            sql: sql.to_string(),
+            map: SourceMap::identity(&file),
+            inputs,
+            vars: IndexMap::new(),
+        }),
+        config: NodeConfig { materialized: Materialized::View, ..NodeConfig::default() },
+        columns: Vec::new(),
+    };
+    let syntax = |error: DataFusionError| {
+        let node = transform(Vec::new());
+        let parsed = node.transform().expect("it was just made one");
+        mistake(diagnose::planning(project, &node, parsed, state, &error))
+    };
+    let statement = state.sql_to_statement(sql, &Dialect::Generic).map_err(syntax)?;
+    let references = state.resolve_table_references(&statement).map_err(syntax)?;
+    let names = references.iter().map(|reference| match reference.schema() {
+        Some(schema) => format!("{schema}.{}", reference.table()),
+        None => reference.table().to_string(),
+    });
+    let known = names.filter(|name| project.nodes.contains_key(name));
+    let inputs = known.map(|name| Input { node: name.clone(), reference: name, location: location.clone() });
+    Ok(transform(inputs.collect()))
+}
+
+fn mistake(diagnostic: Diagnostic) -> Error {
+    Error::Mistakes { diagnostics: vec![diagnostic] }
+}
+
+/// Returns a node's name as SQL refers to it.
+fn quoted(node: &str) -> String {
+    let part = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    match node.split_once('.') {
+        Some((source, table)) => format!("{}.{}", part(source), part(table)),
+        None => part(node),
+    }
+}
+
+/// Returns the columns of a schema for people.
+pub fn columns(schema: &SchemaRef) -> Vec<ColumnInfo> {
+    let describe =
+        |name: &str, data_type: &DataType| ColumnInfo { name: name.to_string(), data_type: sql_type(data_type) };
+    schema.fields().iter().map(|field| describe(field.name(), field.data_type())).collect()
+}

@@ -1,0 +1,10 @@
+//! Tables: files that others wrote, Delta tables that runs publish, and what tidies up after them.
+
+pub(crate) mod contract;
+pub(crate) mod files;
+pub(crate) mod gc;
+pub(crate) mod publish;
+pub(crate) mod published;
+pub(crate) mod schema;
+pub(crate) mod source;
+pub(crate) mod statistics;

@@ -1,0 +1,157 @@
+//! Published tables: a Delta table at a fixed version, as a list of files.
+//!
+//! delta-rs reads the log; the scan is ours, because its own scan node has no codec and its
+//! statistics do not reach the planner. Tables that need more than plain Parquet (deletion vectors,
+//! column mapping; written by others, never by us) are read through delta-rs instead.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
+use datafusion::catalog::TableProvider;
+use datafusion::common::ScalarValue;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::PartitionedFile;
+use deltalake_core::kernel::{EagerSnapshot, Version};
+use deltalake_core::{DeltaTable, DeltaTableError};
+use object_store::ObjectMeta;
+
+use super::files::FilesTable;
+use super::{schema, statistics};
+use crate::Error;
+use crate::storage::Place;
+
+/// A Delta table at one version.
+#[derive(Debug, Clone)]
+pub(crate) struct PublishedTable {
+    place: Place,
+    table: DeltaTable,
+}
+
+impl PublishedTable {
+    /// Returns the table at its newest version, or at `version`; `None` where there is no table.
+    pub(crate) async fn open(name: &str, place: &Place, version: Option<Version>) -> Result<Option<Self>, Error> {
+        let mut table = DeltaTable::new(place.log_store());
+        let loaded = match version {
+            Some(version) => table.load_version(version).await,
+            None => table.load().await,
+        };
+        match loaded {
+            Ok(()) => Ok(Some(Self { place: place.clone(), table })),
+            Err(DeltaTableError::NotATable(_)) => Ok(None),
+            Err(source) => match is_absent(&table).await {
+                true => Ok(None),
+                false => Err(Error::OpenTable { table: name.to_string(), source }),
+            },
+        }
+    }
+
+    /// Returns the version.
+    pub(crate) fn version(&self) -> Version {
+        self.table.version().unwrap_or_default()
+    }
+
+    /// Returns the table for commits.
+    pub(crate) fn delta(&self) -> &DeltaTable {
+        &self.table
+    }
+
+    /// Returns what the log says at this version.
+    pub(crate) fn snapshot(&self) -> &EagerSnapshot {
+        self.table.snapshot().expect("`open` has loaded the table").snapshot()
+    }
+
+    /// Returns a provider that reads this version.
+    pub(crate) async fn provider(&self, name: &str) -> Result<Arc<dyn TableProvider>, Error> {
+        if self.needs_delta_rs() {
+            let opened = self.table.table_provider().build().await;
+            let failed = |source: datafusion::error::DataFusionError| Error::OpenTable {
+                table: name.to_string(),
+                source: source.into(),
+            };
+            return Ok(Arc::new(opened.map_err(failed)?));
+        }
+        Ok(Arc::new(self.files(name)?))
+    }
+
+    fn needs_delta_rs(&self) -> bool {
+        let snapshot = self.snapshot();
+        let mapped = snapshot.table_properties().column_mapping_mode.is_some_and(|mode| format!("{mode:?}") != "None");
+        mapped || snapshot.log_data().iter().any(|file| file.deletion_vector_descriptor().is_some())
+    }
+
+    fn files(&self, name: &str) -> Result<FilesTable, Error> {
+        let snapshot = self.snapshot();
+        let (file_schema, partition_columns) = self.schemas();
+        let mut table_fields: Vec<FieldRef> = file_schema.fields().iter().cloned().collect();
+        table_fields.extend(partition_columns.iter().cloned());
+        let table_schema = Schema::new(table_fields);
+        let mut files = Vec::new();
+        for view in snapshot.log_data().iter() {
+            let bad_value = || Error::OpenTable {
+                table: name.to_string(),
+                source: DeltaTableError::Generic(format!(
+                    "partition value of file `{}` does not fit its column",
+                    view.path()
+                )),
+            };
+            let texts = view.partition_values_map();
+            let values = partition_columns
+                .iter()
+                .map(|field| {
+                    let text = texts.get(field.name()).and_then(|text| text.as_deref());
+                    statistics::partition_value(text, field.data_type()).ok_or_else(bad_value)
+                })
+                .collect::<Result<Vec<ScalarValue>, Error>>()?;
+            let size = u64::try_from(view.size()).unwrap_or_default();
+            let mut known = statistics::from_delta(view.stats().as_deref(), &table_schema, size);
+            let first = file_schema.fields().len();
+            for (index, value) in values.iter().enumerate() {
+                known.column_statistics[first + index] = statistics::constant_column(value, known.num_rows);
+            }
+            let location = self.place.path.parts().chain(view.object_store_path().parts()).collect();
+            let meta = ObjectMeta {
+                location,
+                last_modified: view.modification_datetime().unwrap_or_default(),
+                size,
+                e_tag: None,
+                version: None,
+            };
+            let mut file = PartitionedFile::new_from_meta(meta).with_partition_values(values);
+            file.statistics = Some(Arc::new(known));
+            files.push(file);
+        }
+        let format = Arc::new(ParquetFormat::default());
+        Ok(FilesTable::new(self.place.store_url.clone(), format, file_schema, partition_columns, files))
+    }
+
+    /// Returns the schema of the files and the partition columns.
+    fn schemas(&self) -> (SchemaRef, Vec<FieldRef>) {
+        let snapshot = self.snapshot();
+        let all = schema::reading(&snapshot.arrow_schema());
+        let partitioned = snapshot.metadata().partition_columns();
+        let is_partition = |field: &FieldRef| partitioned.iter().any(|name| name == field.name());
+        let stored: Vec<FieldRef> = all.fields().iter().filter(|field| !is_partition(field)).cloned().collect();
+        let columns = partitioned
+            .iter()
+            .filter_map(|name| all.field_with_name(name).ok())
+            .map(|field| Arc::new(Field::new(field.name(), field.data_type().clone(), true)))
+            .collect();
+        (Arc::new(Schema::new(stored)), columns)
+    }
+
+    /// Returns rows and bytes of this version.
+    pub(crate) fn size(&self) -> (Option<u64>, u64) {
+        let mut rows = Some(0);
+        let mut bytes = 0;
+        for view in self.snapshot().log_data().iter() {
+            rows = rows.zip(view.num_records()).map(|(sum, rows)| sum + rows as u64);
+            bytes += u64::try_from(view.size()).unwrap_or_default();
+        }
+        (rows, bytes)
+    }
+}
+
+/// Returns whether the folder holds no Delta log at all, which delta-rs reports in several ways.
+async fn is_absent(table: &DeltaTable) -> bool {
+    matches!(table.verify_deltatable_existence().await, Ok(false))
+}

@@ -1,0 +1,7 @@
+//! The engine on small projects that stand in the test as text.
+
+mod mistakes;
+mod publishing;
+mod reading;
+mod runtime;
+mod support;
