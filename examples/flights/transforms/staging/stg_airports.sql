@@ -1,0 +1,3 @@
+-- Where an airport lies.
+select faa as airport, name, lat, lon, alt, tz
+from {{ source('nyc', 'airports') }}
