@@ -20,6 +20,7 @@ use datafusion::physical_expr::expressions::col;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning, execute_stream_partitioned};
 use datafusion::prelude::SessionContext;
 use deltalake_core::kernel::Add;
@@ -30,7 +31,7 @@ use windlass_error::Code;
 use windlass_project::{Node, Project};
 
 use crate::operators::write::{WriteExec, WriteObserver, WriteSpec, staged_files};
-use crate::planner::{Content, Plan, Tables, blame};
+use crate::planner::{Content, Plan, Reading, Tables, blame};
 use crate::session::PlanStyle;
 use crate::tables::publish::{Origin, Publication, publish};
 use crate::tables::schema;
@@ -124,6 +125,7 @@ impl Engine {
             match (self.stage(request, style).await, style.next()) {
                 (Err(Error::Compute { source, .. }), Some(next)) if out_of_memory(&source) => {
                     tracing::warn!(node = %request.node.name, style = ?next, "memory limit hit, computing again");
+                    self.discard(&request.node.name, request.run_id, chrono::DateTime::UNIX_EPOCH).await?;
                     style = next;
                 }
                 (other, _) => break other?,
@@ -213,7 +215,8 @@ impl Engine {
             let read = BTreeMap::from([(node.name.clone(), files.identity.clone())]);
             return Ok((table.into_unoptimized_plan(), read));
         };
-        let read = self.register_inputs(context, request.project, transform, request.plan, Tables::InLake).await?;
+        let reading = Reading { project: request.project, plan: request.plan, tables: Tables::InLake };
+        let read = self.register_inputs(context, transform, &reading).await?;
         let query = context.state().create_logical_plan(&transform.sql).await.map_err(failed)?;
         Ok((query, read))
     }
@@ -278,6 +281,7 @@ async fn run(prepared: &Prepared, progress: &dyn BuildProgress) -> Result<Staged
         partitions.spawn(stream.try_collect::<Vec<_>>());
     }
     let mut report = tokio::time::interval(REPORT_EVERY);
+    report.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut staged = Staged { files: Vec::new(), rows: 0 };
     loop {
         let joined = futures::select_biased! {
@@ -326,9 +330,8 @@ fn rows_read(plan: &Arc<dyn ExecutionPlan>) -> u64 {
 }
 
 fn expected_rows(plan: &Arc<dyn ExecutionPlan>) -> u64 {
-    #[expect(deprecated, reason = "the replacement wants a context that only the planner has")]
     sum_of_leaves(plan, |leaf| {
-        let statistics = leaf.partition_statistics(None);
+        let statistics = leaf.statistics_from_inputs(&[], &StatisticsArgs::new());
         statistics.ok().and_then(|known| known.num_rows.get_value().copied()).unwrap_or(0) as u64
     })
 }

@@ -19,6 +19,12 @@ use crate::Error;
 /// The largest consumers that an out-of-memory message names.
 const NAMED_CONSUMERS: std::num::NonZeroUsize = std::num::NonZeroUsize::new(3).expect("three is not zero");
 
+/// Rows of a batch where memory is plenty. Sorting 10 million rows of 16 columns takes a quarter less
+/// processor time than with DataFusion's 8,192: fewer, longer runs to merge.
+const LARGE_BATCH_ROWS: &str = "32768";
+/// Memory for each thread from which on batches are large.
+const PLENTY_BYTES: u64 = 1 << 30;
+
 /// Rows of a batch in the frugal styles: merging keeps two batches of each spilled run in memory.
 const FRUGAL_BATCH_ROWS: &str = "1024";
 
@@ -122,6 +128,9 @@ fn config(settings: &SessionSettings, style: PlanStyle) -> SessionConfig {
     options.execution.time_zone = Some("+00:00".to_string());
     options.catalog.information_schema = false;
     options.optimizer.prefer_hash_join = style == PlanStyle::Fast;
+    if style == PlanStyle::Fast && settings.memory_bytes / settings.threads as u64 >= PLENTY_BYTES {
+        options.execution.batch_size = LARGE_BATCH_ROWS.parse().expect("a positive number is a batch size");
+    }
     if style != PlanStyle::Fast {
         options.execution.batch_size = FRUGAL_BATCH_ROWS.parse().expect("a positive number is a batch size");
         // What a sort holds back for merging its spilled runs: room for all sorts of a plan at once.

@@ -15,7 +15,7 @@ use indexmap::IndexMap;
 use windlass_error::{Diagnostic, Location, SourceFile};
 use windlass_project::{Input, Materialized, Node, NodeConfig, NodeKind, Project, SourceMap, Transform};
 
-use crate::planner::{Tables, diagnose};
+use crate::planner::{Reading, Tables, diagnose};
 use crate::session::PlanStyle;
 use crate::tables::schema::sql_type;
 use crate::{Engine, Error};
@@ -50,7 +50,7 @@ impl Engine {
     pub async fn show_sql(&self, project: &Project, sql: &str, limit: usize) -> Result<Shown, Error> {
         let failed = |source| Error::Compute { node: "query".to_string(), blame: None, source };
         let frame = self.frame(project, sql).await?.limit(0, Some(limit)).map_err(failed)?;
-        let schema = frame.schema().inner().clone();
+        let schema = Arc::clone(frame.schema().inner());
         let batches = frame.execute_stream().await.map_err(failed)?.try_collect().await.map_err(failed)?;
         Ok(Shown { schema, batches })
     }
@@ -70,6 +70,9 @@ impl Engine {
         let state = context.state();
         let node = ad_hoc(project, &state, sql)?;
         let transform = node.transform().expect("`ad_hoc` makes a transform");
+        if let Some(mistaken) = diagnose::shape(&node, transform) {
+            return Err(mistake(mistaken));
+        }
         let named: BTreeSet<String> = transform.inputs.iter().map(|input| input.node.clone()).collect();
         // A table is read as it is published; a view or source is planned through.
         let through = named.iter().filter(|name| !project.nodes[*name].is_published()).cloned().collect();
@@ -77,7 +80,8 @@ impl Engine {
         if !plan.diagnostics.is_empty() {
             return Err(Error::Mistakes { diagnostics: plan.diagnostics });
         }
-        self.register_inputs(&context, project, transform, &plan, Tables::InLake).await?;
+        let reading = Reading { project, plan: &plan, tables: Tables::InLake };
+        self.register_inputs(&context, transform, &reading).await?;
         match context.state().create_logical_plan(sql).await {
             Ok(query) => Ok(DataFrame::new(context.state(), query)),
             Err(error) => Err(mistake(diagnose::planning(project, &node, transform, &context.state(), &error))),

@@ -44,6 +44,9 @@ use crate::tables::{schema, statistics};
 
 /// Rows of a row group.
 const ROW_GROUP_ROWS: usize = 512 * 1024;
+/// A column's dictionary grows to this size, then its values are written plainly. Parquet's usual
+/// 1 MiB hashes 131,072 distinct numbers before it gives up on them.
+const DICTIONARY_BYTES: usize = 256 * 1024;
 /// A file is closed after it has grown past this size.
 const FILE_BYTES: usize = 512 << 20;
 /// Files of different partition values that one partition keeps open.
@@ -392,6 +395,7 @@ fn writer_properties(sorted: bool) -> WriterProperties {
     WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_dictionary_page_size_limit(DICTIONARY_BYTES)
         .set_statistics_enabled(if sorted { EnabledStatistics::Page } else { EnabledStatistics::Chunk })
         .set_created_by(concat!("windlass version ", env!("CARGO_PKG_VERSION")).to_string())
         .build()

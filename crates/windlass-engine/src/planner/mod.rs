@@ -70,6 +70,17 @@ pub(crate) enum Tables {
     InLake,
 }
 
+/// What a query may read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reading<'a> {
+    /// The project.
+    pub(crate) project: &'a Project,
+    /// What is known of its nodes.
+    pub(crate) plan: &'a Plan,
+    /// Where tables come from.
+    pub(crate) tables: Tables,
+}
+
 impl Engine {
     /// Type-checks the selected nodes and all that they read through views.
     pub async fn plan(&self, project: &Project, selected: &BTreeSet<String>) -> Plan {
@@ -160,7 +171,8 @@ impl Engine {
         plan: &Plan,
     ) -> Result<PlannedNode, Error> {
         let context = self.session.context(PlanStyle::Fast);
-        self.register_inputs(&context, project, transform, plan, Tables::BySchema).await?;
+        let reading = Reading { project, plan, tables: Tables::BySchema };
+        self.register_inputs(&context, transform, &reading).await?;
         let state = context.state();
         let mistakes = |diagnostic: Diagnostic| Error::Mistakes { diagnostics: vec![diagnostic] };
         if let Some(mistake) = diagnose::shape(node, transform) {
@@ -191,15 +203,13 @@ impl Engine {
     pub(crate) async fn register_inputs(
         &self,
         context: &SessionContext,
-        project: &Project,
         transform: &Transform,
-        plan: &Plan,
-        tables: Tables,
+        reading: &Reading<'_>,
     ) -> Result<BTreeMap<String, String>, Error> {
         let mut read = BTreeMap::new();
         for input in &transform.inputs {
-            let Some(planned) = plan.nodes.get(&input.node) else { continue };
-            let provider = self.input_provider(project, &input.node, planned, plan, tables, &mut read).await?;
+            let Some(planned) = reading.plan.nodes.get(&input.node) else { continue };
+            let provider = self.input_provider(&input.node, planned, reading, &mut read).await?;
             register(context, &input.node, provider)?;
         }
         Ok(read)
@@ -208,14 +218,12 @@ impl Engine {
     /// Returns what reads an input, and notes which version or files that are.
     async fn input_provider(
         &self,
-        project: &Project,
         name: &str,
         planned: &PlannedNode,
-        plan: &Plan,
-        tables: Tables,
+        reading: &Reading<'_>,
         read: &mut BTreeMap<String, String>,
     ) -> Result<Arc<dyn TableProvider>, Error> {
-        match (&planned.content, planned.is_published, tables) {
+        match (&planned.content, planned.is_published, reading.tables) {
             (Content::Files(source), false, _) => {
                 read.insert(name.to_string(), source.identity.clone());
                 Ok(Arc::clone(&source.provider))
@@ -224,7 +232,7 @@ impl Engine {
                 Ok(Arc::new(ViewTable::new(plan.as_ref().clone(), None)))
             }
             (Content::Query(_), false, Tables::InLake) => {
-                let query = Box::pin(self.view(project, name, plan, read)).await?;
+                let query = Box::pin(self.view(name, reading, read)).await?;
                 Ok(Arc::new(ViewTable::new(query, None)))
             }
             (Content::Table(table), ..) => {
@@ -244,15 +252,14 @@ impl Engine {
     /// Returns a view's query over the tables as they stand in the lake.
     async fn view(
         &self,
-        project: &Project,
         name: &str,
-        plan: &Plan,
+        reading: &Reading<'_>,
         read: &mut BTreeMap<String, String>,
     ) -> Result<LogicalPlan, Error> {
         let unknown = || Error::NotPublished { table: name.to_string() };
-        let transform = project.nodes.get(name).and_then(Node::transform).ok_or_else(unknown)?;
+        let transform = reading.project.nodes.get(name).and_then(Node::transform).ok_or_else(unknown)?;
         let context = self.session.context(PlanStyle::Fast);
-        read.extend(self.register_inputs(&context, project, transform, plan, Tables::InLake).await?);
+        read.extend(self.register_inputs(&context, transform, reading).await?);
         let query = context.state().create_logical_plan(&transform.sql).await;
         query.map_err(|source| Error::Compute { node: name.to_string(), blame: None, source })
     }

@@ -30,7 +30,10 @@ use datafusion::physical_plan::empty::EmptyExec;
 pub(crate) struct FilesTable {
     store_url: ObjectStoreUrl,
     format: Arc<dyn FileFormat>,
-    schema: TableSchema,
+    /// As files are scanned: partition columns last.
+    scanned: TableSchema,
+    /// Which scanned column each column of the table is.
+    columns: Vec<usize>,
     files: Vec<PartitionedFile>,
 }
 
@@ -44,8 +47,16 @@ impl FilesTable {
         partition_columns: Vec<FieldRef>,
         files: Vec<PartitionedFile>,
     ) -> Self {
-        let schema = TableSchema::builder(file_schema).with_table_partition_cols(partition_columns).build();
-        Self { store_url, format, schema, files }
+        let scanned = TableSchema::builder(file_schema).with_table_partition_cols(partition_columns).build();
+        let columns = (0..scanned.table_schema().fields().len()).collect();
+        Self { store_url, format, scanned, columns, files }
+    }
+
+    /// Returns the table with its columns in the order of `names`, which must be all of them.
+    pub(crate) fn with_order<'a>(mut self, names: impl Iterator<Item = &'a String>) -> Self {
+        self.columns = names.filter_map(|name| self.scanned.table_schema().index_of(name).ok()).collect();
+        debug_assert_eq!(self.columns.len(), self.scanned.table_schema().fields().len());
+        self
     }
 
     /// Returns the rows of all files, where every file says.
@@ -64,7 +75,8 @@ impl FilesTable {
         let alone = |file: &PartitionedFile| Self {
             store_url: self.store_url.clone(),
             format: Arc::clone(&self.format),
-            schema: self.schema.clone(),
+            scanned: self.scanned.clone(),
+            columns: self.columns.clone(),
             files: vec![file.clone()],
         };
         self.files.iter().map(|file| (file.object_meta.location.to_string(), alone(file))).collect()
@@ -72,7 +84,7 @@ impl FilesTable {
 
     fn surviving(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<PartitionedFile>> {
         let Some(filter) = conjunction(filters.iter().cloned()) else { return Ok(self.files.clone()) };
-        let schema = self.schema.table_schema();
+        let schema = self.scanned.table_schema();
         let predicate = state.create_physical_expr(filter, &DFSchema::try_from(Arc::clone(schema))?)?;
         let builder = PruningPredicateBuilder::new().with_file_schema(Arc::clone(schema));
         let Some(predicate) = builder.build(predicate) else {
@@ -90,7 +102,8 @@ impl FilesTable {
 #[async_trait]
 impl TableProvider for FilesTable {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(self.schema.table_schema())
+        let scanned = self.scanned.table_schema();
+        Arc::new(scanned.project(&self.columns).expect("`columns` counts the columns of `scanned`"))
     }
 
     fn table_type(&self) -> TableType {
@@ -102,7 +115,10 @@ impl TableProvider for FilesTable {
     }
 
     fn statistics(&self) -> Option<Statistics> {
-        Some(total(&self.files, self.schema.table_schema()))
+        let mut statistics = total(&self.files, self.scanned.table_schema());
+        let scanned = std::mem::take(&mut statistics.column_statistics);
+        statistics.column_statistics = self.columns.iter().map(|column| scanned[*column].clone()).collect();
+        Some(statistics)
     }
 
     async fn scan(
@@ -113,19 +129,20 @@ impl TableProvider for FilesTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let files = self.surviving(state, filters)?;
+        let columns: Vec<usize> = match projection {
+            Some(projection) => projection.iter().map(|column| self.columns[*column]).collect(),
+            None => self.columns.clone(),
+        };
+        let scanned = self.scanned.table_schema();
         if files.is_empty() {
-            let schema = match projection {
-                Some(columns) => Arc::new(self.schema.table_schema().project(columns)?),
-                None => self.schema(),
-            };
-            return Ok(Arc::new(EmptyExec::new(schema)));
+            return Ok(Arc::new(EmptyExec::new(Arc::new(scanned.project(&columns)?))));
         }
-        let statistics = total(&files, self.schema.table_schema());
+        let statistics = total(&files, scanned);
         let groups = FileGroup::new(files).split_files(state.config().target_partitions());
-        let scan = FileScanConfigBuilder::new(self.store_url.clone(), self.format.file_source(self.schema.clone()))
+        let scan = FileScanConfigBuilder::new(self.store_url.clone(), self.format.file_source(self.scanned.clone()))
             .with_file_groups(groups)
             .with_statistics(statistics)
-            .with_projection_indices(projection.cloned())?
+            .with_projection_indices(Some(columns))?
             .with_limit(limit.filter(|_| filters.is_empty()))
             .build();
         self.format.create_physical_plan(state, scan).await

@@ -121,7 +121,9 @@ impl PublishedTable {
             files.push(file);
         }
         let format = Arc::new(ParquetFormat::default());
-        Ok(FilesTable::new(self.place.store_url.clone(), format, file_schema, partition_columns, files))
+        let table = FilesTable::new(self.place.store_url.clone(), format, file_schema, partition_columns, files);
+        let declared = snapshot.arrow_schema();
+        Ok(table.with_order(declared.fields().iter().map(|field| field.name())))
     }
 
     /// Returns the schema of the files and the partition columns.

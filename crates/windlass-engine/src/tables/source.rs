@@ -50,6 +50,14 @@ pub(crate) struct ResolvedSource {
     pub(crate) rows: Option<u64>,
 }
 
+/// The files of a source.
+struct Listed<'a> {
+    source: &'a SourceTable,
+    base: &'a Place,
+    format: &'a Arc<dyn DataFusionFormat>,
+    objects: &'a [ObjectMeta],
+}
+
 /// Opens sources.
 pub(crate) struct SourceReader<'a> {
     /// Knows the stores.
@@ -109,7 +117,8 @@ impl SourceReader<'_> {
         let format = format_of(source, &objects);
         let stored: Vec<DeclaredColumn<'_>> =
             declared.iter().filter(|column| !partitions.has(&column.column.name)).cloned().collect();
-        let schema = self.schema(node, source, &base, &format, &objects, &stored).await?;
+        let listed = Listed { source, base: &base, format: &format, objects: &objects };
+        let schema = self.schema(node, &listed, &stored).await?;
         let mut files = Vec::with_capacity(objects.len());
         for object in &objects {
             let values = partitions.values(&base, object).map_err(|column| {
@@ -174,12 +183,10 @@ impl SourceReader<'_> {
     async fn schema(
         &self,
         node: &Node,
-        source: &SourceTable,
-        base: &Place,
-        format: &Arc<dyn DataFusionFormat>,
-        objects: &[ObjectMeta],
+        listed: &Listed<'_>,
         declared: &[DeclaredColumn<'_>],
     ) -> Result<SchemaRef, Error> {
+        let Listed { source, base, format, objects } = *listed;
         let schemas: Vec<SchemaRef> = futures::stream::iter(objects)
             .map(|object| async move {
                 let state = self.context.state();

@@ -164,16 +164,18 @@ pub(crate) fn constant_column(value: &ScalarValue, rows: Precision<usize>) -> Co
         .with_distinct_count(Precision::Exact(1))
 }
 
-/// Returns a partition value as Delta writes it into the log; `None` stands for NULL.
+/// Returns a partition value as Delta writes it into the log; `None` stands for NULL, and for the
+/// empty text, which the protocol ("Partition Value Serialization") does not tell from NULL.
 pub(crate) fn partition_text(value: &ScalarValue) -> Option<String> {
     if value.is_null() {
         return None;
     }
-    match value {
+    let text = match value {
         ScalarValue::TimestampMicrosecond(..) => text_of(value).map(|text| text.replace('T', " ")),
         ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)) | ScalarValue::LargeUtf8(Some(text)) => {
             Some(text.clone())
         }
         other => text_of(other),
-    }
+    };
+    text.filter(|text| !text.is_empty())
 }

@@ -108,6 +108,65 @@ select * from (values
 }
 
 #[tokio::test]
+async fn columns_keep_their_order() {
+    let mut world = World::new(
+        "
+-- transforms/t.sql --
+{{ config(partition_by=['day', 'city']) }}
+select 'Rome' as city, 1 as id, date '2024-01-01' as day, 2.5 as amount
+-- transforms/below.sql --
+select * from {{ ref('t') }} where day > date '2023-01-01' union all select 'Oslo', 2, date '2024-01-02', 3.5
+",
+    );
+    world.run().await.unwrap();
+    expect![[r#"
+        +------+----+------------+--------+
+        | city | id | day        | amount |
+        +------+----+------------+--------+
+        | Oslo | 2  | 2024-01-02 | 3.5    |
+        | Rome | 1  | 2024-01-01 | 2.5    |
+        +------+----+------------+--------+"#]]
+    .assert_eq(&world.sql("select * from below order by id desc").await);
+    expect![[r#"
+        +------------+--------+------+
+        | day        | amount | city |
+        +------------+--------+------+
+        | 2024-01-01 | 2.5    | Rome |
+        +------------+--------+------+"#]]
+    .assert_eq(&world.sql("select day, amount, city from t where city = 'Rome'").await);
+    expect![[r#"
+        +----------+-----------+------+
+        | count(*) | min(t.id) | days |
+        +----------+-----------+------+
+        | 1        | 1         | 1    |
+        +----------+-----------+------+"#]]
+    .assert_eq(&world.sql("select count(*), min(id), count(day) as days from t").await);
+}
+
+/// Delta does not tell an empty partition value from NULL, so ours are written as NULL, for all readers.
+#[tokio::test]
+async fn an_empty_partition_value_is_null() {
+    let mut world = World::new(
+        "
+-- transforms/t.sql --
+{{ config(partition_by=['city']) }}
+select * from (values (1, ''), (2, null), (3, ' ')) as v(id, city)
+",
+    );
+    world.run().await.unwrap();
+    expect![[r#"
+        +----+------+---------+
+        | id | city | is_null |
+        +----+------+---------+
+        | 1  |      | true    |
+        | 2  |      | true    |
+        | 3  |      | false   |
+        +----+------+---------+"#]]
+    .assert_eq(&world.sql("select id, city, city is null as is_null from t order by id").await);
+    assert!(world.files("t").iter().all(|path| !path.contains("city=/")));
+}
+
+#[tokio::test]
 async fn sorted_files_are_sorted() {
     let mut world = World::new(
         "

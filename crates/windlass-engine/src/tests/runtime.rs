@@ -155,7 +155,8 @@ async fn a_join_that_does_not_fit_is_sorted_and_merged() {
         | rows    | ids           |
         +---------+---------------+
         | 1500000 | 1125000750000 |
-        +---------+---------------+"#]].assert_eq(&answer);
+        +---------+---------------+"#]]
+    .assert_eq(&answer);
 }
 
 #[tokio::test]
