@@ -1,0 +1,32 @@
+//! The commands, one file each.
+
+use crate::cli::{Command, RunsCommand};
+use crate::printer::Printer;
+use crate::report::Status;
+use crate::settings::Settings;
+
+mod completions;
+mod explain;
+mod gc;
+mod init;
+mod ls;
+mod plan;
+mod run;
+mod runs;
+mod show;
+
+/// Does what was asked for.
+pub(crate) fn dispatch(command: Command, settings: &Settings, printer: &Printer) -> anyhow::Result<Status> {
+    match command {
+        Command::Init(args) => init::run(&args, settings, printer),
+        Command::Run(args) => run::run(&args, settings, printer),
+        Command::Plan(args) => plan::run(&args, settings, printer),
+        Command::Show(args) => show::run(&args, settings, printer),
+        Command::Ls(args) => ls::run(&args, settings, printer),
+        Command::Runs(RunsCommand::Ls(args)) => runs::list(&args, settings, printer),
+        Command::Runs(RunsCommand::Show(args)) => runs::show(&args, settings, printer),
+        Command::Gc(args) => gc::run(&args, settings, printer),
+        Command::Explain(args) => explain::run(&args, printer),
+        Command::Completions(args) => completions::run(&args, printer),
+    }
+}

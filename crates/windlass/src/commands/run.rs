@@ -1,0 +1,193 @@
+//! `windlass run`: builds the selected nodes and publishes their tables.
+//!
+//! Everything that can be found out before the first row is: files, names, types, the lease, the
+//! lake. From then on a failure is a result, with exit code 1, and no longer an error.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use windlass_engine::{Engine, Plan};
+use windlass_project::{NodeKind, Project};
+use windlass_runner::{
+    CancelSignal, Clock, Driver, FailurePolicy, LeaseGuard, LeaseRequest, NewRun, NodeSpec, Observer, Recorder, RunId,
+    RunOptions, RunOutcome, RunState, RunStore, RunSummary, SystemClock,
+};
+
+use self::tally::Tally;
+use super::plan;
+use crate::check::{self, Checked};
+use crate::choice::{self, Choice};
+use crate::cli::{Format, RunArgs};
+use crate::compose::EngineBackend;
+use crate::printer::Printer;
+use crate::progress::Display;
+use crate::report::{self, Status};
+use crate::settings::Settings;
+use crate::signals::Watch;
+use crate::{human, open, usage};
+
+mod tally;
+
+/// How long leftover work may take to notice that the run is over.
+const LAST_WAIT: Duration = Duration::from_millis(500);
+
+/// What a run works with.
+struct Run {
+    project: Arc<Project>,
+    nodes: BTreeSet<String>,
+    selection: Option<String>,
+    engine: Arc<Engine>,
+    store: Arc<RunStore>,
+    clock: Arc<SystemClock>,
+    run_id: RunId,
+    threads: usize,
+}
+
+/// How a run went.
+struct Ended {
+    summary: RunSummary,
+    tally: Tally,
+    display: Display,
+}
+
+/// Runs.
+pub(super) fn run(args: &RunArgs, settings: &Settings, printer: &Printer) -> anyhow::Result<Status> {
+    let loaded = open::load(settings, &args.vars.vars)?;
+    let choice = choice::choose(loaded, &args.select)?;
+    let checked = check::check(choice, args.threads, settings, printer)?;
+    let Checked { choice: Choice { project, nodes, text, .. }, plan, engine, runtime, threads } = checked;
+    let store = open::store(&project)?;
+    let clock = Arc::new(SystemClock::new());
+    let run_id = RunId::generate(clock.now());
+    let project = Arc::new(project);
+    let run = Run { project, nodes, selection: text, engine, store, clock, run_id, threads };
+    let ended = runtime.block_on(Box::pin(run.go(plan, args, settings, printer)));
+    runtime.shutdown_timeout(LAST_WAIT);
+    let ended = ended?;
+    let told = run.tell(&ended, args.format, printer);
+    match ended.summary.outcome {
+        RunOutcome::Success => told.map(|()| Status::Done),
+        RunOutcome::Failed | RunOutcome::Cancelled => Ok(Status::Failures),
+    }
+}
+
+impl Run {
+    async fn go(&self, plan: Plan, args: &RunArgs, settings: &Settings, printer: &Printer) -> anyhow::Result<Ended> {
+        let target = &self.project.target;
+        let lease = LeaseGuard::acquire(
+            &self.store,
+            &LeaseRequest {
+                lake: target.lake.clone(),
+                env: target.env.clone(),
+                run_id: self.run_id.clone(),
+                command: "run".to_owned(),
+            },
+        )?;
+        self.engine.ensure_writable().await?;
+        let state = RunState::try_new(self.specs(), self.options(args))?;
+        self.begin()?;
+        let backend = EngineBackend {
+            engine: Arc::clone(&self.engine),
+            project: Arc::clone(&self.project),
+            plan,
+            run_id: self.run_id.clone(),
+            sequence: self.clock.now().timestamp_millis(),
+            lease: lease.watch(),
+            hold_at: settings.hold_at.clone(),
+            printer: printer.clone(),
+        };
+        let cancel = CancelSignal::new();
+        let driver = Driver::new(Arc::new(backend), Arc::clone(&self.clock) as Arc<dyn Clock>, cancel.clone());
+        let display = Display::new(printer, plan::history(&self.project));
+        let mut tally = Tally::new(&self.project);
+        let mut recorder =
+            Recorder::new(Arc::clone(&self.store), self.run_id.clone(), windlass_engine::peak_memory_bytes);
+        let watch = Watch::start(cancel, lease.watch(), display.clone())?;
+        let summary = {
+            let mut shown = display.clone();
+            let mut observers: Vec<&mut dyn Observer> = vec![&mut recorder, &mut tally, &mut shown];
+            driver.run(state, &mut observers).await
+        };
+        if let Err(error) = recorder.into_result() {
+            printer.problem(&report::failure(&error, printer.paint(), &mut BTreeSet::new()));
+        }
+        if !watch.was_aborted() {
+            self.discard(&tally, printer).await;
+        }
+        Ok(Ended { summary, tally, display })
+    }
+
+    /// Returns the nodes in order, each with those selected nodes that it waits for. Sources are
+    /// there already.
+    fn specs(&self) -> Vec<NodeSpec> {
+        let runs = |name: &String| {
+            let node = self.project.nodes.get(name);
+            self.nodes.contains(name) && node.is_some_and(|node| !matches!(node.kind, NodeKind::Source(_)))
+        };
+        let nodes = self.project.nodes.values().filter(|node| runs(&node.name));
+        let spec = |node: &windlass_project::Node| NodeSpec {
+            name: node.name.clone(),
+            parents: self.project.graph.parents(&node.name).iter().filter(|name| runs(name)).cloned().collect(),
+            retries: node.config.retries,
+        };
+        nodes.map(spec).collect()
+    }
+
+    fn options(&self, args: &RunArgs) -> RunOptions {
+        RunOptions {
+            max_parallel: NonZeroUsize::new(self.threads).unwrap_or(NonZeroUsize::MIN),
+            failure_policy: if args.fail_fast { FailurePolicy::FailFast } else { FailurePolicy::KeepGoing },
+        }
+    }
+
+    fn begin(&self) -> Result<(), windlass_runner::Error> {
+        let target = &self.project.target;
+        self.store.begin_run(&NewRun {
+            run_id: self.run_id.clone(),
+            command: "run".to_owned(),
+            selection: self.selection.clone(),
+            target: target.name.clone(),
+            env: target.env.clone(),
+            lake: target.lake.clone(),
+            version: open::VERSION.to_owned(),
+        })
+    }
+
+    /// Removes what failed and stopped attempts have staged. What remains is left to `windlass gc`.
+    async fn discard(&self, tally: &Tally, printer: &Printer) {
+        for node in tally.unpublished() {
+            if let Err(error) = self.engine.discard(node, self.run_id.as_str(), self.clock.now()).await {
+                tracing::warn!(node, %error, "staged files not removed");
+                printer.note(&format!("staged files of `{node}` were not removed; `windlass gc` removes them later"));
+            }
+        }
+    }
+
+    fn tell(&self, ended: &Ended, format: Format, printer: &Printer) -> anyhow::Result<()> {
+        let Ended { summary, tally, display } = ended;
+        let paint = printer.paint();
+        if let Some(line) = report::more(&display.codes(), paint) {
+            printer.problem(&line);
+        }
+        let facts = [
+            Some(human::duration(summary.elapsed)),
+            usage::cpu_time().map(|time| format!("CPU {}", human::duration(time))),
+            windlass_engine::peak_memory_bytes().map(|bytes| format!("peak {}", human::memory(bytes))),
+            Some(format!("run {}", self.run_id)),
+        ];
+        let facts: Vec<String> = facts.into_iter().flatten().collect();
+        let headline = tally.headline(&self.project.target.env, summary);
+        let headline = match summary.outcome {
+            RunOutcome::Success => paint.good(&headline),
+            RunOutcome::Failed => paint.bad(&headline),
+            RunOutcome::Cancelled => paint.odd(&headline),
+        };
+        printer.note(&format!("{headline}  {}", paint.faint(&facts.join("  "))));
+        if format == Format::Json {
+            printer.json("run", &tally.report(&self.project, &self.run_id, self.selection.clone(), summary))?;
+        }
+        Ok(())
+    }
+}

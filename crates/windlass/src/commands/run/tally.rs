@@ -1,0 +1,178 @@
+//! Keeps count of how each node of a run ended, for the last line and for JSON.
+
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use windlass_error::Fault;
+use windlass_project::Project;
+use windlass_runner::{
+    Attempt, NodeOutcome, Observer, OutcomeKind, RunEvent, RunId, RunReason, RunSummary, SharedError,
+};
+
+use crate::wire::{RunNode, RunReport, WireError};
+use crate::{report, usage};
+
+/// How each node ended, in the order of the run.
+pub(super) struct Tally {
+    nodes: IndexMap<String, RunNode>,
+    kinds: IndexMap<String, &'static str>,
+}
+
+impl Tally {
+    /// Returns a tally in which nothing has happened.
+    pub(super) fn new(project: &Project) -> Self {
+        let kinds = project.nodes.values().map(|node| (node.name.clone(), node.kind_name())).collect();
+        Self { nodes: IndexMap::new(), kinds }
+    }
+
+    /// Returns the tables that an attempt began to build and did not publish, and those that took
+    /// more than one attempt.
+    pub(super) fn unpublished(&self) -> impl Iterator<Item = &str> {
+        let is_left = |node: &&RunNode| match node.kind {
+            "view" => false,
+            _ => node.attempts > 1 || (node.attempts > 0 && node.outcome != "success"),
+        };
+        self.nodes.values().filter(is_left).map(|node| node.name.as_str())
+    }
+
+    /// Returns the run in a few words: `Published 5 of 6 to prod, 1 failed`.
+    pub(super) fn headline(&self, env: &str, summary: &RunSummary) -> String {
+        let tables: Vec<&RunNode> = self.nodes.values().filter(|node| node.kind != "view").collect();
+        let published = tables.iter().filter(|node| node.outcome == "success").count();
+        let mut text = format!("Published {published} of {} to {env}", tables.len());
+        let counts = summary.counts;
+        let parts = [
+            (counts.reused, "unchanged"),
+            (counts.failed, "failed"),
+            (counts.skipped, "skipped"),
+            (counts.cancelled, "cancelled"),
+        ];
+        for (count, word) in parts.into_iter().filter(|(count, _)| *count > 0) {
+            text.push_str(&format!(", {count} {word}"));
+        }
+        if summary.reason == Some(RunReason::Stopped(windlass_runner::CancelReason::LeaseLost)) {
+            text.push_str(", stopped because another run took over the lease");
+        }
+        text
+    }
+
+    /// Returns the run for JSON.
+    pub(super) fn report(
+        &self,
+        project: &Project,
+        run_id: &RunId,
+        selection: Option<String>,
+        summary: &RunSummary,
+    ) -> RunReport {
+        let target = &project.target;
+        RunReport {
+            run_id: run_id.to_string(),
+            target: target.name.clone(),
+            env: target.env.clone(),
+            lake: target.lake.clone(),
+            selection,
+            outcome: summary.outcome.as_str(),
+            reason: summary.reason.map(RunReason::as_str),
+            rows: summary.rows,
+            bytes: summary.bytes,
+            files: summary.files,
+            retries: summary.retries,
+            elapsed_ms: milliseconds(summary.elapsed),
+            cpu_ms: usage::cpu_time().map(milliseconds),
+            peak_memory_bytes: windlass_engine::peak_memory_bytes(),
+            nodes: self.nodes.values().cloned().collect(),
+        }
+    }
+
+    fn node(&mut self, name: &str) -> &mut RunNode {
+        let kind = self.kinds.get(name).copied().unwrap_or("table");
+        self.nodes.entry(name.to_owned()).or_insert_with(|| RunNode {
+            name: name.to_owned(),
+            kind,
+            outcome: "cancelled",
+            reason: None,
+            failed_node: None,
+            attempts: 0,
+            rows: None,
+            bytes: None,
+            files: None,
+            table_version: None,
+            elapsed_ms: None,
+            error: None,
+        })
+    }
+
+    fn finish(&mut self, name: &str, outcome: &NodeOutcome, elapsed: Duration) {
+        let node = self.node(name);
+        (node.outcome, node.reason) = match outcome.kind {
+            OutcomeKind::Reused => ("reused", Some("unchanged")),
+            OutcomeKind::Published | OutcomeKind::View => ("success", None),
+        };
+        node.error = None;
+        node.elapsed_ms = Some(milliseconds(elapsed));
+        if outcome.kind == OutcomeKind::Published {
+            node.rows = Some(outcome.rows);
+            node.bytes = Some(outcome.bytes);
+            node.files = Some(outcome.files);
+            node.table_version = outcome.version;
+        }
+    }
+
+    fn attempt(&mut self, name: &str, attempt: Attempt) {
+        self.node(name).attempts = attempt.number();
+    }
+}
+
+impl Observer for Tally {
+    fn observe(&mut self, event: &RunEvent) {
+        match event {
+            RunEvent::RunStarted { nodes } => {
+                for name in nodes {
+                    self.node(name);
+                }
+            }
+            RunEvent::NodeStarted { node, attempt, .. } => self.attempt(node, *attempt),
+            RunEvent::NodeFinished { node, outcome, elapsed, .. } => self.finish(node, outcome, *elapsed),
+            RunEvent::NodeFailed { node, error, elapsed, .. } => {
+                let node = self.node(node);
+                node.outcome = "failed";
+                node.elapsed_ms = Some(milliseconds(*elapsed));
+                node.error = Some(wire_error(error));
+            }
+            RunEvent::NodeSkipped { node, reason } => {
+                let node = self.node(node);
+                node.outcome = "skipped";
+                node.reason = Some(reason.as_str());
+                node.failed_node = reason.failed_node().map(str::to_owned);
+            }
+            RunEvent::NodeCancelled { node, elapsed, .. } => {
+                let node = self.node(node);
+                node.outcome = "cancelled";
+                node.elapsed_ms = Some(milliseconds(*elapsed));
+            }
+            RunEvent::Stopping { .. } | RunEvent::RunFinished { .. } => {}
+        }
+    }
+}
+
+fn wire_error(error: &SharedError) -> WireError {
+    let blame = report::blame(report::as_error(error));
+    WireError {
+        code: error.code().map(|code| code.0),
+        message: match blame {
+            Some(blame) => blame.message.clone(),
+            None => report::one_line(report::as_error(error)),
+        },
+        fault: match error.fault() {
+            Fault::User => "user",
+            Fault::External => "external",
+            Fault::Internal => "internal",
+        },
+        hint: error.hint(),
+        diagnostic: blame.map(Into::into),
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,186 @@
+//! Joins the layers: the runner's port for work, done by the engine.
+//!
+//! A view is defined by its readers, so there is nothing to do for it; seeds and tables are built.
+//! Must stay true: nothing is published without leave of both the driver and the lease.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use windlass_engine::{BuildProgress, BuildRequest, Built, Engine, Phase, Plan};
+use windlass_error::{Classify, Code, Diagnostic, Fault, Retry};
+use windlass_project::Project;
+use windlass_runner::{Attempt, Backend, BackendError, LeaseWatch, NodeOutcome, NodeProgress, OutcomeKind, RunId};
+
+use crate::printer::Printer;
+use crate::refusal::Refusal;
+use crate::settings::HoldPoint;
+
+/// Runs nodes on an engine.
+pub(crate) struct EngineBackend {
+    /// The engine of this process.
+    pub(crate) engine: Arc<Engine>,
+    /// The project.
+    pub(crate) project: Arc<Project>,
+    /// Its plan.
+    pub(crate) plan: Plan,
+    /// The run.
+    pub(crate) run_id: RunId,
+    /// Grows from run to run.
+    pub(crate) sequence: i64,
+    /// Asked before every commit.
+    pub(crate) lease: LeaseWatch,
+    /// Where a test holds the process.
+    pub(crate) hold_at: Option<HoldPoint>,
+    /// Tells the test that it is held.
+    pub(crate) printer: Printer,
+}
+
+/// A build that failed, told by the mistake that is to blame where one is: this is what the run store
+/// keeps.
+#[derive(Debug)]
+pub(crate) struct BuildError(windlass_engine::Error);
+
+/// Passes a build's progress on to the runner, and asks for leave to publish.
+struct Reporter {
+    node: String,
+    progress: Arc<NodeProgress>,
+    lease: LeaseWatch,
+    hold_at: Option<HoldPoint>,
+    printer: Printer,
+}
+
+#[async_trait]
+impl Backend for EngineBackend {
+    async fn run_node(
+        &self,
+        node: &str,
+        _attempt: Attempt,
+        progress: Arc<NodeProgress>,
+    ) -> Result<NodeOutcome, BackendError> {
+        let Some(node) = self.project.nodes.get(node) else {
+            return Err(Box::new(Refusal::new(format!("node `{node}` is not part of the project"))));
+        };
+        if !node.is_published() {
+            return Ok(view());
+        }
+        let reporter = Reporter {
+            node: node.name.clone(),
+            progress,
+            lease: self.lease.clone(),
+            hold_at: self.hold_at.clone(),
+            printer: self.printer.clone(),
+        };
+        let request = BuildRequest {
+            project: &self.project,
+            plan: &self.plan,
+            node,
+            run_id: self.run_id.as_str(),
+            sequence: self.sequence,
+            progress: Arc::new(reporter),
+        };
+        match Box::pin(self.engine.build(&request)).await {
+            Ok(Some(built)) => Ok(published(built)),
+            Ok(None) => Err(Box::new(withheld(&node.name))),
+            Err(error) => Err(Box::new(BuildError(error))),
+        }
+    }
+}
+
+impl BuildError {
+    /// Returns the mistake in the user's SQL that made the build fail, where one was found.
+    pub(crate) fn blame(&self) -> Option<&Diagnostic> {
+        match &self.0 {
+            windlass_engine::Error::Compute { blame, .. } => blame.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for BuildError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.blame() {
+            Some(Diagnostic { message, location: Some(location), .. }) => write!(f, "{message} ({location})"),
+            Some(Diagnostic { message, location: None, .. }) => f.write_str(message),
+            None => self.0.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self.blame() {
+            // It says the same in the engine's words.
+            Some(_) => None,
+            None => self.0.source(),
+        }
+    }
+}
+
+impl Classify for BuildError {
+    fn fault(&self) -> Fault {
+        self.0.fault()
+    }
+
+    fn retry(&self) -> Retry {
+        self.0.retry()
+    }
+
+    fn code(&self) -> Option<Code> {
+        self.0.code()
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.0.hint()
+    }
+}
+
+impl BuildProgress for Reporter {
+    fn phase(&self, phase: Phase) {
+        if phase == Phase::Staging {
+            self.progress.begin_staging();
+        }
+        if let Some(point) = self.hold_at.as_ref().filter(|point| point.phase == phase && point.node == self.node) {
+            self.printer.problem(&format!("held at {point}"));
+            loop {
+                std::thread::park();
+            }
+        }
+    }
+
+    fn expected_rows(&self, rows: u64) {
+        // None at all means that a format does not tell.
+        if rows > 0 {
+            self.progress.expect_rows(rows);
+        }
+    }
+
+    fn rows_read(&self, total: u64) {
+        self.progress.set_read(total, 0);
+    }
+
+    fn rows_written(&self, added: u64) {
+        self.progress.add_written(added);
+    }
+
+    fn begin_commit(&self) -> bool {
+        self.lease.is_held() && self.progress.begin_commit()
+    }
+}
+
+fn view() -> NodeOutcome {
+    NodeOutcome { kind: OutcomeKind::View, rows: 0, bytes: 0, files: 0, version: None, fingerprint: None }
+}
+
+fn published(built: Built) -> NodeOutcome {
+    let Built { version, rows, bytes, files, fingerprint } = built;
+    let kind = OutcomeKind::Published;
+    NodeOutcome { kind, rows, bytes, files, version: Some(version), fingerprint: Some(fingerprint) }
+}
+
+/// The driver reports a cancelled node as such whatever it answers; this one lost its lease.
+fn withheld(node: &str) -> Refusal {
+    Refusal::new(format!("`{node}` was not published: another run took over the lease of the lake"))
+        .code(Code::LEASE_HELD)
+        .hint("run again when the other run has ended")
+        .external()
+}

@@ -1,0 +1,245 @@
+//! Shows how a run goes: a moving line for each running node, or plain lines.
+//!
+//! [`Display`] is an observer of the run's events, and is polled by [`Display::refresh`] for what
+//! moves in between. Finished lines scroll up. All of it goes to stderr.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use indexmap::IndexMap;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use windlass_error::Code;
+use windlass_runner::{
+    Attempt, NodeHistory, NodeOutcome, NodeProgress, Observer, OutcomeKind, RunEvent, SharedError, SkipReason,
+};
+
+use crate::human;
+use crate::printer::Printer;
+use crate::report;
+use crate::style::Paint;
+
+mod line;
+
+use line::Moment;
+
+/// How often moving lines are drawn.
+pub(crate) const REFRESH_EVERY: Duration = Duration::from_millis(100);
+/// How often a long node says that it lives where nothing moves.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(30);
+
+/// Shows a run. Clones show the same one.
+#[derive(Clone)]
+pub(crate) struct Display {
+    board: Arc<Mutex<Board>>,
+}
+
+struct Board {
+    printer: Printer,
+    paint: Paint,
+    /// Moving lines, where stderr is a terminal.
+    bars: Option<MultiProgress>,
+    name_width: usize,
+    history: HashMap<String, NodeHistory>,
+    running: IndexMap<String, Running>,
+    /// Codes of all failures shown.
+    codes: BTreeSet<Code>,
+}
+
+/// A node at work.
+struct Running {
+    progress: Arc<NodeProgress>,
+    started: Instant,
+    last_beat: Instant,
+    bar: Option<ProgressBar>,
+}
+
+impl Display {
+    /// Returns a display of a run over nodes of which something is known from earlier runs.
+    pub(crate) fn new(printer: &Printer, history: HashMap<String, NodeHistory>) -> Self {
+        let bars = printer.has_bars().then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
+        let board = Board {
+            printer: printer.clone(),
+            paint: printer.paint(),
+            bars,
+            name_width: 0,
+            history,
+            running: IndexMap::new(),
+            codes: BTreeSet::new(),
+        };
+        Self { board: Arc::new(Mutex::new(board)) }
+    }
+
+    /// Draws what has moved, or says that long nodes live.
+    pub(crate) fn refresh(&self) {
+        self.board().refresh();
+    }
+
+    /// Returns the codes of all failures shown.
+    pub(crate) fn codes(&self) -> BTreeSet<Code> {
+        self.board().codes.clone()
+    }
+
+    fn board(&self) -> std::sync::MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Display {
+    fn observe(&mut self, event: &RunEvent) {
+        self.board().observe(event);
+    }
+}
+
+impl Board {
+    fn observe(&mut self, event: &RunEvent) {
+        match event {
+            RunEvent::RunStarted { nodes } => {
+                self.name_width = nodes.iter().map(|node| node.chars().count()).max().unwrap_or_default();
+            }
+            RunEvent::NodeStarted { node, attempt, progress } => self.start(node, *attempt, progress),
+            RunEvent::NodeFinished { node, outcome, elapsed, .. } => {
+                self.end(node);
+                let text = finished(outcome, *elapsed);
+                self.say(&line::ended(&self.paint.good("✓"), &self.name(node), &text));
+            }
+            RunEvent::NodeFailed { node, attempt, error, elapsed, will_retry_in } => {
+                self.end(node);
+                match will_retry_in {
+                    Some(delay) => self.retry(node, *attempt, error, *delay),
+                    None => self.fail(node, error, *elapsed),
+                }
+            }
+            RunEvent::NodeSkipped { node, reason } => {
+                let text = self.paint.faint(&skipped(reason));
+                self.say(&line::ended(&self.paint.faint("-"), &self.name(node), &text));
+            }
+            RunEvent::NodeCancelled { node, .. } => {
+                self.end(node);
+                let text = self.paint.faint("cancelled, its published version is as it was");
+                self.say(&line::ended(&self.paint.odd("!"), &self.name(node), &text));
+            }
+            RunEvent::Stopping { committing } => self.stopping(committing),
+            RunEvent::RunFinished { .. } => {
+                for (_, running) in self.running.drain(..) {
+                    running.clear();
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, node: &str, attempt: Attempt, progress: &Arc<NodeProgress>) {
+        let bar = self.bars.as_ref().map(|bars| {
+            let style = ProgressStyle::with_template("  {spinner} {wide_msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner());
+            bars.add(ProgressBar::new_spinner().with_style(style))
+        });
+        let now = Instant::now();
+        tracing::debug!(node, attempt = attempt.number(), "node shown");
+        let running = Running { progress: Arc::clone(progress), started: now, last_beat: now, bar };
+        self.running.insert(node.to_owned(), running);
+    }
+
+    fn end(&mut self, node: &str) {
+        if let Some(running) = self.running.shift_remove(node) {
+            running.clear();
+        }
+    }
+
+    fn fail(&mut self, node: &str, error: &SharedError, elapsed: Duration) {
+        let text = format!("{}  {}", self.paint.bad("failed"), human::duration(elapsed));
+        let line = line::ended(&self.paint.bad("✗"), &self.name(node), &text);
+        let details = report::failure(report::as_error(error), self.paint, &mut self.codes);
+        self.say_always(&format!("{line}\n{details}"));
+    }
+
+    fn retry(&mut self, node: &str, attempt: Attempt, error: &SharedError, delay: Duration) {
+        let when = human::duration(delay);
+        let text = format!("attempt {attempt} failed, next in {when}: {error}");
+        self.say(&line::ended(&self.paint.odd("!"), &self.name(node), &text));
+    }
+
+    fn stopping(&mut self, committing: &[String]) {
+        let waits = match committing {
+            [] => String::new(),
+            [one] => format!(" after `{one}` is published"),
+            several => format!(" after {} are published", several.join(", ")),
+        };
+        self.say(&self.paint.odd(&format!("Stopping{waits}; Ctrl-C again stops at once")));
+    }
+
+    fn refresh(&mut self) {
+        let (paint, width) = (self.paint, self.name_width);
+        let mut beats = Vec::new();
+        for (node, running) in &mut self.running {
+            let moment = Moment {
+                snapshot: running.progress.snapshot(),
+                elapsed: running.started.elapsed(),
+                last: self.history.get(node).map(|history| history.elapsed),
+            };
+            let name = format!("{node:width$}");
+            match &running.bar {
+                Some(bar) => {
+                    bar.set_message(moment.moving_line(&name, paint));
+                    bar.tick();
+                }
+                None if running.last_beat.elapsed() >= HEARTBEAT_EVERY => {
+                    running.last_beat = Instant::now();
+                    beats.push(line::ended("…", &name, &moment.facts().join("  ")));
+                }
+                None => {}
+            }
+        }
+        for beat in beats {
+            self.say(&beat);
+        }
+    }
+
+    /// Returns a node's name, as wide as the widest.
+    fn name(&self, node: &str) -> String {
+        let width = self.name_width;
+        format!("{node:width$}")
+    }
+
+    fn say(&self, text: &str) {
+        if !self.printer.is_quiet() {
+            self.say_always(text);
+        }
+    }
+
+    fn say_always(&self, text: &str) {
+        match &self.bars {
+            Some(bars) => bars.suspend(|| self.printer.problem(text)),
+            None => self.printer.problem(text),
+        }
+    }
+}
+
+impl Running {
+    fn clear(self) {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn finished(outcome: &NodeOutcome, elapsed: Duration) -> String {
+    match outcome.kind {
+        OutcomeKind::View => "view".to_owned(),
+        OutcomeKind::Reused => "unchanged".to_owned(),
+        OutcomeKind::Published => {
+            let rows = format!("{:>16}", human::counted(outcome.rows, "row"));
+            let size = format!("{:>8}", human::bytes(outcome.bytes));
+            let version = outcome.version.map(|version| format!("  version {version}")).unwrap_or_default();
+            format!("{rows}  {size}{version}  {}", human::duration(elapsed))
+        }
+    }
+}
+
+fn skipped(reason: &SkipReason) -> String {
+    match reason {
+        SkipReason::UpstreamFailed { node } => format!("skipped, it needs `{node}`"),
+        SkipReason::FailFast { node } => format!("skipped, `{node}` failed"),
+        SkipReason::Cancelled => "skipped, the run was stopped".to_owned(),
+    }
+}

@@ -1,0 +1,278 @@
+//! What `--format json` prints: one object on stdout, described field by field in `docs/json.md`.
+//!
+//! Names and meanings are stable: fields are only ever added. A new meaning takes a new name, and a
+//! change that breaks readers raises the number behind the command's name. Times are UTC in
+//! RFC 3339, sizes are bytes, durations are milliseconds; what is not known is `null`.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use windlass_error::{Diagnostic, Location, Severity};
+use windlass_runner::{RunDetail, RunRow};
+
+use crate::open::VERSION;
+
+/// What stands around every result.
+#[derive(Debug, Serialize)]
+pub(crate) struct Envelope<'a, T> {
+    schema: String,
+    version: &'static str,
+    data: &'a T,
+}
+
+impl<'a, T: Serialize> Envelope<'a, T> {
+    /// Returns the result of a command in its envelope.
+    pub(crate) fn new(command: &str, data: &'a T) -> Self {
+        Self { schema: format!("windlass.{command}/1"), version: VERSION, data }
+    }
+}
+
+/// `windlass.ls/1`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Listing {
+    pub(crate) project: String,
+    pub(crate) target: String,
+    pub(crate) env: String,
+    pub(crate) nodes: Vec<ListedNode>,
+}
+
+/// A node as its files define it.
+#[derive(Debug, Serialize)]
+pub(crate) struct ListedNode {
+    pub(crate) name: String,
+    pub(crate) kind: &'static str,
+    pub(crate) file: String,
+    pub(crate) line: usize,
+    pub(crate) inputs: Vec<String>,
+    pub(crate) description: Option<String>,
+    pub(crate) tags: Vec<String>,
+    pub(crate) owner: Option<String>,
+    pub(crate) partition_by: Vec<String>,
+    pub(crate) sort_by: Vec<String>,
+    pub(crate) columns: Vec<DeclaredColumn>,
+}
+
+/// A column that a file declares.
+#[derive(Debug, Serialize)]
+pub(crate) struct DeclaredColumn {
+    pub(crate) name: String,
+    #[serde(rename = "type")]
+    pub(crate) data_type: Option<String>,
+    pub(crate) description: Option<String>,
+}
+
+/// `windlass.plan/1`.
+#[derive(Debug, Serialize)]
+pub(crate) struct PlanReport {
+    pub(crate) target: String,
+    pub(crate) env: String,
+    pub(crate) lake: String,
+    pub(crate) nodes: Vec<PlannedNode>,
+    pub(crate) not_checked: Vec<&'static str>,
+    pub(crate) diagnostics: Vec<WireDiagnostic>,
+}
+
+/// What a run would do for a node.
+#[derive(Debug, Serialize)]
+pub(crate) struct PlannedNode {
+    pub(crate) name: String,
+    pub(crate) kind: &'static str,
+    pub(crate) action: &'static str,
+    pub(crate) inputs: Vec<String>,
+    pub(crate) columns: Vec<TypedColumn>,
+    pub(crate) last_run: Option<LastRun>,
+}
+
+/// A node's last success in this lake and environment.
+#[derive(Debug, Serialize)]
+pub(crate) struct LastRun {
+    pub(crate) started_at: String,
+    pub(crate) elapsed_ms: u64,
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
+}
+
+/// A column of a result.
+#[derive(Debug, Serialize)]
+pub(crate) struct TypedColumn {
+    pub(crate) name: String,
+    #[serde(rename = "type")]
+    pub(crate) data_type: String,
+}
+
+/// A mistake in a file of the project.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct WireDiagnostic {
+    pub(crate) severity: &'static str,
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+    pub(crate) node: Option<String>,
+    pub(crate) place: Option<Place>,
+    pub(crate) label: Option<String>,
+    pub(crate) related: Vec<RelatedPlace>,
+    pub(crate) notes: Vec<String>,
+    pub(crate) hint: Option<String>,
+}
+
+/// A place in a file; lines and columns count from 1, columns count characters, the end is the
+/// first place behind it.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Place {
+    pub(crate) file: String,
+    pub(crate) line: usize,
+    pub(crate) column: usize,
+    pub(crate) end_line: usize,
+    pub(crate) end_column: usize,
+}
+
+/// Another place that matters, and why.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct RelatedPlace {
+    pub(crate) place: Place,
+    pub(crate) text: String,
+}
+
+/// `windlass.show/1`: rows, or what was asked for instead.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Shown {
+    /// The first rows.
+    Rows {
+        node: Option<String>,
+        sql: Option<String>,
+        columns: Vec<TypedColumn>,
+        rows: Box<RawValue>,
+        row_count: usize,
+        table_version: Option<u64>,
+        table_rows: Option<u64>,
+    },
+    /// `--compiled`.
+    Compiled { node: String, compiled: String },
+    /// `--schema`.
+    Schema { node: Option<String>, sql: Option<String>, columns: Vec<TypedColumn> },
+    /// `--explain`.
+    Explained { node: Option<String>, sql: Option<String>, logical_plan: String, physical_plan: String },
+}
+
+/// `windlass.run/1`.
+#[derive(Debug, Serialize)]
+pub(crate) struct RunReport {
+    pub(crate) run_id: String,
+    pub(crate) target: String,
+    pub(crate) env: String,
+    pub(crate) lake: String,
+    pub(crate) selection: Option<String>,
+    pub(crate) outcome: &'static str,
+    pub(crate) reason: Option<&'static str>,
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
+    pub(crate) files: u64,
+    pub(crate) retries: usize,
+    pub(crate) elapsed_ms: u64,
+    pub(crate) cpu_ms: Option<u64>,
+    pub(crate) peak_memory_bytes: Option<u64>,
+    pub(crate) nodes: Vec<RunNode>,
+}
+
+/// How a node ended.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct RunNode {
+    pub(crate) name: String,
+    pub(crate) kind: &'static str,
+    pub(crate) outcome: &'static str,
+    pub(crate) reason: Option<&'static str>,
+    pub(crate) failed_node: Option<String>,
+    pub(crate) attempts: u32,
+    pub(crate) rows: Option<u64>,
+    pub(crate) bytes: Option<u64>,
+    pub(crate) files: Option<u64>,
+    pub(crate) table_version: Option<u64>,
+    pub(crate) elapsed_ms: Option<u64>,
+    pub(crate) error: Option<WireError>,
+}
+
+/// Why a node failed.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct WireError {
+    pub(crate) code: Option<&'static str>,
+    pub(crate) message: String,
+    pub(crate) fault: &'static str,
+    pub(crate) hint: Option<String>,
+    pub(crate) diagnostic: Option<WireDiagnostic>,
+}
+
+/// `windlass.runs.ls/1`.
+#[derive(Debug, Serialize)]
+pub(crate) struct RunsListing {
+    pub(crate) runs: Vec<RunRow>,
+}
+
+/// `windlass.runs.show/1`.
+pub(crate) type RunsDetail = RunDetail;
+
+/// `windlass.gc/1`.
+#[derive(Debug, Serialize)]
+pub(crate) struct GcReport {
+    pub(crate) lake: String,
+    pub(crate) env: String,
+    pub(crate) dry_run: bool,
+    pub(crate) files: Vec<RemovedFile>,
+    pub(crate) bytes: u64,
+}
+
+/// A file that was, or would be, removed.
+#[derive(Debug, Serialize)]
+pub(crate) struct RemovedFile {
+    pub(crate) table: String,
+    pub(crate) path: String,
+    pub(crate) bytes: u64,
+    pub(crate) reason: &'static str,
+}
+
+/// `windlass.explain/1`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Explanations {
+    pub(crate) codes: Vec<Explanation>,
+}
+
+/// What a code means.
+#[derive(Debug, Serialize)]
+pub(crate) struct Explanation {
+    pub(crate) code: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) explanation: &'static str,
+}
+
+impl From<&Location> for Place {
+    fn from(location: &Location) -> Self {
+        let (line, column) = location.position();
+        let (end_line, end_column) = location.file.position(location.span.end);
+        let file = location.file.path.to_string_lossy().into_owned();
+        Self { file, line, column, end_line, end_column }
+    }
+}
+
+impl From<&Diagnostic> for WireDiagnostic {
+    fn from(diagnostic: &Diagnostic) -> Self {
+        let related = diagnostic.related.iter();
+        Self {
+            severity: match diagnostic.severity {
+                Severity::Warning => "warning",
+                Severity::Error => "error",
+            },
+            code: diagnostic.code.0,
+            message: diagnostic.message.clone(),
+            node: diagnostic.node.clone(),
+            place: diagnostic.location.as_ref().map(Place::from),
+            label: diagnostic.label.clone(),
+            related: related.map(|(at, text)| RelatedPlace { place: at.into(), text: text.clone() }).collect(),
+            notes: diagnostic.notes.clone(),
+            hint: diagnostic.hint.clone(),
+        }
+    }
+}
+
+impl From<windlass_engine::ColumnInfo> for TypedColumn {
+    fn from(column: windlass_engine::ColumnInfo) -> Self {
+        Self { name: column.name, data_type: column.data_type }
+    }
+}

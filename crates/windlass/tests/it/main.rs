@@ -1,0 +1,20 @@
+//! Product tests: spawn the binary on small projects and look at what it prints and publishes.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod completions;
+mod explain;
+mod gc;
+mod init;
+mod json;
+mod kill;
+mod ls;
+mod plan;
+mod python;
+mod readers;
+mod run;
+mod runs;
+mod show;
+mod stop;
+mod support;
+mod usage;
