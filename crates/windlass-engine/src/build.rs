@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::arrow::compute::SortOptions;
+use datafusion::common::config::ConfigNonZeroUsize;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
@@ -165,6 +166,10 @@ impl Engine {
         let context = self.observed_context(style, &request.progress);
         let (query, read) = self.query(request, &context).await?;
         let definition = query.display_indent_schema().to_string();
+        let rows = self.session.batch_rows(style, widest(&query));
+        let state = context.state_ref();
+        state.write().config_mut().options_mut().execution.batch_size =
+            ConfigNonZeroUsize::try_new(rows).map_err(failed)?;
         let published = schema::published(&node.name, query.schema().as_arrow())?;
         let state = context.state();
         let plan = match state.create_physical_plan(&query).await {
@@ -323,6 +328,16 @@ fn panic_text(error: tokio::task::JoinError) -> String {
         },
         Err(error) => error.to_string(),
     }
+}
+
+/// Returns the columns of the widest operator of a query.
+fn widest(query: &LogicalPlan) -> usize {
+    let mut columns = 0;
+    let _ = query.apply_with_subqueries(|node| {
+        columns = columns.max(node.schema().fields().len());
+        Ok(TreeNodeRecursion::Continue)
+    });
+    columns
 }
 
 fn rows_read(plan: &Arc<dyn ExecutionPlan>) -> u64 {

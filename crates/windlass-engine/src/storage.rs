@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::Path as FilePath;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -16,10 +17,17 @@ use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{ObjectStore, ObjectStoreExt, RetryConfig};
 use url::Url;
 
 use crate::Error;
+
+/// How often a request to an object store is repeated. A node is tried again as a whole, so this only
+/// has to outlast a hiccup; by default `object_store` waits for three minutes.
+const MAX_RETRIES: usize = 5;
+/// No request is repeated later than this after it was first sent. One that gets no answer takes
+/// `timeout` of the target's `storage:`, 30 s by default.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A store and a place in it.
 #[derive(Debug, Clone)]
@@ -131,7 +139,9 @@ impl Storage {
     }
 
     fn s3(&self, url: &Url) -> Result<object_store::aws::AmazonS3, object_store::Error> {
-        let mut builder = AmazonS3Builder::new().with_url(url.to_string());
+        let retry =
+            RetryConfig { max_retries: MAX_RETRIES, retry_timeout: RETRY_TIMEOUT, ..RetryConfig::default() };
+        let mut builder = AmazonS3Builder::new().with_url(url.to_string()).with_retry(retry);
         let environment = self.environment.iter().filter(|(name, _)| name.starts_with("AWS_"));
         for (name, value) in environment
             .map(|(name, value)| (name.to_lowercase(), value))

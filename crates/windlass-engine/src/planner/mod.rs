@@ -315,9 +315,15 @@ fn unplannable(node: &Node, error: &Error) -> Diagnostic {
     let mut mistake = Diagnostic::error(error.code().unwrap_or(Code::STORAGE), error.to_string())
         .at(node.location.clone())
         .node(&node.name);
+    let mut said = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
-        mistake = mistake.note(format!("cause: {cause}"));
+        let text = cause.to_string();
+        // Libraries repeat their causes in their own text.
+        if !said.contains(&text) {
+            mistake = mistake.note(format!("cause: {text}"));
+            said = text;
+        }
         source = cause.source();
     }
     match error.hint() {
