@@ -31,6 +31,7 @@ use tokio::task::JoinSet;
 use windlass_error::Code;
 use windlass_project::{Node, Project};
 
+use crate::operators::moving_mean::specialise;
 use crate::operators::write::{WriteExec, WriteObserver, WriteSpec, staged_files};
 use crate::planner::{Content, Plan, Reading, Tables, blame};
 use crate::session::PlanStyle;
@@ -173,7 +174,7 @@ impl Engine {
         let published = schema::published(&node.name, query.schema().as_arrow())?;
         let state = context.state();
         let plan = match state.create_physical_plan(&query).await {
-            Ok(plan) => self.lay_out(node, plan).map_err(failed)?,
+            Ok(plan) => self.lay_out(node, specialise(plan).map_err(failed)?).map_err(failed)?,
             // Constants are computed while planning and can fail like any row.
             Err(source) => {
                 let blame = blame::find(request.project, node, &query, &state, &source).await.map(Box::new);

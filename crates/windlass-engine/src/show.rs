@@ -65,6 +65,18 @@ impl Engine {
         Ok((logical.display_indent().to_string(), displayable(physical.as_ref()).indent(false).to_string()))
     }
 
+    /// Returns the physical plan of a query.
+    #[cfg(test)]
+    pub(crate) async fn physical_plan(
+        &self,
+        project: &Project,
+        sql: &str,
+    ) -> Result<Arc<dyn datafusion::physical_plan::ExecutionPlan>, Error> {
+        let (state, plan) = self.frame(project, sql).await?.into_parts();
+        let failed = |source| Error::Compute { node: "query".to_string(), blame: None, source };
+        state.create_physical_plan(&plan).await.map_err(failed)
+    }
+
     async fn frame(&self, project: &Project, sql: &str) -> Result<DataFrame, Error> {
         let context = self.session.context(PlanStyle::Fast);
         let state = context.state();

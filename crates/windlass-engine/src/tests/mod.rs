@@ -5,3 +5,4 @@ mod publishing;
 mod reading;
 mod runtime;
 mod support;
+mod windows;
