@@ -136,9 +136,12 @@ impl Classify for Error {
             Self::Compute { blame: Some(diagnostic), .. } => Some(diagnostic.code),
             Self::Mistakes { diagnostics } => diagnostics.first().map(|diagnostic| diagnostic.code),
             Self::Location { .. } | Self::List { .. } => Some(classify(self).2.unwrap_or(Code::MISSING_FILE)),
-            Self::LakeNotWritable { .. } => {
-                Some(classify(self).2.filter(|code| *code == Code::DISK_FULL).unwrap_or(Code::LAKE_NOT_WRITABLE))
-            }
+            Self::LakeNotWritable { .. } => match classify(self) {
+                (_, _, Some(Code::DISK_FULL)) => Some(Code::DISK_FULL),
+                // It did not answer, which says nothing about permissions.
+                (_, Retry::Backoff, code) => code,
+                _ => Some(Code::LAKE_NOT_WRITABLE),
+            },
             Self::NotPublished { .. } => Some(Code::UNKNOWN_TABLE),
             Self::UnsupportedType { .. } => Some(Code::TYPE_MISMATCH),
             _ => classify(self).2,
@@ -159,28 +162,46 @@ impl Classify for Error {
                 Some(Code::MEMORY) => {
                     Some("raise `memory:` of the target, lower `threads:`, or split the query".to_string())
                 }
+                Some(Code::DISK_FULL) if matches!(self, Self::Compute { .. }) && !is_of_store(self) => Some(
+                    "the temporary folder is full, where large queries spill: set TMPDIR to a larger disk, or raise \
+                     `memory:` of the target"
+                        .to_string(),
+                ),
                 Some(Code::DISK_FULL) => {
                     Some("free some space; `windlass gc` removes files that no table uses any more".to_string())
                 }
                 Some(Code::COMMIT_CONFLICT) => Some("run again: the table as it is now is used".to_string()),
+                Some(Code::STORAGE) if lacks_credentials(self) => Some(
+                    "no credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or \
+                     `skip_signature: true` under `storage:` for a public bucket"
+                        .to_string(),
+                ),
                 _ => None,
             },
         }
     }
 }
 
+/// Returns whether a store asked the machine for credentials, the last place where it looks, in vain.
+fn lacks_credentials(error: &(dyn StdError + 'static)) -> bool {
+    // `object_store` names the address that it asked: "Error performing PUT http://.../latest/api/token".
+    chain(error).any(|cause| cause.to_string().contains("/latest/api/token"))
+}
+
+/// Returns whether an error comes from the lake or a source, not from the folder for spilled data.
+fn is_of_store(error: &(dyn StdError + 'static)) -> bool {
+    chain(error).any(|cause| cause.is::<object_store::Error>())
+}
+
+/// Returns an error and its causes.
+fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |current| source_of(*current))
+}
+
 /// Answers whose fault an error is, whether to retry and its code, from the chain of its sources.
 fn classify(error: &(dyn StdError + 'static)) -> (Fault, Retry, Option<Code>) {
-    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
-    let mut answer = None;
-    while let Some(current) = next {
-        if let Some(found) = classify_one(current) {
-            // The deepest cause knows best: a full disk arrives inside three layers of wrapping.
-            answer = Some(found);
-        }
-        next = source_of(current);
-    }
-    answer.unwrap_or((Fault::Internal, Retry::Never, None))
+    // The deepest cause knows best: a full disk arrives inside three layers of wrapping.
+    chain(error).filter_map(classify_one).last().unwrap_or((Fault::Internal, Retry::Never, None))
 }
 
 /// Returns the cause of an error, also where the library hides it from `source`.
@@ -194,9 +215,24 @@ pub(crate) fn source_of<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (
         _ => match error.downcast_ref::<ArrowError>() {
             Some(ArrowError::ExternalError(inner)) => Some(inner.as_ref()),
             Some(ArrowError::IoError(_, inner)) => Some(inner),
-            _ => error.source(),
+            _ => match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+                // Its `source` is the cause of what it wraps, and skips that itself.
+                Some(inner) => Some(inner),
+                None => error.source(),
+            },
         },
     }
+}
+
+/// Returns what is wrong with a number that has more digits than its decimal type.
+pub(crate) fn decimal_overflow(error: &ArrowError) -> Option<String> {
+    let ArrowError::InvalidArgumentError(text) = error else { return None };
+    // "300.0 is too large to store in a Decimal128 of precision 3. Max is 99.9"
+    let (value, rest) = text
+        .split_once(" is too large to store in a Decimal")
+        .or_else(|| text.split_once(" is too small to store in a Decimal"))?;
+    let digits: String = rest.split_once(" of precision ")?.1.chars().take_while(char::is_ascii_digit).collect();
+    Some(format!("{value} does not fit a decimal of {digits} digits"))
 }
 
 fn classify_one(error: &(dyn StdError + 'static)) -> Option<(Fault, Retry, Option<Code>)> {
@@ -231,9 +267,10 @@ fn classify_io(error: &std::io::Error) -> (Fault, Retry, Option<Code>) {
     match error.kind() {
         // A full disk stays full for the seconds that a retry waits.
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => (Fault::External, Retry::Never, Some(Code::DISK_FULL)),
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::NotADirectory => {
-            (Fault::External, Retry::Never, Some(Code::STORAGE))
-        }
+        ErrorKind::PermissionDenied
+        | ErrorKind::ReadOnlyFilesystem
+        | ErrorKind::NotADirectory
+        | ErrorKind::FileTooLarge => (Fault::External, Retry::Never, Some(Code::STORAGE)),
         ErrorKind::NotFound => (Fault::User, Retry::Never, Some(Code::MISSING_FILE)),
         _ => (Fault::External, Retry::Backoff, Some(Code::STORAGE)),
     }
@@ -258,6 +295,7 @@ fn classify_arrow(error: &ArrowError) -> (Fault, Retry, Option<Code>) {
     let code = match error {
         ArrowError::DivideByZero => Code::DIVISION_BY_ZERO,
         ArrowError::CastError(_) => Code::CAST,
+        error if decimal_overflow(error).is_some() => Code::CAST,
         ArrowError::ArithmeticOverflow(_) => Code::OVERFLOW,
         ArrowError::CsvError(_)
         | ArrowError::JsonError(_)

@@ -139,8 +139,7 @@ impl Storage {
     }
 
     fn s3(&self, url: &Url) -> Result<object_store::aws::AmazonS3, object_store::Error> {
-        let retry =
-            RetryConfig { max_retries: MAX_RETRIES, retry_timeout: RETRY_TIMEOUT, ..RetryConfig::default() };
+        let retry = RetryConfig { max_retries: MAX_RETRIES, retry_timeout: RETRY_TIMEOUT, ..RetryConfig::default() };
         let mut builder = AmazonS3Builder::new().with_url(url.to_string()).with_retry(retry);
         let environment = self.environment.iter().filter(|(name, _)| name.starts_with("AWS_"));
         for (name, value) in environment

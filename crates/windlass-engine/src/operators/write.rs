@@ -210,6 +210,8 @@ struct OpenFile {
     values: Vec<ScalarValue>,
     schema: SchemaRef,
     writer: AsyncArrowWriter<BufWriter>,
+    /// NULLs of each column so far: where Parquet keeps no bounds, it does not count them either.
+    nulls: Vec<u64>,
 }
 
 /// A file that is complete.
@@ -304,6 +306,9 @@ impl PartitionWriter {
             }
         };
         let file = &mut self.open[at].1;
+        for (nulls, column) in file.nulls.iter_mut().zip(rows.columns()) {
+            *nulls += column.logical_null_count() as u64;
+        }
         file.writer.write(rows).await?;
         let grown = file.writer.bytes_written() > FILE_BYTES;
         self.account().await?;
@@ -341,11 +346,12 @@ impl PartitionWriter {
             Path::parse(path.trim_start_matches('/')).map_err(|error| DataFusionError::External(Box::new(error)))?;
         let sink = BufWriter::new(Arc::clone(&self.store), path.clone());
         let options = ArrowWriterOptions::new()
-            .with_properties(writer_properties(self.spec.sorted))
+            .with_properties(writer_properties(self.spec.sorted, &schema))
             // Readers get plain Parquet types; how strings lay in our memory is nobody's business.
             .with_skip_arrow_metadata(true);
         let writer = AsyncArrowWriter::try_new_with_options(sink, Arc::clone(&schema), options)?;
-        Ok(OpenFile { path, values, schema, writer })
+        let nulls = vec![0; schema.fields().len()];
+        Ok(OpenFile { path, values, schema, writer, nulls })
     }
 
     async fn close(&mut self, mut file: OpenFile) -> Result<()> {
@@ -365,7 +371,7 @@ impl PartitionWriter {
             rows: metadata.file_metadata().num_rows(),
             modified_ms: head.last_modified.timestamp_millis(),
             partition_values,
-            statistics: statistics::to_delta(&metadata, &file.schema),
+            statistics: statistics::to_delta(&metadata, &file.schema, &file.nulls),
         });
         Ok(())
     }
@@ -390,15 +396,20 @@ impl PartitionWriter {
     }
 }
 
-fn writer_properties(sorted: bool) -> WriterProperties {
+/// Bounds of floats are left out: they do not count NaN, which SQL calls larger than any number, and
+/// DataFusion, DuckDB and Arrow alike skip a file by its bounds, NaN or not.
+fn writer_properties(sorted: bool, schema: &Schema) -> WriterProperties {
     let level = ZstdLevel::try_new(1).expect("1 is a level of zstd");
-    WriterProperties::builder()
+    let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_dictionary_page_size_limit(DICTIONARY_BYTES)
         .set_statistics_enabled(if sorted { EnabledStatistics::Page } else { EnabledStatistics::Chunk })
-        .set_created_by(concat!("windlass version ", env!("CARGO_PKG_VERSION")).to_string())
-        .build()
+        .set_created_by(concat!("windlass version ", env!("CARGO_PKG_VERSION")).to_string());
+    for field in schema.fields().iter().filter(|field| field.data_type().is_floating()) {
+        properties = properties.set_column_statistics_enabled(field.name().as_str().into(), EnabledStatistics::None);
+    }
+    properties.build()
 }
 
 /// Returns a folder name without characters that file systems or URLs treat specially, as Hive

@@ -154,6 +154,9 @@ fn arrow_cause(error: &DataFusionError) -> Option<ArrowError> {
             Some(ArrowError::DivideByZero) => return Some(ArrowError::DivideByZero),
             Some(ArrowError::CastError(text)) => return Some(ArrowError::CastError(text.clone())),
             Some(ArrowError::ArithmeticOverflow(text)) => return Some(ArrowError::ArithmeticOverflow(text.clone())),
+            Some(other) if let Some(text) = crate::error::decimal_overflow(other) => {
+                return Some(ArrowError::CastError(text));
+            }
             _ => next = crate::error::source_of(current),
         }
     }

@@ -18,6 +18,7 @@ use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use serde_json::{Value, json};
 
 use super::published::PublishedTable;
+use super::statistics;
 use crate::Error;
 use crate::storage::Place;
 
@@ -112,7 +113,8 @@ fn commit_info(origin: &Origin<'_>) -> HashMap<String, Value> {
 fn actions(publication: &Publication<'_>, current: Option<&PublishedTable>) -> Result<Vec<Action>, DeltaTableError> {
     let schema: StructType = publication.schema.try_into_kernel().map_err(DeltaTableError::from)?;
     let protocol = protocol(publication.schema)?;
-    let metadata = new_metadata(&schema, publication.partition_by, HashMap::<String, String>::new())?
+    let (property, indexed) = statistics::indexed_property(publication.schema, publication.partition_by);
+    let metadata = new_metadata(&schema, publication.partition_by, [(property, indexed)])?
         .with_name(publication.table.to_string())?;
     let mut actions = Vec::with_capacity(publication.files.len() + 2);
     match current {
@@ -123,7 +125,9 @@ fn actions(publication: &Publication<'_>, current: Option<&PublishedTable>) -> R
                 actions.push(Action::Protocol(protocol));
             }
             let known = snapshot.metadata();
-            let same = known.partition_columns() == metadata.partition_columns() && *snapshot.schema() == schema;
+            let same = known.partition_columns() == metadata.partition_columns()
+                && known.configuration() == metadata.configuration()
+                && *snapshot.schema() == schema;
             if !same {
                 actions.push(Action::Metadata(metadata.with_table_id(known.id().to_string())?));
             }

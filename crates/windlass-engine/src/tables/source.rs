@@ -197,16 +197,15 @@ impl SourceReader<'_> {
             .try_collect()
             .await?;
         let typed = source.format == FileFormat::Parquet;
+        // What a text file seems to hold is a guess; one that holds whole numbers only is no contradiction.
+        let schemas: Vec<SchemaRef> = match typed {
+            true => schemas,
+            false => schemas.iter().map(|found| with_declared_types(found, declared, source.format)).collect(),
+        };
         let mut broken = Vec::new();
         for (object, found) in objects.iter().zip(&schemas) {
-            let found = if typed { Arc::clone(found) } else { with_declared_types(found, declared, source.format) };
-            broken.extend(contract::violations(
-                node,
-                declared,
-                &found,
-                &format!("`{}`", self.short_path(base, object)),
-            ));
-            if !typed && source.format != FileFormat::Json && names(&found) != names(&schemas[0]) {
+            broken.extend(contract::violations(node, declared, found, &format!("`{}`", self.short_path(base, object))));
+            if !typed && source.format != FileFormat::Json && names(found) != names(&schemas[0]) {
                 broken.push(self.other_header(node, base, object, &objects[0]));
             }
         }
@@ -219,8 +218,7 @@ impl SourceReader<'_> {
             let mistake = Diagnostic::error(Code::CHANGED_TYPE, message).at(node.location.clone());
             mistakes(vec![mistake.note(error.to_string()).hint(hint).node(&node.name)])
         })?;
-        let merged = Arc::new(merged);
-        Ok(if typed { nullable(&merged) } else { nullable(&with_declared_types(&merged, declared, source.format)) })
+        Ok(if typed { nullable(&merged) } else { nullable(&texts_for_nulls(&merged)) })
     }
 
     fn other_header(&self, node: &Node, base: &Place, object: &ObjectMeta, first: &ObjectMeta) -> Diagnostic {
@@ -411,6 +409,16 @@ fn with_declared_types(found: &Schema, declared: &[DeclaredColumn<'_>], format: 
         }
     }
     Arc::new(Schema::new(fields))
+}
+
+/// A column without any value in a text file is text: the next file may have some, and a type of NULL
+/// could not be published.
+fn texts_for_nulls(schema: &Schema) -> Schema {
+    let fields = schema.fields().iter().map(|field| match field.data_type() {
+        DataType::Null => field.as_ref().clone().with_data_type(DataType::Utf8),
+        _ => field.as_ref().clone(),
+    });
+    Schema::new(fields.collect::<Vec<_>>())
 }
 
 fn nullable(schema: &Schema) -> SchemaRef {

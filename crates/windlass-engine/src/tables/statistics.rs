@@ -13,41 +13,71 @@ use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::file::metadata::ParquetMetaData;
 use serde_json::{Map, Value, json};
 
-/// Columns with bounds, counted from the first: Delta's default for `dataSkippingNumIndexedCols`.
+/// Columns with statistics, counted from the first: Delta's default for `dataSkippingNumIndexedCols`.
 const INDEXED_COLUMNS: usize = 32;
 
-/// Returns the Delta statistics of a file that was just written with these columns.
-pub(crate) fn to_delta(metadata: &ParquetMetaData, schema: &Schema) -> String {
+/// Returns whether files carry bounds of a column of this type. Floats have none: bounds do not count
+/// NaN, which SQL calls larger than any number.
+fn has_bounds(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(_, value) => has_bounds(value),
+        DataType::Timestamp(unit, _) => *unit == TimeUnit::Microsecond,
+        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Date32 => true,
+        data_type => data_type.is_string(),
+    }
+}
+
+/// Returns the table property that names the columns with statistics to other readers and writers.
+/// Without it a reader may take what is missing for a bound, as `deltalake` 1.6 does, and skip files
+/// whose rows it should return. Names are quoted as in Spark's SQL.
+pub(crate) fn indexed_property(schema: &Schema, partition_by: &[String]) -> (&'static str, String) {
+    let stored = schema.fields().iter().filter(|field| !partition_by.contains(field.name()));
+    let indexed = stored.take(INDEXED_COLUMNS).filter(|field| has_bounds(field.data_type()));
+    let names: Vec<String> = indexed.map(|field| format!("`{}`", field.name().replace('`', "``"))).collect();
+    match names.is_empty() {
+        true => ("delta.dataSkippingNumIndexedCols", "0".to_string()),
+        false => ("delta.dataSkippingStatsColumns", names.join(",")),
+    }
+}
+
+/// Returns the Delta statistics of a file that was just written with these columns, each with so many
+/// NULLs.
+pub(crate) fn to_delta(metadata: &ParquetMetaData, schema: &Schema, nulls: &[u64]) -> String {
     let mut minimums = Map::new();
     let mut maximums = Map::new();
-    let mut nulls = Map::new();
-    for field in schema.fields().iter().take(INDEXED_COLUMNS) {
+    let mut null_counts = Map::new();
+    for (field, nulls) in schema.fields().iter().zip(nulls).take(INDEXED_COLUMNS) {
+        if !field.data_type().is_nested() {
+            null_counts.insert(field.name().clone(), json!(nulls));
+        }
+        if !has_bounds(field.data_type()) {
+            continue;
+        }
         let parquet_schema = metadata.file_metadata().schema_descr();
         let Ok(converter) = StatisticsConverter::try_new(field.name(), schema, parquet_schema) else { continue };
         let groups = || metadata.row_groups().iter();
-        if let Ok(counts) = converter.row_group_null_counts(groups())
-            && counts.null_count() == 0
-        {
-            nulls.insert(field.name().clone(), json!(counts.iter().flatten().sum::<u64>()));
-        }
-        if let Some(value) = converter.row_group_mins(groups()).ok().and_then(|values| extreme(&values, false)) {
+        let Ok(counts) = converter.row_group_null_counts(groups()) else { continue };
+        let rows = groups().map(|group| u64::try_from(group.num_rows()).unwrap_or_default());
+        // A row group with nothing but NULLs has no bounds and changes none.
+        let has_values: Vec<bool> = counts.iter().zip(rows).map(|(nulls, rows)| nulls != Some(rows)).collect();
+        if let Some(value) = converter.row_group_mins(groups()).ok().and_then(|all| extreme(&all, &has_values, false)) {
             minimums.insert(field.name().clone(), value);
         }
-        if let Some(value) = converter.row_group_maxes(groups()).ok().and_then(|values| extreme(&values, true)) {
+        if let Some(value) = converter.row_group_maxes(groups()).ok().and_then(|all| extreme(&all, &has_values, true)) {
             maximums.insert(field.name().clone(), value);
         }
     }
     let rows = metadata.file_metadata().num_rows();
-    json!({"numRecords": rows, "minValues": minimums, "maxValues": maximums, "nullCount": nulls}).to_string()
+    json!({"numRecords": rows, "minValues": minimums, "maxValues": maximums, "nullCount": null_counts}).to_string()
 }
 
-/// Returns the smallest or largest of some values as Delta writes it; `None` where one is unknown.
-fn extreme(values: &ArrayRef, largest: bool) -> Option<Value> {
+/// Returns the smallest or largest of the row groups' bounds as Delta writes it; `None` where one that
+/// has values does not say.
+fn extreme(values: &ArrayRef, has_values: &[bool], largest: bool) -> Option<Value> {
     let mut best: Option<ScalarValue> = None;
-    for index in 0..values.len() {
+    for index in (0..values.len()).filter(|index| has_values[*index]) {
         let value = ScalarValue::try_from_array(values, index).ok()?;
         if value.is_null() {
-            // A row group without bounds is one with NULLs only, or one that says nothing.
             return None;
         }
         let wins = best.as_ref().is_none_or(|best| {
@@ -66,8 +96,6 @@ fn delta_value(value: &ScalarValue) -> Option<Value> {
         ScalarValue::Int16(Some(value)) => Some(json!(value)),
         ScalarValue::Int32(Some(value)) => Some(json!(value)),
         ScalarValue::Int64(Some(value)) => Some(json!(value)),
-        ScalarValue::Float32(Some(value)) if value.is_finite() => Some(json!(value)),
-        ScalarValue::Float64(Some(value)) if value.is_finite() => Some(json!(value)),
         ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)) | ScalarValue::LargeUtf8(Some(text)) => {
             Some(json!(text))
         }

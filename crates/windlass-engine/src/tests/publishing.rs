@@ -166,6 +166,24 @@ select * from (values (1, ''), (2, null), (3, ' ')) as v(id, city)
     assert!(world.files("t").iter().all(|path| !path.contains("city=/")));
 }
 
+/// Parquet's bounds do not count NaN, which is larger than any number: files with it would be skipped.
+#[tokio::test]
+async fn nan_is_never_skipped() {
+    let mut world = World::new(
+        "
+-- transforms/t.sql --
+{{ config(sort_by=['x']) }}
+select value as id, case when value = 10 then double 'NaN' else 1.0 end as x, cast(1 as float) as y
+from generate_series(1, 20) t(value)
+",
+    );
+    world.run().await.unwrap();
+    for (condition, rows) in [("x > 5", 1), ("x <> 1", 1), ("isnan(x)", 1), ("x > 0", 20), ("y <> 1", 0)] {
+        let found = world.sql(&format!("select count(*) as n from t where {condition}")).await;
+        assert_eq!(found.lines().nth(3).map(|line| line.trim_matches(['|', ' '])), Some(&*rows.to_string()), "{found}");
+    }
+}
+
 #[tokio::test]
 async fn sorted_files_are_sorted() {
     let mut world = World::new(

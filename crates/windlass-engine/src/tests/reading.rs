@@ -200,6 +200,42 @@ async fn inputs_that_cannot_be_read() {
 }
 
 #[tokio::test]
+async fn declared_types_settle_what_text_files_seem_to_hold() {
+    let world = World::new(
+        r#"
+-- sources.yml --
+sources:
+  s:
+    tables:
+      c: {path: data/*.csv, columns: {amount: {type: 'decimal(9, 2)'}}}
+      j: {path: data/*.jsonl, columns: {amount: {type: double}}}
+-- data/a.csv --
+id,amount
+1,1.50
+-- data/b.csv --
+id,amount
+2,7
+-- data/a.jsonl --
+{"id": 1, "amount": 2}
+-- data/b.jsonl --
+{"id": 2, "amount": "3.5"}
+"#,
+    );
+    let both = "select 'c' as kind, id, cast(amount as varchar) as amount from s.c \
+                union all select 'j', id, cast(amount as varchar) from s.j order by 1, 2";
+    expect![[r#"
+        +------+----+--------+
+        | kind | id | amount |
+        +------+----+--------+
+        | c    | 1  | 1.50   |
+        | c    | 2  | 7.00   |
+        | j    | 1  | 2.0    |
+        | j    | 2  | 3.5    |
+        +------+----+--------+"#]]
+    .assert_eq(&world.sql(both).await);
+}
+
+#[tokio::test]
 async fn csv_files_must_agree_on_their_header() {
     let world = World::new(
         "

@@ -113,6 +113,15 @@ async fn casts_name_the_expression() {
     "#]],
     )
     .await;
+    check(
+        "select cast(a * 1000 as decimal(4, 1)) as n from {{ ref('calm') }}",
+        expect![[r#"
+        error[E0802]: 1000.0 does not fit a decimal of 4 digits in `CAST((a * 1000) AS DECIMAL(4,1))` of `t`
+          --> transforms/t.sql:1:13 `a * 1000`
+          hint: use `try_cast(...)` to get NULL for such rows
+    "#]],
+    )
+    .await;
 }
 
 const SERIES: &str = "

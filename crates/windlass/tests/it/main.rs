@@ -4,6 +4,7 @@
 
 mod completions;
 mod explain;
+mod faults;
 mod gc;
 mod init;
 mod json;
@@ -14,6 +15,7 @@ mod python;
 mod readers;
 mod run;
 mod runs;
+mod s3;
 mod show;
 mod stop;
 mod support;

@@ -238,6 +238,73 @@ fn every_type() {
     }
 }
 
+/// Statistics make readers skip files. What they do not say must not be taken for a bound.
+const FILTERED: &str = "
+-- transforms/t.sql --
+select value as id,
+  1.5 as x, case when value > 5 then 1.5 end as xn, case when value = 7 then double 'NaN' else 1.5 end as xnan,
+  cast(value as decimal(9, 2)) as d, case when value > 5 then cast(value as decimal(9, 2)) end as dn,
+  value > 5 as b, case when value > 5 then value > 7 end as bn,
+  arrow_cast(concat('a', value), 'Binary') as bin, concat('a', value) as s, case when value > 5 then 'z' end as sn,
+  case when value > 3 then [value] end as list, case when value > 3 then named_struct('a', value) end as record,
+  cast(null as double) as never, cast(null as varchar) as nothing
+from generate_series(1, 10) t(value)
+-- transforms/groups.sql --
+select value as id, case when value > 600000 then value end as late from generate_series(1, 700000) t(value)
+";
+
+/// Conditions and the rows that meet them.
+const FILTERS: [(&str, &str, u64); 35] = [
+    ("t", "x > 1", 10),
+    ("t", "x < 5", 10),
+    ("t", "x is null", 0),
+    ("t", "xn > 1", 5),
+    ("t", "xn <> 3", 5),
+    ("t", "xn is null", 5),
+    ("t", "xn is not null", 5),
+    ("t", "xnan > 5", 1),
+    ("t", "xnan <> 1.5", 1),
+    ("t", "isnan(xnan)", 1),
+    ("t", "d > 5", 5),
+    ("t", "d = 3", 1),
+    ("t", "d is null", 0),
+    ("t", "dn > 5", 5),
+    ("t", "dn < 5", 0),
+    ("t", "dn is null", 5),
+    ("t", "b", 5),
+    ("t", "not b", 5),
+    ("t", "bn", 3),
+    ("t", "bn is null", 5),
+    ("t", "bin is null", 0),
+    ("t", "s = 'a7'", 1),
+    ("t", "s > 'b'", 0),
+    ("t", "sn = 'z'", 5),
+    ("t", "sn is null", 5),
+    ("t", "list is null", 3),
+    ("t", "record is null", 3),
+    ("t", "record is not null", 7),
+    ("t", "never is null", 10),
+    ("t", "never > 0", 0),
+    ("t", "nothing is null", 10),
+    ("t", "nothing = 'x'", 0),
+    ("groups", "late > 650000", 50_000),
+    ("groups", "late is null", 600_000),
+    ("groups", "late < 600002", 1),
+];
+
+#[test]
+fn filters_of_other_readers() {
+    let project = Project::new(FILTERED);
+    succeed(&project.windlass(["run"]));
+    let counts = FILTERS.iter().enumerate().map(|(index, (table, condition, _))| {
+        format!("select {index} as condition, count(*) as n from {table} where {condition}")
+    });
+    let sql = format!("select * from ({}) order by condition", counts.collect::<Vec<_>>().join(" union all "));
+    for (row, (table, condition, expected)) in same(&project, "lake/prod", &sql).iter().zip(FILTERS) {
+        assert_eq!(row["n"], expected, "rows of `{table}` where {condition}");
+    }
+}
+
 /// Each version replaces the one before, also where columns and partitions change.
 #[test]
 fn old_and_new_versions() {
