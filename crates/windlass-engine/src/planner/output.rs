@@ -36,6 +36,7 @@ pub(crate) async fn published(
         Err(unknown) => mistakes.extend(unknown),
     }
     mistakes.extend(settings(node, result));
+    mistakes.extend(partition_types(node, result));
     if !mistakes.is_empty() {
         return Err(Error::Mistakes { diagnostics: mistakes });
     }
@@ -93,6 +94,24 @@ fn types(node: &Node, places: &Places<'_>, result: &Schema) -> Vec<Diagnostic> {
         mistakes.push(Diagnostic::error(Code::TYPE_MISMATCH, message).at(location).hint(hint).node(&node.name));
     }
     mistakes
+}
+
+/// Returns the columns of `partition_by` whose values have no form as text, which folders need.
+fn partition_types(node: &Node, result: &Schema) -> Vec<Diagnostic> {
+    let columns = node.config.partition_by.iter().filter_map(|name| result.field_with_name(name).ok());
+    columns
+        .filter(|field| field.data_type().is_nested() || schema::sql_type(field.data_type()) == "binary")
+        .map(|field| {
+            let data_type = schema::sql_type(field.data_type());
+            let message =
+                format!("`partition_by` of `{}` names column `{}` of type {data_type}", node.name, field.name());
+            let place = node.config.origins.get("partition_by").and_then(|origin| place_in(node, origin));
+            Diagnostic::error(Code::TYPE_MISMATCH, message)
+                .at(place.unwrap_or_else(|| node.location.clone()))
+                .hint("partition by a number, a text, a date or a boolean")
+                .node(&node.name)
+        })
+        .collect()
 }
 
 /// Returns the settings that name columns which the result does not have.
