@@ -365,10 +365,13 @@ async fn ambiguous_and_ungrouped() {
 
 #[tokio::test]
 async fn folders_need_text() {
-    check("{{ config(partition_by=['b']) }}\nselect id, x'00ff' as b from {{ ref('stg_flights') }}", expect![[r#"
+    check(
+        "{{ config(partition_by=['b']) }}\nselect id, x'00ff' as b from {{ ref('stg_flights') }}",
+        expect![[r#"
         error[E0105]: `partition_by` of `t` names column `b` of type binary
           --> transforms/t.sql:1:24 `[`
           hint: partition by a number, a text, a date or a boolean
-    "#]])
-        .await;
+    "#]],
+    )
+    .await;
 }
