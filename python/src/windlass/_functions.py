@@ -1,0 +1,225 @@
+"""Functions that SQL calls by name: arrays in, one column per call out.
+
+Rows with a NULL argument are left out of the call where `nulls="skip"`, and their result is NULL. A
+row that raises becomes NULL where `on_error="null"`, and an error row elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from windlass import _context
+from windlass._alias import Aliases
+from windlass._conform import Column
+from windlass._failure import WHOLE, OutputError
+from windlass._formats import FORMATS, np
+from windlass._isolate import Limits, isolate
+from windlass._output import FRESH, Piece, kept_rows
+from windlass._program import Clean, ErrorRow, Outcome, Program, limits, rejected, roots
+
+
+class Call:
+    """One call of a function, with its arguments by place."""
+
+    def __init__(self, spec: dict[str, Any], function: Callable[..., Any], field: pa.Field) -> None:
+        self.function = function
+        self.name = spec["object"]
+        self.arguments = spec["args"]
+        self.column = Column(field)
+        self.format = FORMATS[spec.get("batch_format") or "numpy"](pa.schema([]))
+        self.skip_nulls = spec.get("nulls", "skip") == "skip"
+        self.null_on_error = spec.get("on_error") == "null"
+        self.clean = Clean()
+        self._expanded: dict[int, tuple[int, pa.Array]] = {}
+
+    def run(self, batch: pa.RecordBatch, constants: pa.RecordBatch | None) -> Piece:
+        """Returns the result for every row of `batch`, as a piece of one column."""
+        arrays = [self._argument(number, batch, constants) for number in range(len(self.arguments))]
+        rows = batch.num_rows
+        valid = self._valid(arrays) if self.skip_nulls else None
+        if valid is None:
+            return self._called(arrays, rows)
+        kept = pc.sum(valid).as_py() or 0
+        if not kept:
+            return Piece([pa.nulls(rows, self.column.type)], [FRESH], rows)
+        inner = self._called([array.filter(valid) for array in arrays], kept)
+        return self._scattered(inner, valid, rows)
+
+    def _called(self, arrays: list[pa.Array], rows: int) -> Piece:
+        rejects = _context.open_batch(rows)
+        try:
+            result = self.function(*[self.format.show_array(array) for array in arrays])
+            array = self._conform(result, rows)
+        finally:
+            _context.close_batch()
+        return Piece([array], [FRESH], rows, rejects.reasons)
+
+    def _conform(self, result: Any, rows: int) -> pa.Array:
+        if _is_scalar(result):
+            try:
+                array = self.column.conform([_scalar(result)])
+            except OutputError as err:
+                raise self._named(err) from None
+            return pa.repeat(array[0], rows)
+        try:
+            array = self.column.conform(result)
+        except OutputError as err:
+            raise self._named(err) from None
+        if len(array) != rows:
+            raise OutputError(
+                f"function `{self.name}` returned {len(array)} values for {rows} rows: "
+                "return one value per row, or a single value for all"
+            )
+        return array
+
+    def _named(self, err: OutputError) -> OutputError:
+        text = str(err).removeprefix(f"column `{self.column.name}` ")
+        return OutputError(f"the result of function `{self.name}` {text}")
+
+    def _valid(self, arrays: list[pa.Array]) -> pa.Array | None:
+        """Returns which rows have all arguments, or `None` if all have."""
+        valid = None
+        for array in arrays:
+            if array.null_count:
+                here = pc.is_valid(array)
+                valid = here if valid is None else pc.and_(valid, here)
+        return valid
+
+    def _scattered(self, inner: Piece, valid: pa.Array, rows: int) -> Piece:
+        places = pc.subtract(pc.cumulative_sum(valid.cast(pa.int64())), 1)
+        column = inner.columns[0].take(pc.if_else(valid, places, None))
+        reasons = {}
+        if inner.rejects:
+            outer = pc.indices_nonzero(valid).to_pylist()
+            reasons = {outer[row]: reason for row, reason in inner.rejects.items()}
+        return Piece([column], [FRESH], rows, reasons)
+
+    def _argument(self, number: int, batch: pa.RecordBatch, constants: pa.RecordBatch | None) -> pa.Array:
+        argument = self.arguments[number]
+        if "column" in argument:
+            return batch.column(argument["column"])
+        rows = batch.num_rows
+        cached = self._expanded.get(number)
+        if cached is None or cached[0] < rows:
+            if constants is None:
+                raise RuntimeError("a constant argument came without its value")
+            value = constants.column(argument["constant"])
+            cached = (rows, value.take(pa.array([0] * rows, pa.int32())))
+            self._expanded[number] = cached
+        return cached[1].slice(0, rows)
+
+
+class Functions(Program):
+    """All calls that one operator makes: a column each."""
+
+    def __init__(
+        self,
+        init: dict[str, Any],
+        functions: list[Callable[..., Any]],
+        schemas: tuple[pa.Schema, pa.Schema],
+        constants: pa.RecordBatch | None,
+    ) -> None:
+        inputs, outputs = schemas
+        self.roots = roots(init)
+        self.isolate = bool(init.get("isolate"))
+        self.limits = limits(init)
+        self.constants = constants
+        self.aliases = Aliases(inputs, outputs)
+        self.calls = [
+            Call(spec, function, field) for spec, function, field in zip(init["calls"], functions, outputs, strict=True)
+        ]
+
+    def run(self, batch: pa.RecordBatch, whole: bool) -> Outcome:
+        rows = batch.num_rows
+        if not rows:
+            columns = [pa.array([], call.column.type) for call in self.calls]
+            return Outcome(columns, [FRESH] * len(columns), 0, calls=0)
+        columns = []
+        errors: dict[int, ErrorRow] = {}
+        made, recycle = 0, False
+        for call in self.calls:
+            column, found, calls, memory = self._run_call(call, batch)
+            columns.append(column)
+            made += calls
+            recycle = recycle or memory
+            for error in found:
+                errors.setdefault(error.row, error)
+        if not errors:
+            return Outcome(columns, self._sources(columns, batch, whole), rows, calls=made, recycle=recycle)
+        mask = kept_rows(rows, errors)
+        columns = [column.filter(mask) for column in columns]
+        in_order = [errors[row] for row in sorted(errors)]
+        return Outcome(columns, [FRESH] * len(columns), rows - len(errors), in_order, made, recycle)
+
+    def _run_call(self, call: Call, batch: pa.RecordBatch) -> tuple[pa.Array, list[ErrorRow], int, bool]:
+        started = perf_counter()
+        first = None
+        try:
+            piece = call.run(batch, self.constants)
+        except WHOLE as err:
+            raise self.fail(err) from None
+        except BaseException as err:
+            if not self.isolate and not call.null_on_error:
+                raise self.fail(err) from None
+            first = self.tell(err)
+        # Outside of the handler: what its rows raise did not happen while handling this.
+        if first is not None:
+            return self._isolate(call, batch, first)
+        call.clean.add(batch.num_rows, perf_counter() - started)
+        return piece.columns[0], rejected(piece.rejects, 0), 1, False
+
+    def _isolate(
+        self, call: Call, batch: pa.RecordBatch, first: dict[str, Any]
+    ) -> tuple[pa.Array, list[ErrorRow], int, bool]:
+        def part(start: int, stop: int) -> Piece:
+            return call.run(batch.slice(start, stop - start), self.constants)
+
+        bounds = Limits(exact=True) if call.null_on_error else self.limits
+        bounds.clean_seconds = call.clean.seconds(batch.num_rows)
+        try:
+            segments, calls = isolate(part, batch.num_rows, first, bounds, self.tell)
+        except WHOLE as err:
+            raise self.fail(err) from None
+        columns = []
+        errors: list[ErrorRow] = []
+        recycle = first["kind"] == "memory"
+        for segment in segments:
+            if segment.error is None:
+                columns.append(segment.result.columns[0])
+                errors.extend(rejected(segment.result.rejects, segment.start))
+                continue
+            recycle = recycle or segment.error["kind"] == "memory"
+            columns.append(pa.nulls(segment.stop - segment.start, call.column.type))
+            if not call.null_on_error:
+                errors.extend(self.error_rows(segment, len(errors)))
+        return pa.concat_arrays(columns), errors, calls, recycle
+
+    def _sources(self, columns: list[pa.Array], batch: pa.RecordBatch, whole: bool) -> list[int]:
+        sources = [FRESH] * len(columns)
+        if not whole or not self.aliases.wanted:
+            return sources
+        keys = self.aliases.keys(batch)
+        for index, column in enumerate(columns):
+            found = self.aliases.find(index, column, keys)
+            if found is not None:
+                sources[index] = found
+        return sources
+
+
+def _is_scalar(value: Any) -> bool:
+    if value is None or isinstance(value, (str, bytes, int, float, bool, pa.Scalar)):
+        return True
+    if np is not None and (isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0)):
+        return True
+    return not hasattr(value, "__len__") and not hasattr(value, "__arrow_c_array__")
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, pa.Scalar):
+        return value.as_py()
+    return value[()] if np is not None and isinstance(value, np.ndarray) else value
