@@ -1,6 +1,6 @@
 //! Puts a project together from the text of its files.
 //!
-//! The steps build on each other: manifest, target, names, sources, properties, SQL, graph. A step
+//! The steps build on each other: manifest, target, names, sources, properties, Python, SQL, graph. A step
 //! that finds problems reports them and leaves out what cannot be used; the names stay known, so
 //! that no problem is reported twice.
 
@@ -10,19 +10,24 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use windlass_error::{Code, Diagnostic, Location, SourceFile};
 
+use crate::columns::describe;
 use crate::config::{Patch, Settings, Subject};
 use crate::decode::is_identifier;
 use crate::graph::{self, Graph};
 use crate::load::{FileSet, LoadOptions, Loaded, MANIFEST};
 use crate::location::resolve_path;
 use crate::manifest::{FolderDefaults, Manifest};
+use crate::names::Names;
 use crate::problems::Problems;
-use crate::properties::{Properties, read_properties};
+use crate::properties::{KnownNodes, Properties, read_properties};
+use crate::python::{Draft, LIB, PythonReader, is_module};
 use crate::sources::read_sources;
 use crate::targets::{Wanted, default_target, read_target};
 use crate::template::{Scope, SqlTemplates, YamlTemplates, to_jinja};
 use crate::yaml;
-use crate::{Input, Node, NodeKind, Project, Seed, Target, Transform};
+use crate::{Input, Node, NodeKind, Project, Seed, Target, Transform, error_table};
+
+const TRANSFORMS: [Subject; 2] = [Subject::Transform, Subject::Python];
 
 /// A seed or transform by its file; what it holds is not looked at yet.
 struct Declared {
@@ -66,7 +71,7 @@ fn build(files: &FileSet, options: &LoadOptions, problems: &mut Problems) -> (Op
     };
     let place = Some((target.name.clone(), target.env.clone()));
 
-    let declared = declare(files, problems);
+    let mut declared = declare(files, problems);
     broken.extend(declared.iter().filter(|(_, node)| !node.is_usable).map(|(name, _)| name.clone()));
     let source_files: Vec<Arc<SourceFile>> =
         select(files, |path| path == "sources.yml" || path.starts_with("sources/"));
@@ -76,24 +81,36 @@ fn build(files: &FileSet, options: &LoadOptions, problems: &mut Problems) -> (Op
 
     let properties = properties(files, &declared, problems);
     check_folders(&manifest, &declared, problems);
+    let mut reader = PythonReader::new(files, &options.root, &manifest.python, &vars);
+    let drafts = drafts(&mut reader, &mut declared, problems);
+    let functions = reader.functions(problems);
+    let shared = reader.finish(problems);
+    let names = Names {
+        nodes: declared.keys().cloned().collect(),
+        with_errors: drafts.iter().filter(|(_, draft)| draft.has_error_table()).map(|(name, _)| name.clone()).collect(),
+        sources: sources.names.clone(),
+    };
     let templates = SqlTemplates::new(
-        Scope { nodes: declared.keys().cloned().collect(), sources: sources.names.clone(), ..scope(place) },
+        Scope { names: names.clone(), ..scope(place) },
         select(files, |path| path.starts_with("macros/")),
         problems,
     );
-    let mut nodes = nodes(&Parts { manifest: &manifest, properties, templates, options }, &declared, problems);
+    let parts = Parts { manifest: &manifest, properties, templates, options, names, blocked: blocked(&shared) };
+    let mut nodes = nodes(&parts, &declared, drafts, problems);
     nodes.extend(sources.nodes.into_iter().map(|node| (node.name.clone(), node)));
     broken.extend(declared.keys().filter(|name| !nodes.contains_key(*name)).cloned());
 
-    let graph = connect(&mut nodes, &sources.broken_sources, &mut broken, problems);
+    let shared: Vec<(String, Vec<String>)> = sources.broken_sources.into_iter().chain(shared).collect();
+    let graph = connect(&mut nodes, &shared, &mut broken, problems);
     nodes.sort_by_cached_key(|name, _| graph.order().iter().position(|known| known == name));
-    let project = Project { name: manifest.name, root: options.root.clone(), target, nodes, graph };
+    let lib = if files.has_lib { vec![options.root.join(LIB)] } else { Vec::new() };
+    let project = Project { name: manifest.name, root: options.root.clone(), target, nodes, graph, functions, lib };
     (is_usable.then_some(project), broken)
 }
 
 fn report_unread(files: &FileSet, broken: &mut BTreeSet<String>, problems: &mut Problems) {
     for (path, problem) in &files.problems {
-        let is_transform = path.starts_with("transforms/") && path.ends_with(".sql");
+        let is_transform = path.starts_with("transforms/") && (path.ends_with(".sql") || path.ends_with(".py"));
         if is_transform {
             broken.insert(stem(path).to_owned());
             problems.push(problem.clone().node(stem(path)));
@@ -164,6 +181,7 @@ fn declare(files: &FileSet, problems: &mut Problems) -> BTreeMap<String, Declare
     for (path, file) in all {
         let subject = match path.split('/').next() {
             Some("transforms") if path.ends_with(".sql") => Subject::Transform,
+            Some("transforms") if is_module(path, &file) => Subject::Python,
             Some("seeds") if path.ends_with(".csv") => Subject::Seed,
             _ => continue,
         };
@@ -195,23 +213,68 @@ fn properties(
     declared: &BTreeMap<String, Declared>,
     problems: &mut Problems,
 ) -> IndexMap<String, Properties> {
-    let names = |subject: Subject| -> Vec<&str> {
-        declared.iter().filter(|(_, node)| node.subject == subject).map(|(name, _)| name.as_str()).collect()
+    let names = |subjects: &[Subject]| -> Vec<&str> {
+        let of_subjects = declared.iter().filter(|(_, node)| subjects.contains(&node.subject));
+        of_subjects.map(|(name, _)| name.as_str()).collect()
     };
-    let (seeds, transforms) = (names(Subject::Seed), names(Subject::Transform));
+    let seeds = KnownNodes { names: names(&[Subject::Seed]), python: Vec::new(), others: names(&TRANSFORMS) };
+    let python = names(&[Subject::Python]);
+    let transforms = KnownNodes { names: names(&TRANSFORMS), python, others: names(&[Subject::Seed]) };
     let is_yaml = |path: &str| path.ends_with(".yml") || path.ends_with(".yaml");
     let of = |folder: &str| select(files, |path| path.starts_with(folder) && is_yaml(path));
-    let mut found = read_properties(Subject::Seed, &of("seeds/"), &seeds, &transforms, problems);
-    found.extend(read_properties(Subject::Transform, &of("transforms/"), &transforms, &seeds, problems));
+    let mut found = read_properties(Subject::Seed, &of("seeds/"), &seeds, problems);
+    found.extend(read_properties(Subject::Transform, &of("transforms/"), &transforms, problems));
     found
 }
 
 fn check_folders(manifest: &Manifest, declared: &BTreeMap<String, Declared>, problems: &mut Problems) {
     for (subject, defaults) in [(Subject::Transform, &manifest.transforms), (Subject::Seed, &manifest.seeds)] {
-        let of_subject = declared.values().filter(|node| node.subject == subject);
+        let of_subject = declared.values().filter(|node| node.subject.folder() == subject.folder());
         let paths: Vec<Vec<String>> = of_subject.map(Declared::place).collect();
         defaults.check(subject, &manifest.name, &paths, problems);
     }
+}
+
+/// What a Python file says, with what is wrong with it.
+struct PythonDraft {
+    draft: Option<Draft>,
+    problems: Problems,
+}
+
+impl PythonDraft {
+    /// Returns whether the node has an error table, as far as its file can be read.
+    fn has_error_table(&self) -> bool {
+        self.draft.as_ref().is_none_or(Draft::has_error_table)
+    }
+}
+
+/// Reads the Python transforms; reports nodes that have the name of an error table.
+fn drafts(
+    reader: &mut PythonReader<'_>,
+    declared: &mut BTreeMap<String, Declared>,
+    problems: &mut Problems,
+) -> BTreeMap<String, PythonDraft> {
+    let mut drafts = BTreeMap::new();
+    for (name, node) in declared.iter().filter(|(_, node)| node.subject == Subject::Python) {
+        let mut own = Problems::of_node(name);
+        let draft = if node.is_read { reader.transform(name, &node.path, &node.file, &mut own) } else { None };
+        drafts.insert(name.clone(), PythonDraft { draft, problems: own });
+    }
+    for (name, read) in &drafts {
+        let Some(draft) = read.draft.as_ref().filter(|draft| draft.has_error_table()) else { continue };
+        if let Some(taken) = declared.get_mut(&error_table(name)) {
+            taken.is_usable = false;
+            let message = format!("`{}` is the error table of `{name}`", error_table(name));
+            let problem = Diagnostic::error(Code::DUPLICATE_NAME, message).at(start_of(&taken.file));
+            let problem = problem.related(draft.location.clone(), "its rows that fail go there");
+            problems.push(problem.node(error_table(name)).hint("give this node another name"));
+        }
+    }
+    drafts
+}
+
+fn blocked(shared: &[(String, Vec<String>)]) -> BTreeSet<String> {
+    shared.iter().flat_map(|(_, nodes)| nodes.iter().cloned()).collect()
 }
 
 /// What nodes are made from, besides their files.
@@ -220,13 +283,25 @@ struct Parts<'a> {
     properties: IndexMap<String, Properties>,
     templates: SqlTemplates,
     options: &'a LoadOptions,
+    names: Names,
+    /// Nodes that need a file which cannot be used.
+    blocked: BTreeSet<String>,
 }
 
-fn nodes(parts: &Parts<'_>, declared: &BTreeMap<String, Declared>, problems: &mut Problems) -> IndexMap<String, Node> {
+fn nodes(
+    parts: &Parts<'_>,
+    declared: &BTreeMap<String, Declared>,
+    mut drafts: BTreeMap<String, PythonDraft>,
+    problems: &mut Problems,
+) -> IndexMap<String, Node> {
     let mut nodes = IndexMap::new();
     for (name, node) in declared {
         let mut own = Problems::of_node(name);
-        let made = if node.is_read { parts.node(name, node, &mut own) } else { None };
+        let made = match (node.is_read, drafts.remove(name)) {
+            (true, Some(read)) => parts.python(name, node, read, &mut own),
+            (true, None) => parts.node(name, node, &mut own),
+            (false, _) => None,
+        };
         let is_broken = own.has_errors() || parts.properties.get(name).is_some_and(|found| found.is_broken);
         problems.absorb(own);
         if let Some(made) = made.filter(|_| node.is_usable && !is_broken) {
@@ -264,6 +339,25 @@ impl Parts<'_> {
         })
     }
 
+    fn python(&self, name: &str, declared: &Declared, read: PythonDraft, problems: &mut Problems) -> Option<Node> {
+        problems.absorb(read.problems);
+        let draft = read.draft?;
+        let transform = draft.resolve(&self.names, problems);
+        let properties = self.properties.get(name);
+        let settings = resolve(&self.manifest.transforms, &declared.place(), properties, &draft.patch).always_table();
+        let mut columns = draft.columns;
+        describe(&mut columns, properties.map_or(&[], |found| &found.columns), problems);
+        let node = Node {
+            name: name.to_owned(),
+            file: Arc::clone(&declared.file),
+            location: draft.location,
+            kind: NodeKind::Python(Box::new(transform)),
+            config: settings.config,
+            columns,
+        };
+        (!self.blocked.contains(name)).then_some(node)
+    }
+
     fn transform(&self, file: &Arc<SourceFile>, problems: &mut Problems) -> Option<(Transform, Patch)> {
         let rendered = self.templates.render(file, problems)?;
         let mut patch = Patch::default();
@@ -286,17 +380,16 @@ fn resolve(defaults: &FolderDefaults, place: &[String], properties: Option<&Prop
 }
 
 /// Builds the graph; nodes in circles are reported and taken out. A table of a broken source reads
-/// that source, so that whoever needs the table finds the one diagnostic.
+/// that source, and a Python node a broken file that it shares with others, so that whoever needs
+/// them finds the one diagnostic.
 fn connect(
     nodes: &mut IndexMap<String, Node>,
-    broken_sources: &[(String, Vec<String>)],
+    shared: &[(String, Vec<String>)],
     broken: &mut BTreeSet<String>,
     problems: &mut Problems,
 ) -> Graph {
-    let inputs: IndexMap<String, Vec<Input>> = nodes
-        .iter()
-        .map(|(name, node)| (name.clone(), node.transform().map(|found| found.inputs.clone()).unwrap_or_default()))
-        .collect();
+    let inputs: IndexMap<String, Vec<Input>> =
+        nodes.iter().map(|(name, node)| (name.clone(), node.inputs().to_vec())).collect();
     for (cycle, members) in graph::find_cycles(&inputs) {
         problems.push(cycle);
         nodes.retain(|name, _| !members.contains(name));
@@ -306,11 +399,10 @@ fn connect(
         let reads = reads.iter().map(|input| input.node.as_str());
         (name.as_str(), reads.collect())
     });
-    let sources = broken_sources
-        .iter()
-        .flat_map(|(source, tables)| tables.iter().map(|table| (table.as_str(), vec![source.as_str()])));
+    let shared =
+        shared.iter().flat_map(|(needed, users)| users.iter().map(|user| (user.as_str(), vec![needed.as_str()])));
     let alone = broken.iter().map(|name| (name.as_str(), Vec::new()));
-    let mut graph = Graph::new(edges.chain(sources).chain(alone));
+    let mut graph = Graph::new(edges.chain(shared).chain(alone));
     graph.retain_order(|name| nodes.contains_key(name));
     graph
 }

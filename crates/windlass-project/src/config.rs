@@ -19,6 +19,8 @@ pub(crate) enum Subject {
     Source,
     Seed,
     Transform,
+    /// A transform written in Python.
+    Python,
 }
 
 impl Subject {
@@ -28,6 +30,7 @@ impl Subject {
             Self::Source => &["description", "owner", "tags"],
             Self::Seed => &["delimiter", "description", "owner", "partition_by", "retries", "sort_by", "tags"],
             Self::Transform => &["description", "materialized", "owner", "partition_by", "retries", "sort_by", "tags"],
+            Self::Python => &["description", "owner", "partition_by", "retries", "sort_by", "tags"],
         }
     }
 
@@ -36,7 +39,7 @@ impl Subject {
         match self {
             Self::Source => "sources",
             Self::Seed => "seeds",
-            Self::Transform => "transforms",
+            Self::Transform | Self::Python => "transforms",
         }
     }
 }
@@ -97,7 +100,9 @@ impl Patch {
             seen.push(entry);
             patch.set(subject, entry.key.trim_start_matches('+'), entry, problems);
         }
-        for entry in entries.iter().filter(|entry| subject.settings().contains(&entry.key.as_str())) {
+        let is_setting =
+            |key: &str| subject.settings().contains(&key) || (subject == Subject::Python && key == "materialized");
+        for entry in entries.iter().filter(|entry| is_setting(&entry.key)) {
             match seen.iter().find(|known| known.key == entry.key) {
                 Some(first) => {
                     problems.push(duplicate(&format!("setting `{}`", entry.key), &first.key_at, &entry.key_at));
@@ -125,6 +130,13 @@ impl Settings {
             settings.apply(patch);
         }
         settings
+    }
+
+    /// Leaves out what a folder says about views: Python transforms are tables.
+    pub(crate) fn always_table(mut self) -> Self {
+        self.config.materialized = Materialized::Table;
+        self.config.origins.shift_remove("materialized");
+        self
     }
 
     fn apply(&mut self, patch: &Patch) {
@@ -173,10 +185,15 @@ impl Settings {
 }
 
 fn unknown_setting(subject: Subject, key: &str, at: &Location) -> Diagnostic {
-    if subject == Subject::Seed && key == "materialized" {
-        return Diagnostic::error(Code::UNKNOWN_KEY, "`materialized` does not apply to seeds")
+    let always_a_table = match subject {
+        Subject::Seed => Some(("seeds", "a seed")),
+        Subject::Python => Some(("Python transforms", "a Python transform")),
+        Subject::Source | Subject::Transform => None,
+    };
+    if let Some((all, one)) = always_a_table.filter(|_| key == "materialized") {
+        return Diagnostic::error(Code::UNKNOWN_KEY, format!("`materialized` does not apply to {all}"))
             .at(at.clone())
-            .hint("a seed is always a table; remove the key");
+            .hint(format!("{one} is always a table; remove the key"));
     }
     unknown_key(key, at, &format!("the settings of {}", subject.folder()), subject.settings())
 }

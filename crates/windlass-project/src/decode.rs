@@ -71,6 +71,14 @@ impl<'a> Named<'a> {
         }
     }
 
+    /// Returns whether a key stands below the name.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        match self.body.map(|body| &body.value) {
+            Some(Value::Map(entries)) => entries.iter().any(|entry| entry.key == key),
+            _ => false,
+        }
+    }
+
     pub(crate) fn body(&self) -> Option<&'a Yaml> {
         self.body
     }

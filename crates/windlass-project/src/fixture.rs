@@ -13,7 +13,8 @@ use crate::{LoadOptions, Loaded, Project};
 pub(crate) fn files(text: &str) -> FileSet {
     let mut set = FileSet::default();
     for (path, content) in split(text) {
-        if path.ends_with(".csv") {
+        set.has_lib |= path.starts_with("lib/");
+        if path.ends_with(".csv") || path.ends_with(".lock") {
             set.unread.push(path);
         } else {
             set.files.insert(path.clone(), SourceFile::new(Path::new(&path), content));

@@ -16,9 +16,11 @@ mod graph;
 mod load;
 mod location;
 mod manifest;
+mod names;
 mod node;
 mod problems;
 mod properties;
+mod python;
 pub mod select;
 mod sourcemap;
 mod sources;
@@ -33,7 +35,12 @@ mod fixture;
 pub use graph::Graph;
 pub use load::{LoadOptions, Loaded, find_root, load};
 pub use node::{
-    Column, FileFormat, Input, Materialized, Node, NodeConfig, NodeKind, Project, Seed, SortKey, SourceTable, Transform,
+    Column, FileFormat, Input, InputPart, Materialized, Node, NodeConfig, NodeKind, Project, Seed, SortKey,
+    SourceTable, Transform, error_table,
+};
+pub use python::{
+    BatchSize, ErrorLimit, Function, OnError, Parameter, PythonBatchFormat, PythonCode, PythonEnvironment, PythonMode,
+    PythonOrigin, PythonRows, PythonTransform, Requirement, Rule, WorkerSettings,
 };
 pub use select::{Selection, SelectionError};
 pub use sourcemap::SourceMap;

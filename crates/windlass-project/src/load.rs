@@ -13,16 +13,24 @@ use windlass_error::{Code, Diagnostic, SourceFile};
 
 use crate::Project;
 use crate::assemble::assemble;
+use crate::python::LIB;
 
 /// The file that makes a folder a project.
 pub(crate) const MANIFEST: &str = "windlass.yml";
 
-const FOLDERS: [(&str, &[&str]); 4] = [
+const FOLDERS: [(&str, &[&str]); 6] = [
+    ("functions", &["py"]),
+    (LIB, &["py"]),
     ("macros", &["sql"]),
     ("seeds", &["csv", "yml", "yaml"]),
     ("sources", &["yml", "yaml"]),
-    ("transforms", &["sql", "yml", "yaml"]),
+    ("transforms", &["py", "sql", "yml", "yaml"]),
 ];
+
+/// Files that name the packages of the Python files beside them, in these folders.
+const PACKAGE_FILES: [&str; 2] = ["requirements.txt", "pyproject.toml"];
+const PACKAGE_LOCK: &str = "uv.lock";
+const PYTHON_FOLDERS: [&str; 2] = ["functions", "transforms"];
 
 /// What to load, and what the process brings along.
 #[derive(Clone, Default)]
@@ -94,8 +102,10 @@ impl Loaded {
 #[derive(Debug, Default)]
 pub(crate) struct FileSet {
     pub(crate) files: BTreeMap<String, Arc<SourceFile>>,
-    /// Files that exist and were not read: seeds, and what cannot be read.
+    /// Files that exist and were not read: seeds, locks of packages, and what cannot be read.
     pub(crate) unread: Vec<String>,
+    /// Whether there is a folder for shared Python modules.
+    pub(crate) has_lib: bool,
     /// Problems of reading, with the path of the file.
     pub(crate) problems: Vec<(String, Diagnostic)>,
 }
@@ -126,6 +136,7 @@ fn read_files(root: &Path) -> FileSet {
     for name in [MANIFEST, "targets.yml", "sources.yml"] {
         set.read(root, name.to_owned(), Presence::Optional);
     }
+    set.has_lib = root.join(LIB).is_dir();
     for (folder, endings) in FOLDERS {
         if root.join(folder).is_dir() {
             set.read_folder(root, folder, endings);
@@ -136,16 +147,19 @@ fn read_files(root: &Path) -> FileSet {
 
 impl FileSet {
     fn read_folder(&mut self, root: &Path, folder: &str, endings: &[&str]) {
-        let is_hidden = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with('.');
+        let is_hidden = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with('.') || name == "__pycache__";
+        let holds_packages = PYTHON_FOLDERS.contains(&folder);
         let walk = WalkDir::new(root.join(folder)).follow_links(true).sort_by_file_name();
         for entry in walk.into_iter().filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry.file_name())) {
             match entry {
                 Ok(entry) if entry.file_type().is_file() => {
                     let path = relative(root, entry.path());
                     let ending = path.rsplit_once('.').map_or("", |(_, ending)| ending);
-                    if ending == "csv" && endings.contains(&ending) {
+                    let name = path.rsplit('/').next().unwrap_or_default();
+                    let is_seed = ending == "csv" && endings.contains(&ending);
+                    if is_seed || (holds_packages && name == PACKAGE_LOCK) {
                         self.unread.push(path);
-                    } else if endings.contains(&ending) {
+                    } else if endings.contains(&ending) || (holds_packages && PACKAGE_FILES.contains(&name)) {
                         self.read(root, path, Presence::Expected);
                     }
                 }

@@ -10,7 +10,8 @@ use crate::decode::{Fields, entries, expected, missing_key, unknown_key};
 use crate::problems::Problems;
 use crate::yaml::{self, Entry, Value, Yaml};
 
-const KEYS: [&str; 6] = ["name", "version", "requires", "vars", "transforms", "seeds"];
+const KEYS: [&str; 7] = ["name", "version", "requires", "vars", "transforms", "seeds", "python"];
+const PYTHON_KEYS: [&str; 2] = ["dependencies", "requires-python"];
 
 /// What `windlass.yml` says.
 #[derive(Debug)]
@@ -19,6 +20,16 @@ pub(crate) struct Manifest {
     pub(crate) vars: IndexMap<String, Yaml>,
     pub(crate) transforms: FolderDefaults,
     pub(crate) seeds: FolderDefaults,
+    pub(crate) python: PythonDefaults,
+}
+
+/// What every Python file of the project needs.
+#[derive(Debug, Default)]
+pub(crate) struct PythonDefaults {
+    /// The versions of Python that will do, such as `>=3.11`.
+    pub(crate) requires_python: Option<String>,
+    /// Requirements as written.
+    pub(crate) dependencies: Vec<String>,
 }
 
 /// Defaults for the nodes of a folder and of the folders in it.
@@ -59,7 +70,19 @@ impl Manifest {
             vars: vars.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect(),
             transforms: FolderDefaults::read(Subject::Transform, fields.get("transforms"), problems),
             seeds: FolderDefaults::read(Subject::Seed, fields.get("seeds"), problems),
+            python: PythonDefaults::read(fields.get("python"), problems),
         })
+    }
+}
+
+impl PythonDefaults {
+    fn read(entry: Option<&Entry>, problems: &mut Problems) -> Self {
+        let fields = entry.and_then(|entry| Fields::open(&entry.value, "`python`", &PYTHON_KEYS, problems));
+        let Some(fields) = fields else { return Self::default() };
+        Self {
+            requires_python: fields.text("requires-python", problems),
+            dependencies: fields.texts("dependencies", problems).unwrap_or_default(),
+        }
     }
 }
 

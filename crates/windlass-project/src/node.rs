@@ -9,7 +9,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use windlass_error::{Location, SourceFile};
 
-use crate::{Graph, SourceMap, Target};
+use crate::{Function, Graph, PythonTransform, SourceMap, Target};
 
 /// A project folder, read and checked.
 #[derive(Debug)]
@@ -24,6 +24,10 @@ pub struct Project {
     pub nodes: IndexMap<String, Node>,
     /// Who reads whom.
     pub graph: Graph,
+    /// Python functions that SQL may call, by name.
+    pub functions: IndexMap<String, Function>,
+    /// Folders that Python modules are imported from, absolute: `lib/` where it exists.
+    pub lib: Vec<PathBuf>,
 }
 
 /// A vertex of the graph.
@@ -52,6 +56,8 @@ pub enum NodeKind {
     Seed(Seed),
     /// Publishes the result of one `SELECT`.
     Transform(Transform),
+    /// Publishes what a Python function or class makes of its input.
+    Python(Box<PythonTransform>),
 }
 
 /// A table of a source.
@@ -119,6 +125,33 @@ pub struct Input {
     pub reference: String,
     /// The first `ref()` or `source()` that mentions it.
     pub location: Location,
+    /// Which of the node's tables is read.
+    pub part: InputPart,
+}
+
+/// Which table of a node is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InputPart {
+    /// Its result.
+    #[default]
+    Result,
+    /// `<node>__errors`: the rows that failed.
+    Errors,
+}
+
+impl Input {
+    /// Returns the name of the table that is read.
+    pub fn table(&self) -> String {
+        match self.part {
+            InputPart::Result => self.node.clone(),
+            InputPart::Errors => error_table(&self.node),
+        }
+    }
+}
+
+/// Returns the name of the table that holds a node's error rows.
+pub fn error_table(node: &str) -> String {
+    format!("{node}__errors")
 }
 
 /// How a transform's result is kept.
@@ -183,20 +216,39 @@ impl Node {
         }
     }
 
+    /// Returns the Python transform of a Python node.
+    pub fn python(&self) -> Option<&PythonTransform> {
+        match &self.kind {
+            NodeKind::Python(python) => Some(python),
+            _ => None,
+        }
+    }
+
+    /// Returns what a transform reads; nothing for sources and seeds.
+    pub fn inputs(&self) -> &[Input] {
+        match &self.kind {
+            NodeKind::Transform(transform) => &transform.inputs,
+            NodeKind::Python(python) => &python.inputs,
+            NodeKind::Source(_) | NodeKind::Seed(_) => &[],
+        }
+    }
+
     /// Returns whether a run publishes a Delta table for this node.
     pub fn is_published(&self) -> bool {
         match self.kind {
             NodeKind::Source(_) => false,
             NodeKind::Seed(_) => true,
             NodeKind::Transform(_) => self.config.materialized == Materialized::Table,
+            NodeKind::Python(_) => true,
         }
     }
 
-    /// Returns the word for its kind: `source`, `seed`, `view` or `table`.
+    /// Returns the word for its kind: `source`, `seed`, `view`, `table` or `python`.
     pub fn kind_name(&self) -> &'static str {
         match (&self.kind, self.config.materialized) {
             (NodeKind::Source(_), _) => "source",
             (NodeKind::Seed(_), _) => "seed",
+            (NodeKind::Python(_), _) => "python",
             (NodeKind::Transform(_), Materialized::View) => "view",
             (NodeKind::Transform(_), Materialized::Table) => "table",
         }

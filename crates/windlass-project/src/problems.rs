@@ -22,6 +22,12 @@ impl Problems {
         self.list.push(diagnostic);
     }
 
+    pub(crate) fn extend(&mut self, diagnostics: impl IntoIterator<Item = Diagnostic>) {
+        for diagnostic in diagnostics {
+            self.push(diagnostic);
+        }
+    }
+
     /// Adds the problems of another list, which keep whom they blame.
     pub(crate) fn absorb(&mut self, other: Self) {
         self.list.extend(other.list);

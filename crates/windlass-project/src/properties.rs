@@ -23,13 +23,22 @@ pub(crate) struct Properties {
     pub(crate) is_broken: bool,
 }
 
-/// Reads the properties files of one kind of nodes; `names` are all nodes of that kind, `others`
-/// those of the other one.
+/// The nodes that properties files may describe.
+#[derive(Debug)]
+pub(crate) struct KnownNodes<'a> {
+    /// All nodes of the kind.
+    pub(crate) names: Vec<&'a str>,
+    /// Those of them that are written in Python.
+    pub(crate) python: Vec<&'a str>,
+    /// The nodes of the other kind.
+    pub(crate) others: Vec<&'a str>,
+}
+
+/// Reads the properties files of one kind of nodes.
 pub(crate) fn read_properties(
     subject: Subject,
     files: &[Arc<SourceFile>],
-    names: &[&str],
-    others: &[&str],
+    known: &KnownNodes<'_>,
     problems: &mut Problems,
 ) -> IndexMap<String, Properties> {
     let mut found: IndexMap<String, Properties> = IndexMap::new();
@@ -43,12 +52,13 @@ pub(crate) fn read_properties(
             continue;
         };
         for item in named(&entry.value, &format!("`{key}`"), problems) {
-            if !names.contains(&item.name.as_str()) {
-                problems.push(unknown_node(subject, &item, names, others));
+            if !known.names.contains(&item.name.as_str()) {
+                problems.push(unknown_node(subject, &item, known));
             } else if let Some(first) = found.get(&item.name) {
                 problems.push(duplicate(&format!("properties of `{}`", item.name), &first.at, &item.at));
             } else {
                 let mut own = Problems::of_node(&item.name);
+                let subject = if known.python.contains(&item.name.as_str()) { Subject::Python } else { subject };
                 let properties = read_item(subject, &item, &mut own);
                 problems.absorb(own);
                 found.insert(item.name, properties);
@@ -59,7 +69,11 @@ pub(crate) fn read_properties(
 }
 
 fn read_item(subject: Subject, item: &Named<'_>, problems: &mut Problems) -> Properties {
-    let known: Vec<&str> = subject.settings().iter().copied().chain(["columns", "config"]).collect();
+    let mut known: Vec<&str> = subject.settings().iter().copied().chain(["columns", "config"]).collect();
+    if subject == Subject::Python && item.has("materialized") {
+        // Refused below, with its reason.
+        known.push("materialized");
+    }
     let fields = item.fields(&format!("the properties of `{}`", item.name), &known, problems);
     let (patch, columns) = match fields {
         Some(fields) => (Patch::of_properties(subject, fields.entries(), problems), decode_columns(fields, problems)),
@@ -68,17 +82,17 @@ fn read_item(subject: Subject, item: &Named<'_>, problems: &mut Problems) -> Pro
     Properties { at: item.at.clone(), patch, columns, is_broken: problems.has_errors() }
 }
 
-fn unknown_node(subject: Subject, item: &Named<'_>, names: &[&str], others: &[&str]) -> Diagnostic {
+fn unknown_node(subject: Subject, item: &Named<'_>, known: &KnownNodes<'_>) -> Diagnostic {
     let kind = subject.folder().trim_end_matches('s');
     let problem = Diagnostic::error(Code::UNKNOWN_NODE, format!("no {kind} `{}`", item.name)).at(item.at.clone());
-    if others.contains(&item.name.as_str()) {
+    if known.others.contains(&item.name.as_str()) {
         let (other, folder) = match subject {
             Subject::Seed => ("transform", "transforms"),
             _ => ("seed", "seeds"),
         };
         return problem.hint(format!("it is a {other}: its properties stand in a file below `{folder}/`"));
     }
-    match nearest(&item.name, names.iter().copied()) {
+    match nearest(&item.name, known.names.iter().copied()) {
         Some(near) => problem.label(format!("did you mean `{near}`?")),
         None => problem.hint(format!("a {kind} is named after its file below `{}/`", subject.folder())),
     }

@@ -24,7 +24,7 @@ pub const METHODS: [(&str, &str); 7] = [
     ("tag", "a tag"),
     ("path", "a file or folder of the project"),
     ("owner", "an owner"),
-    ("kind", "`source`, `seed`, `transform`, `view` or `table`"),
+    ("kind", "`source`, `seed`, `transform`, `view`, `table` or `python`"),
     ("resource_type", "the same as `kind`"),
     ("source", "a source, or a table of it such as `nyc.flights`"),
     ("config.<setting>", "the value of a setting, such as `config.materialized:view`"),

@@ -288,10 +288,20 @@ fn parse_memory(text: &str) -> Option<MemoryLimit> {
             .filter(|percent| *percent <= 100.0)
             .map(|percent| MemoryLimit::Fraction(percent / 100.0));
     }
+    size(&text).map(MemoryLimit::Bytes)
+}
+
+/// Returns the bytes of a size such as `4GiB`.
+pub(crate) fn bytes(text: &str) -> Option<u64> {
+    size(&text.trim().to_ascii_uppercase())
+}
+
+fn size(text: &str) -> Option<u64> {
+    let number = |text: &str| text.trim().parse::<f64>().ok().filter(|number| number.is_finite() && *number > 0.0);
     let unit = UNITS.iter().find_map(|(unit, bytes)| text.strip_suffix(unit).map(|rest| (rest, *bytes)));
-    let (digits, unit) = unit.unwrap_or((&text, 1));
+    let (digits, unit) = unit.unwrap_or((text, 1));
     let bytes = number(digits)? * unit as f64;
-    (1.0..=u64::MAX as f64).contains(&bytes).then_some(MemoryLimit::Bytes(bytes as u64))
+    (1.0..=u64::MAX as f64).contains(&bytes).then_some(bytes as u64)
 }
 
 /// Decodes `storage:`. Its values may be secret, so a problem shows none of them.

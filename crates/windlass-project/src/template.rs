@@ -20,7 +20,7 @@ use minijinja::{Environment, Error};
 use windlass_error::{Code, Diagnostic, Location, SourceFile};
 
 pub(crate) use functions::{Scope, Secrets};
-pub(crate) use values::to_jinja;
+pub(crate) use values::{to_jinja, to_json};
 
 use crate::problems::Problems;
 use crate::yaml::{Entry, Scalar, Value, Yaml, duplicate};
@@ -133,7 +133,7 @@ impl SqlTemplates {
         let inputs = mentions.into_iter().map(|mention| {
             let last = mention.literals.len() - 1;
             let location = faults::locate_call(texts, mention.function, &mention.literals, last);
-            Input { node: mention.node, reference: mention.reference, location }
+            Input { node: mention.node, reference: mention.reference, location, part: mention.part }
         });
         let inputs = inputs.collect();
         let config = config.into_iter().map(|(key, value)| config_entry(&key, &value, texts)).collect();

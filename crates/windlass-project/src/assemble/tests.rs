@@ -76,6 +76,7 @@ fn describe(project: &Project) -> String {
                 }
                 out.push_str(&format!("  vars {:?}\n", transform.vars));
             }
+            NodeKind::Python(python) => out.push_str(&format!("  {}\n", python.code.object)),
         }
         out.push_str(&format!("  {:?}\n", node.config));
         for column in &node.columns {

@@ -99,3 +99,65 @@ fn files_that_cannot_be_read_break_only_their_node() {
     let project = loaded.project.unwrap();
     assert_eq!(project.nodes["reader"].transform().unwrap().sql, "select * from latin");
 }
+
+#[test]
+fn python_files_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    write(
+        folder.path(),
+        "\
+-- windlass.yml --
+name: demo
+-- transforms/a.sql --
+select 1
+-- transforms/ml/x.py --
+from windlass import ref, transform
+import deep.shared
+@transform(ref('a'), columns={'id': 'bigint'})
+def score(batch): ...
+-- transforms/ml/pyproject.toml --
+[project]
+-- transforms/ml/uv.lock --
+-- transforms/ml/__pycache__/y.py --
+not read (
+-- transforms/ml/.venv/z.py --
+not read (
+-- transforms/notes.toml --
+not read
+-- functions/f.py --
+from windlass import udf
+@udf(returns='double')
+def half(x): ...
+-- functions/requirements.txt --
+numpy
+-- lib/deep/shared.py --
+-- lib/data.json --
+",
+    );
+    let loaded = load(&options(folder.path()));
+    assert_eq!(render(&loaded.diagnostics), "");
+    let project = loaded.project.unwrap();
+    assert_eq!(project.nodes.keys().collect::<Vec<_>>(), ["a", "x"]);
+    assert_eq!(project.lib, [folder.path().join("lib")]);
+    let code = &project.nodes["x"].python().unwrap().code;
+    assert_eq!(code.path, folder.path().join("transforms/ml/x.py"));
+    assert_eq!(code.sources.keys().collect::<Vec<_>>(), ["transforms/ml/x.py", "lib/deep/shared.py"]);
+    assert_eq!(code.environment.origin, crate::PythonOrigin::Project { folder: folder.path().join("transforms/ml") });
+    assert_eq!(project.functions["half"].code.environment.dependencies, ["numpy"]);
+}
+
+#[test]
+fn python_files_that_cannot_be_read_break_only_their_node() {
+    let folder = tempfile::tempdir().unwrap();
+    write(
+        folder.path(),
+        "-- windlass.yml --\nname: demo\n-- transforms/a.sql --\nselect 1 from {{ ref('x__errors') }}\n",
+    );
+    std::fs::write(folder.path().join("transforms/x.py"), b"'\xe9'").unwrap();
+    std::fs::create_dir(folder.path().join("lib")).unwrap();
+    let loaded = load(&options(folder.path()));
+    assert_eq!(loaded.broken, ["x"]);
+    assert_eq!(loaded.diagnostics.len(), 1);
+    assert_eq!(loaded.blockers("a"), ["x"]);
+    assert_eq!(loaded.project.unwrap().lib, [folder.path().join("lib")]);
+}

@@ -13,7 +13,7 @@ fn check(manifest: &str, expected: Expect) {
 #[test]
 fn keys_are_known() {
     check(
-        "nam: x\nchecks: {}\npython: {}\nname: demo",
+        "nam: x\nchecks: {}\nmodels: {}\nname: demo",
         expect![[r#"
         error[E0202]: unknown key `nam` in `windlass.yml`
           windlass.yml:1:1
@@ -24,11 +24,11 @@ fn keys_are_known() {
           | checks: {}
           | ^^^^^^
           hint: checks arrive in a later version of Windlass; remove the key until then
-        error[E0202]: unknown key `python` in `windlass.yml`
+        error[E0202]: unknown key `models` in `windlass.yml`
           windlass.yml:3:1
-          | python: {}
+          | models: {}
           | ^^^^^^
-          hint: known keys: `name`, `version`, `requires`, `vars`, `transforms`, `seeds`
+          hint: known keys: `name`, `version`, `requires`, `vars`, `transforms`, `seeds`, `python`
     "#]],
     );
     check(

@@ -173,6 +173,7 @@ fn values(node: &Node, method: &str) -> Vec<String> {
         },
         "kind" | "resource_type" => match node.kind {
             NodeKind::Transform(_) => vec!["transform".to_owned(), node.kind_name().to_owned()],
+            NodeKind::Python(_) => ["transform", "table", node.kind_name()].map(str::to_owned).to_vec(),
             _ => vec![node.kind_name().to_owned()],
         },
         _ => setting(node, method.strip_prefix("config.").unwrap_or(method)),
@@ -186,6 +187,7 @@ fn setting(node: &Node, name: &str) -> Vec<String> {
             Materialized::View => vec!["view".to_owned()],
             Materialized::Table => vec!["table".to_owned()],
         },
+        "materialized" if matches!(node.kind, NodeKind::Python(_)) => vec!["table".to_owned()],
         "owner" => config.owner.iter().cloned().collect(),
         "partition_by" => config.partition_by.clone(),
         "retries" => vec![config.retries.to_string()],

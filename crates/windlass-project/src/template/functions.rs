@@ -5,16 +5,17 @@
 //!
 //! Must stay true: no other I/O than these, and values of environment variables reach no message.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use indexmap::IndexMap;
 use minijinja::value::{Kwargs, Rest};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehavior, Value, context};
-use windlass_error::{Code, nearest};
+use windlass_error::Code;
 
-use crate::decode::list;
+use crate::InputPart;
+use crate::names::{NameFault, Names, quoted, unknown_var};
 
 /// Environment variables with this start hold secrets and stay out of SQL.
 const SECRET_PREFIX: &str = "WINDLASS_SECRET_";
@@ -25,10 +26,7 @@ const RECURSION_LIMIT: usize = 64;
 /// What templates may ask for.
 #[derive(Debug, Default)]
 pub(crate) struct Scope {
-    /// Names of seeds and transforms, also of those that cannot be used.
-    pub(crate) nodes: BTreeSet<String>,
-    /// Tables by source.
-    pub(crate) sources: IndexMap<String, Vec<String>>,
+    pub(crate) names: Names,
     pub(crate) vars: IndexMap<String, Value>,
     pub(crate) env: BTreeMap<String, String>,
     /// Name and environment of the target, once it is known.
@@ -39,6 +37,7 @@ pub(crate) struct Scope {
 #[derive(Debug, Clone)]
 pub(crate) struct Mention {
     pub(crate) node: String,
+    pub(crate) part: InputPart,
     pub(crate) reference: String,
     pub(crate) function: &'static str,
     pub(crate) literals: Vec<String>,
@@ -94,71 +93,38 @@ impl Shared {
     }
 
     fn refer(&self, name: &str) -> String {
-        if self.scope.nodes.contains(name) {
-            let reference = quoted(name);
-            self.mention("ref", name.to_owned(), reference.clone(), vec![name.to_owned()]);
-            return reference;
-        }
-        let near = nearest(name, self.scope.nodes.iter().map(String::as_str));
-        let table = name.rsplit('.').next().unwrap_or(name);
-        let owner = self.scope.sources.iter().find(|(_, tables)| tables.iter().any(|known| known == table));
-        let hint = match (owner, near) {
-            (Some((source, _)), _) => {
-                format!("`{table}` is a table of source `{source}`: write `source('{source}', '{table}')`")
+        let literals = vec![name.to_owned()];
+        match self.scope.names.resolve_ref(name) {
+            Ok((node, part)) => {
+                self.mention(Mention { node, part, reference: quoted(name), function: "ref", literals });
             }
-            (None, _) => "a node is named after its file in `transforms/` or `seeds/`".to_owned(),
-        };
-        self.fault(CallFault {
-            code: Code::UNKNOWN_REF,
-            message: format!("no node `{name}`"),
-            label: near.map(|near| format!("did you mean `{near}`?")),
-            hint: Some(hint),
-            function: "ref",
-            literals: vec![name.to_owned()],
-            index: 0,
-        });
+            Err(fault) => self.wrong_name(fault, "ref", literals),
+        }
         quoted(name)
     }
 
     fn source(&self, source: &str, table: &str) -> String {
         let reference = format!("{}.{}", quoted(source), quoted(table));
         let literals = vec![source.to_owned(), table.to_owned()];
-        let Some(tables) = self.scope.sources.get(source) else {
-            let near = nearest(source, self.scope.sources.keys().map(String::as_str));
-            self.unknown_source(format!("no source `{source}`"), near, literals, 0);
-            return reference;
-        };
-        if tables.iter().any(|known| known == table) {
-            self.mention("source", format!("{source}.{table}"), reference.clone(), literals);
-        } else {
-            let near = nearest(table, tables.iter().map(String::as_str));
-            self.unknown_source(format!("source `{source}` has no table `{table}`"), near, literals, 1);
+        match self.scope.names.resolve_source(source, table) {
+            Ok(node) => {
+                let (part, reference) = (InputPart::Result, reference.clone());
+                self.mention(Mention { node, part, reference, function: "source", literals });
+            }
+            Err(fault) => self.wrong_name(fault, "source", literals),
         }
         reference
     }
 
-    fn unknown_source(&self, message: String, near: Option<&str>, literals: Vec<String>, index: usize) {
-        let sources: Vec<&String> = self.scope.sources.keys().collect();
-        let hint = match (index, sources.is_empty()) {
-            (0, true) => "declare it in `sources.yml`".to_owned(),
-            (0, false) => format!("declare it in `sources.yml`; known sources: {}", list(&sources)),
-            _ => "declare the table in `sources.yml`".to_owned(),
-        };
-        self.fault(CallFault {
-            code: Code::UNKNOWN_SOURCE,
-            message,
-            label: near.map(|near| format!("did you mean `{near}`?")),
-            hint: Some(hint),
-            function: "source",
-            literals,
-            index,
-        });
+    fn wrong_name(&self, fault: NameFault, function: &'static str, literals: Vec<String>) {
+        let NameFault { code, message, label, hint, index } = fault;
+        self.fault(CallFault { code, message, label, hint, function, literals, index });
     }
 
-    fn mention(&self, function: &'static str, node: String, reference: String, literals: Vec<String>) {
+    fn mention(&self, mention: Mention) {
         let mut recorder = self.recorder();
-        if !recorder.mentions.iter().any(|known| known.node == node) {
-            recorder.mentions.push(Mention { node, reference, function, literals });
+        if !recorder.mentions.iter().any(|known| (&known.node, known.part) == (&mention.node, mention.part)) {
+            recorder.mentions.push(mention);
         }
     }
 
@@ -167,17 +133,8 @@ impl Shared {
             self.recorder().vars.insert(name.to_owned(), value.to_string());
             return value;
         }
-        let near = nearest(name, self.scope.vars.keys().map(String::as_str));
-        let ways = format!("set it under `vars:` in `windlass.yml`, pass `--vars {name}=...`, or give a default");
-        self.fault(CallFault {
-            code: Code::UNKNOWN_VAR,
-            message: format!("no variable `{name}`"),
-            label: near.map(|near| format!("did you mean `{near}`?")),
-            hint: Some(ways),
-            function: "var",
-            literals: vec![name.to_owned()],
-            index: 0,
-        });
+        let fault = unknown_var(name, self.scope.vars.keys().map(String::as_str));
+        self.wrong_name(fault, "var", vec![name.to_owned()]);
         Value::from("")
     }
 
@@ -271,12 +228,4 @@ fn call_macro(state: &State<'_, '_>, file: &str, name: &str, arguments: &[Value]
     let mut module = template.render_captured(()).map_err(failed)?;
     let text = module.with_state_mut(|state| state.call_macro(name, arguments)).map_err(failed)?;
     Ok(Value::from(text))
-}
-
-/// Returns a name as SQL identifier, quoted only where needed.
-pub(crate) fn quoted(name: &str) -> String {
-    let mut chars = name.chars();
-    let plain = chars.next().is_some_and(|c| c.is_ascii_lowercase() || c == '_')
-        && chars.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }

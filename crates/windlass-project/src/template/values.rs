@@ -1,7 +1,8 @@
-//! Carries values between YAML and Jinja.
+//! Carries values between YAML, Jinja and JSON.
 
 use minijinja::Value as Jinja;
 use minijinja::value::ValueKind;
+use serde_json::Value as Json;
 use windlass_error::Location;
 
 use crate::yaml::{Entry, Scalar, Value, Yaml};
@@ -26,6 +27,25 @@ pub(crate) fn to_jinja(yaml: &Yaml) -> Jinja {
                 Jinja::from(scalar.text.as_str())
             }
         }
+    }
+}
+
+/// Returns what Python sees of a value.
+pub(crate) fn to_json(value: &Jinja) -> Json {
+    let items = || value.try_iter().into_iter().flatten();
+    match value.kind() {
+        ValueKind::Undefined | ValueKind::None => Json::Null,
+        ValueKind::Bool => Json::Bool(value.is_true()),
+        ValueKind::Number => match i64::try_from(value.clone()) {
+            Ok(number) if value.is_integer() => Json::from(number),
+            _ => f64::try_from(value.clone()).ok().map_or(Json::Null, Json::from),
+        },
+        ValueKind::Seq | ValueKind::Iterable => items().map(|item| to_json(&item)).collect(),
+        ValueKind::Map => {
+            let entry = |key: Jinja| (key.to_string(), to_json(&value.get_item(&key).unwrap_or_default()));
+            Json::Object(items().map(entry).collect())
+        }
+        _ => Json::String(value.to_string()),
     }
 }
 
