@@ -1,0 +1,140 @@
+//! What a worker is told before its first batch: JSON and schemas.
+
+use arrow::datatypes::Schema;
+use arrow::error::ArrowError;
+use arrow::ipc::writer::StreamWriter;
+use arrow::record_batch::RecordBatch;
+use serde_json::{Value, json};
+
+use crate::program::{Call, InputMode, Program, Role, RowsMode, TransformCode};
+
+/// Parts of the region that comes with HELLO, in order.
+#[derive(Debug)]
+pub(crate) struct Init {
+    pub(crate) json: Vec<u8>,
+    pub(crate) input: Vec<u8>,
+    pub(crate) output: Vec<u8>,
+    pub(crate) constants: Vec<u8>,
+}
+
+impl Init {
+    /// Writes down what worker number `worker` of `program` is told.
+    pub(crate) fn new(program: &Program, worker: u32) -> Result<Self, ArrowError> {
+        let input = schema_bytes(&program.input)?;
+        let output = schema_bytes(&program.output)?;
+        let constants = match &program.role {
+            Role::Functions { constants: Some(constants), .. } => stream_bytes(constants)?,
+            _ => Vec::new(),
+        };
+        let mut fields = common(program, worker);
+        let own = match &program.role {
+            Role::Transform(code) => transform(code),
+            Role::Functions { calls, .. } => functions(calls),
+        };
+        for part in [own, json!({ "output_schema_bytes": output.len(), "constants_bytes": constants.len() })] {
+            if let (Value::Object(fields), Value::Object(part)) = (&mut fields, part) {
+                fields.extend(part);
+            }
+        }
+        Ok(Self { json: fields.to_string().into_bytes(), input, output, constants })
+    }
+}
+
+impl Program {
+    /// Returns how many threads a worker's numeric libraries may use.
+    pub(crate) fn threads(&self) -> u32 {
+        // The cast saturates, and fractions share one thread.
+        (self.settings.num_cpus as u32).max(1)
+    }
+
+    /// Returns how output rows relate to input rows.
+    pub(crate) fn rows_mode(&self) -> RowsMode {
+        match &self.role {
+            Role::Transform(code) => code.rows,
+            Role::Functions { .. } => RowsMode::OneToOne,
+        }
+    }
+
+    /// Returns whether a batch that kills workers may be taken apart.
+    pub(crate) fn isolates(&self) -> bool {
+        let is_rowwise = match &self.role {
+            Role::Transform(code) => code.rowwise && code.mode == InputMode::Batch,
+            Role::Functions { .. } => true,
+        };
+        self.isolate && is_rowwise
+    }
+}
+
+fn common(program: &Program, worker: u32) -> Value {
+    let columns: Vec<_> = program.output.fields().iter().map(|field| field.name()).collect();
+    json!({
+        "node": program.node,
+        "worker": worker,
+        "root": program.root,
+        "lib": program.lib,
+        "isolate": program.isolate,
+        "columns": columns,
+        "vars": program.vars,
+        "memory_limit": program.settings.memory,
+        "threads": program.threads(),
+        "budget": { "calls": 64, "row_factor": 4, "time_factor": 20 },
+    })
+}
+
+fn transform(code: &TransformCode) -> Value {
+    json!({
+        "role": "transform",
+        "file": code.file,
+        "object": code.object,
+        "is_class": code.is_class,
+        "batch_format": code.batch_format,
+        "rows": code.rows,
+        "mode": code.mode,
+        "rowwise": code.rowwise,
+        "key": code.key,
+        "constructor_args": code.constructor_args,
+        "constructor_kwargs": code.constructor_kwargs,
+        "fn_args": code.fn_args,
+        "fn_kwargs": code.fn_kwargs,
+        "copy_inputs": code.copy_inputs,
+    })
+}
+
+fn functions(calls: &[Call]) -> Value {
+    let calls: Vec<Value> = calls
+        .iter()
+        .map(|call| {
+            json!({
+                "file": call.file,
+                "object": call.object,
+                "args": call.arguments,
+                "nulls": call.nulls,
+                "batch_format": call.batch_format,
+                "on_error": call.on_error,
+            })
+        })
+        .collect();
+    json!({
+        "role": "udf",
+        "rows": "one_to_one",
+        "mode": "batch",
+        "rowwise": true,
+        "key": [],
+        "copy_inputs": false,
+        "calls": calls,
+    })
+}
+
+fn schema_bytes(schema: &Schema) -> Result<Vec<u8>, ArrowError> {
+    let mut writer = StreamWriter::try_new(Vec::new(), schema)?;
+    Ok(std::mem::take(writer.get_mut()))
+}
+
+fn stream_bytes(batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
+    let mut writer = StreamWriter::try_new(Vec::new(), batch.schema_ref())?;
+    writer.write(batch)?;
+    writer.into_inner()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! How many workers a pool should have, and how many rows a batch.
+
+use std::time::Duration;
+
+/// What a pool knows about its work.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Demand {
+    pub(crate) fewest: u32,
+    pub(crate) most: u32,
+    /// Batches that wait or are with a worker.
+    pub(crate) waiting: u64,
+    /// Batches still to come, where it is known.
+    pub(crate) remaining: Option<u64>,
+    /// Time of a call, where there was one.
+    pub(crate) call_seconds: Option<f64>,
+    /// Time in calls since the pool was last idle.
+    pub(crate) spent_seconds: f64,
+    /// Time that a worker takes to get ready, where one did.
+    pub(crate) start_seconds: Option<f64>,
+}
+
+/// Returns how many workers the work that is left is worth.
+///
+/// With `w` seconds of work and workers that take `t` seconds to start, `sqrt(w * most / t)` balances
+/// the time that is won against the time spent on starts. Where the end is not known, as much is
+/// taken to be left as was done already.
+pub(crate) fn workers_wanted(demand: Demand) -> u32 {
+    let (Some(call), Some(start)) = (demand.call_seconds, demand.start_seconds) else {
+        return demand.fewest;
+    };
+    let left = match demand.remaining {
+        Some(remaining) => (remaining + demand.waiting) as f64 * call,
+        None => demand.spent_seconds.max(demand.waiting as f64 * call),
+    };
+    let wanted = (left * f64::from(demand.most) / start.max(1e-3)).sqrt().round();
+    // More workers than batches at hand would have nothing to do. The cast saturates.
+    let useful = u32::try_from(demand.waiting).unwrap_or(u32::MAX);
+    (wanted as u32).min(useful).clamp(demand.fewest, demand.most)
+}
+
+/// Finds the number of rows that makes calls worth their fixed cost and not longer than need be.
+#[derive(Debug)]
+pub(crate) struct BatchSizer {
+    rows: usize,
+    settled: bool,
+}
+
+const FIRST_ROWS: usize = 8192;
+const MOST_ROWS: usize = 1 << 20;
+const LONG_CALL: Duration = Duration::from_millis(50);
+const LARGE_BATCH: usize = 2 << 20;
+
+impl BatchSizer {
+    pub(crate) fn new() -> Self {
+        Self { rows: FIRST_ROWS, settled: false }
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Learns from a call.
+    pub(crate) fn observe(&mut self, rows: usize, bytes: impl FnOnce() -> usize, elapsed: Duration) {
+        if self.settled || rows < self.rows {
+            return;
+        }
+        if elapsed > LONG_CALL || bytes().saturating_mul(2) > LARGE_BATCH || self.rows >= MOST_ROWS {
+            self.settled = true;
+        } else {
+            self.rows *= 2;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
