@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
-use windlass_project::{MemoryLimit, Project};
+use windlass_project::{MemoryLimit, Project, error_table};
+use windlass_worker::Workers;
 
 use crate::Error;
+use crate::python::{PythonSettings, workers};
 use crate::session::{Session, SessionSettings};
 use crate::storage::{Place, Storage};
 use crate::tables::gc::{self, Garbage, GcOptions};
@@ -29,15 +32,23 @@ pub struct EngineConfig {
     pub storage: IndexMap<String, String>,
     /// `AWS_*` variables of the process.
     pub environment: BTreeMap<String, String>,
+    /// How Python runs.
+    pub python: PythonSettings,
 }
 
 /// Plans, computes and publishes tables; shared by all nodes of a run.
-#[derive(Debug)]
 pub struct Engine {
     pub(crate) session: Session,
     pub(crate) storage: Storage,
+    pub(crate) workers: Arc<Workers>,
     lake: Place,
     lake_root: Place,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("session", &self.session).field("lake", &self.lake).finish_non_exhaustive()
+    }
 }
 
 impl Engine {
@@ -47,15 +58,17 @@ impl Engine {
     ///
     /// [`Error::Location`] and [`Error::OpenStorage`] for a lake that cannot be understood.
     pub fn try_new(config: EngineConfig) -> Result<Self, Error> {
+        let threads = config.threads.max(1);
         let session = Session::try_new(SessionSettings {
             memory_bytes: crate::memory::resolve(config.memory),
-            threads: config.threads.max(1),
+            threads,
             spill: config.spill,
         })?;
+        let workers = workers(config.python, &session.runtime(), threads);
         let storage = Storage::new(session.runtime(), config.storage, config.environment);
         let lake_root = storage.open(&config.lake)?;
         let lake = lake_root.join(&config.env);
-        Ok(Self { session, storage, lake, lake_root })
+        Ok(Self { session, storage, workers, lake, lake_root })
     }
 
     /// Returns the bytes that queries may use together.
@@ -81,6 +94,19 @@ impl Engine {
     /// Returns a published table at its newest version.
     pub(crate) async fn open_table(&self, table: &str) -> Result<Option<PublishedTable>, Error> {
         PublishedTable::open(table, &self.place(table), None).await
+    }
+
+    /// Returns a node's error rows as they belong to its newest version; `None` where it has none.
+    pub(crate) async fn open_errors(&self, node: &str) -> Result<Option<PublishedTable>, Error> {
+        let Some(table) = self.open_table(node).await? else { return Ok(None) };
+        let Some(version) = table.errors_version().await else { return Ok(None) };
+        let name = error_table(node);
+        PublishedTable::open(&name, &self.place(&name), Some(version)).await
+    }
+
+    /// Stops all Python workers and waits until they are gone.
+    pub async fn shutdown(&self) {
+        self.workers.shutdown().await;
     }
 
     /// Returns the newest version of a published table, its rows and bytes; `None` where there is none.
@@ -119,6 +145,8 @@ impl Engine {
 
     /// Removes what a run staged for a table and did not publish.
     pub async fn discard(&self, table: &str, run_id: &str, now: chrono::DateTime<chrono::Utc>) -> Result<(), Error> {
-        gc::discard(table, &self.place(table), run_id, now).await
+        gc::discard(table, &self.place(table), run_id, now).await?;
+        let errors = error_table(table);
+        gc::discard(&errors, &self.place(&errors), run_id, now).await
     }
 }

@@ -11,6 +11,7 @@ use datafusion::error::DataFusionError;
 use deltalake_core::DeltaTableError;
 use windlass_error::{Classify, Code, Diagnostic, Fault, Retry};
 
+use crate::operators::python::PythonError;
 use crate::tables::publish::is_conflict;
 
 /// An operation of the engine that failed.
@@ -92,6 +93,18 @@ pub enum Error {
         /// Arrow type.
         data_type: String,
     },
+    /// There are no error rows to replay.
+    #[error("`{node}` has no error rows")]
+    NoErrors {
+        /// Node name.
+        node: String,
+    },
+    /// What a replay answers does not fit the table.
+    #[error("the columns of `{node}` have changed since it was published")]
+    ChangedColumns {
+        /// Node name.
+        node: String,
+    },
     /// The commit that publishes a table failed.
     #[error("cannot commit version {version} of table `{table}`")]
     Commit {
@@ -118,6 +131,8 @@ impl Classify for Error {
             Self::Location { .. }
             | Self::NotPublished { .. }
             | Self::Mistakes { .. }
+            | Self::NoErrors { .. }
+            | Self::ChangedColumns { .. }
             | Self::UnsupportedType { .. } => Fault::User,
             Self::Compute { blame: Some(_), .. } => Fault::User,
             _ => classify(self).0,
@@ -143,7 +158,7 @@ impl Classify for Error {
                 _ => Some(Code::LAKE_NOT_WRITABLE),
             },
             Self::NotPublished { .. } => Some(Code::UNKNOWN_TABLE),
-            Self::UnsupportedType { .. } => Some(Code::TYPE_MISMATCH),
+            Self::UnsupportedType { .. } | Self::ChangedColumns { .. } => Some(Code::TYPE_MISMATCH),
             _ => classify(self).2,
         }
     }
@@ -152,6 +167,7 @@ impl Classify for Error {
         match self {
             Self::Compute { blame: Some(diagnostic), .. } => diagnostic.hint.clone(),
             Self::NotPublished { table } => Some(format!("publish it first: windlass run {table}")),
+            Self::ChangedColumns { node } => Some(format!("build it anew: windlass run {node}")),
             Self::UnsupportedType { column, .. } => {
                 Some(format!("cast it, for example `cast({column} as varchar) as {column}`"))
             }
@@ -247,6 +263,9 @@ fn classify_one(error: &(dyn StdError + 'static)) -> Option<(Fault, Retry, Optio
     }
     if let Some(arrow) = error.downcast_ref::<ArrowError>() {
         return Some(classify_arrow(arrow));
+    }
+    if let Some(python) = error.downcast_ref::<PythonError>() {
+        return Some((python.fault(), python.retry(), python.code()));
     }
     let user = |code| Some((Fault::User, Retry::Never, Some(code)));
     match error.downcast_ref::<DataFusionError>()? {

@@ -8,22 +8,28 @@
 //! Must stay true: nothing is visible to a reader before the one commit of a build; no table is
 //! collected into memory; no name of the run store, the terminal or the clock appears here.
 
+mod attempt;
 mod build;
 mod engine;
 mod error;
+mod errors;
 mod memory;
 mod operators;
 mod planner;
+mod python;
 mod session;
 mod show;
 mod storage;
 mod tables;
 
-pub use build::{BuildProgress, BuildRequest, Built, Phase};
+pub use attempt::Tried;
+pub use build::{BuildProgress, BuildRequest, Built, FailedRows, Phase};
 pub use engine::{Engine, EngineConfig};
 pub use error::Error;
+pub use errors::{ErrorCause, ErrorCauses, Replayed};
 pub use memory::peak_memory_bytes;
 pub use planner::{Plan, PlannedNode};
+pub use python::PythonSettings;
 pub use show::{ColumnInfo, Shown, columns};
 pub use storage::is_storage_setting;
 pub use tables::gc::{Garbage, GarbageReason, GcOptions};

@@ -15,6 +15,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::Error;
+use crate::planner::calls;
 
 /// The largest consumers that an out-of-memory message names.
 const NAMED_CONSUMERS: std::num::NonZeroUsize = std::num::NonZeroUsize::new(3).expect("three is not zero");
@@ -97,8 +98,14 @@ impl Session {
             .with_disk_manager_builder(disk)
             .build_arc()
             .map_err(|source| Error::Start { source })?;
-        let base = SessionContext::new_with_config_rt(config(&settings, PlanStyle::Fast), Arc::clone(&runtime));
-        Ok(Self { settings, runtime, base })
+        let base = SessionStateBuilder::new()
+            .with_config(config(&settings, PlanStyle::Fast))
+            .with_runtime_env(Arc::clone(&runtime))
+            .with_default_features()
+            .with_optimizer_rules(calls::optimizer_rules())
+            .with_query_planner(Arc::new(calls::PythonQueryPlanner))
+            .build();
+        Ok(Self { settings, runtime, base: SessionContext::new_with_state(base) })
     }
 
     /// Returns the runtime that all queries share.

@@ -13,9 +13,10 @@ use datafusion::physical_plan::displayable;
 use futures::TryStreamExt;
 use indexmap::IndexMap;
 use windlass_error::{Diagnostic, Location, SourceFile};
-use windlass_project::{Input, Materialized, Node, NodeConfig, NodeKind, Project, SourceMap, Transform};
+use windlass_project::{Input, InputPart, Materialized, Node, NodeConfig, NodeKind, Project, SourceMap, Transform};
 
-use crate::planner::{Reading, Tables, diagnose};
+use crate::planner::{Reading, Tables, calls, diagnose};
+use crate::python::{self, functions::Caller};
 use crate::session::PlanStyle;
 use crate::tables::schema::sql_type;
 use crate::{Engine, Error};
@@ -48,8 +49,9 @@ impl Engine {
     /// Returns the first rows of an ad-hoc query. Nodes are named as in `ref`, sources as
     /// `source.table`.
     pub async fn show_sql(&self, project: &Project, sql: &str, limit: usize) -> Result<Shown, Error> {
-        let failed = |source| Error::Compute { node: "query".to_string(), blame: None, source };
-        let frame = self.frame(project, sql).await?.limit(0, Some(limit)).map_err(failed)?;
+        let (node, frame) = self.ad_hoc_frame(project, sql).await?;
+        let failed = |source| failure(project, &node, source);
+        let frame = frame.limit(0, Some(limit)).map_err(failed)?;
         let schema = Arc::clone(frame.schema().inner());
         let batches = frame.execute_stream().await.map_err(failed)?.try_collect().await.map_err(failed)?;
         Ok(Shown { schema, batches })
@@ -57,8 +59,8 @@ impl Engine {
 
     /// Returns the optimised logical and the physical plan of a query.
     pub async fn explain(&self, project: &Project, sql: &str) -> Result<(String, String), Error> {
-        let failed = |source| Error::Compute { node: "query".to_string(), blame: None, source };
-        let frame = self.frame(project, sql).await?;
+        let (node, frame) = self.ad_hoc_frame(project, sql).await?;
+        let failed = |source| failure(project, &node, source);
         let (state, plan) = frame.into_parts();
         let logical = state.optimize(&plan).map_err(failed)?;
         let physical = state.create_physical_plan(&plan).await.map_err(failed)?;
@@ -72,12 +74,18 @@ impl Engine {
         project: &Project,
         sql: &str,
     ) -> Result<Arc<dyn datafusion::physical_plan::ExecutionPlan>, Error> {
-        let (state, plan) = self.frame(project, sql).await?.into_parts();
-        let failed = |source| Error::Compute { node: "query".to_string(), blame: None, source };
+        let (node, frame) = self.ad_hoc_frame(project, sql).await?;
+        let failed = |source| failure(project, &node, source);
+        let (state, plan) = frame.into_parts();
         state.create_physical_plan(&plan).await.map_err(failed)
     }
 
-    async fn frame(&self, project: &Project, sql: &str) -> Result<DataFrame, Error> {
+    pub(crate) async fn frame(&self, project: &Project, sql: &str) -> Result<DataFrame, Error> {
+        Ok(self.ad_hoc_frame(project, sql).await?.1)
+    }
+
+    /// Returns a query as a node, for messages, and what it computes.
+    async fn ad_hoc_frame(&self, project: &Project, sql: &str) -> Result<(Node, DataFrame), Error> {
         let context = self.session.context(PlanStyle::Fast);
         let state = context.state();
         let node = ad_hoc(project, &state, sql)?;
@@ -93,11 +101,16 @@ impl Engine {
             return Err(Error::Mistakes { diagnostics: plan.diagnostics });
         }
         let reading = Reading { project, plan: &plan, tables: Tables::InLake };
-        self.register_inputs(&context, transform, &reading).await?;
-        match context.state().create_logical_plan(sql).await {
-            Ok(query) => Ok(DataFrame::new(context.state(), query)),
-            Err(error) => Err(mistake(diagnose::planning(project, &node, transform, &context.state(), &error))),
+        self.register_inputs(&context, &transform.inputs, &reading).await?;
+        self.register_functions(&context, project, Caller { node: &node.name, sql }).await;
+        let state = context.state();
+        let wrong = |error| mistake(diagnose::planning(project, &node, transform, &state, &error));
+        let query = state.create_logical_plan(sql).await.map_err(wrong)?;
+        if calls::calls_python(&query) {
+            state.optimize(&query).map_err(wrong)?;
         }
+        let frame = DataFrame::new(state, query);
+        Ok((node, frame))
     }
 }
 
@@ -129,9 +142,20 @@ fn ad_hoc(project: &Project, state: &SessionState, sql: &str) -> Result<Node, Er
         Some(schema) => format!("{schema}.{}", reference.table()),
         None => reference.table().to_string(),
     });
-    let known = names.filter(|name| project.nodes.contains_key(name));
-    let inputs = known.map(|name| Input { node: name.clone(), reference: name, location: location.clone() });
-    Ok(transform(inputs.collect()))
+    let input = |name: String| {
+        let of_errors = || name.strip_suffix("__errors").filter(|node| project.nodes.contains_key(*node));
+        let (node, part) = match project.nodes.contains_key(&name) {
+            true => (name.clone(), InputPart::Result),
+            false => (of_errors()?.to_string(), InputPart::Errors),
+        };
+        Some(Input { node, reference: name, location: location.clone(), part })
+    };
+    Ok(transform(names.filter_map(input).collect()))
+}
+
+fn failure(project: &Project, node: &Node, source: DataFusionError) -> Error {
+    let blame = python::python_error(&source).map(|error| Box::new(python::diagnose(project, node, error)));
+    Error::Compute { node: node.name.clone(), blame, source }
 }
 
 fn mistake(diagnostic: Diagnostic) -> Error {

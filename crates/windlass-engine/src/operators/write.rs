@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, AsArray, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use datafusion::arrow::row::OwnedRow;
@@ -31,7 +31,7 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, SendableRecordBatchStream,
 };
 use deltalake_core::kernel::Add;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -40,7 +40,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use super::partition::Splitter;
-use crate::tables::{schema, statistics};
+use crate::tables::{error_rows, schema, statistics};
 
 /// Rows of a row group.
 const ROW_GROUP_ROWS: usize = 512 * 1024;
@@ -69,6 +69,25 @@ pub(crate) struct WriteSpec {
     pub(crate) sorted: bool,
     /// The run, part of every file's name.
     pub(crate) run_id: String,
+    /// Where rows that failed go; the input's last column carries them then.
+    pub(crate) errors: Option<Box<WriteSpec>>,
+}
+
+/// The staged files of one table.
+#[derive(Debug, Default)]
+pub(crate) struct StagedTable {
+    /// Add actions.
+    pub(crate) files: Vec<Add>,
+    /// Rows of the files.
+    pub(crate) rows: u64,
+}
+
+impl StagedTable {
+    /// Adds the files of another partition.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.files.extend(other.files);
+        self.rows += other.rows;
+    }
 }
 
 /// Writes its input as staged Parquet files; see the module.
@@ -81,7 +100,8 @@ pub(crate) struct WriteExec {
 }
 
 impl WriteExec {
-    /// Returns the operator above `input`, whose columns must be those of the spec, in order.
+    /// Returns the operator above `input`, whose columns must be those of the spec, in order, and the
+    /// carrier of error rows where the spec says where those go.
     pub(crate) fn new(input: Arc<dyn ExecutionPlan>, spec: WriteSpec) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(staged_schema()),
@@ -102,20 +122,21 @@ fn staged_schema() -> SchemaRef {
         Field::new("modified_ms", DataType::Int64, false),
         Field::new("partition_values", DataType::Utf8, false),
         Field::new("statistics", DataType::Utf8, false),
+        Field::new("holds_errors", DataType::Boolean, false),
     ]))
 }
 
-/// Returns the add actions and the number of rows of an answer.
-pub(crate) fn staged_files(batch: &RecordBatch) -> Result<(Vec<Add>, u64)> {
+/// Returns what an answer staged: the result, and the rows that failed.
+pub(crate) fn staged_files(batch: &RecordBatch) -> Result<(StagedTable, StagedTable)> {
     let text = |column: usize| batch.column(column).as_string::<i32>();
     let number = |column: usize| batch.column(column).as_primitive::<Int64Type>();
-    let mut files = Vec::with_capacity(batch.num_rows());
-    let mut rows = 0;
+    let (mut result, mut errors) = (StagedTable::default(), StagedTable::default());
     for index in 0..batch.num_rows() {
-        rows += number(2).value(index) as u64;
+        let table = if batch.column(6).as_boolean().value(index) { &mut errors } else { &mut result };
+        table.rows += number(2).value(index) as u64;
         let partition_values =
             serde_json::from_str(text(4).value(index)).map_err(|error| DataFusionError::External(Box::new(error)))?;
-        files.push(Add {
+        table.files.push(Add {
             path: text(0).value(index).to_string(),
             partition_values,
             size: number(1).value(index),
@@ -129,7 +150,7 @@ pub(crate) fn staged_files(batch: &RecordBatch) -> Result<(Vec<Add>, u64)> {
             clustering_provider: None,
         });
     }
-    Ok((files, rows))
+    Ok((result, errors))
 }
 
 impl DisplayAs for WriteExec {
@@ -176,8 +197,20 @@ impl ExecutionPlan for WriteExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let input = self.input.execute(partition, Arc::clone(&context))?;
-        let writer = PartitionWriter::try_new(&self.spec, &input.schema(), partition, &context, &self.metrics)?;
-        let answer = futures::stream::once(writer.run(input));
+        let around = Around { partition, context: &context, metrics: &self.metrics };
+        let answer = match &self.spec.errors {
+            None => {
+                let result = PartitionWriter::try_new(&self.spec, &input.schema(), &around)?;
+                futures::stream::once(run(input, result, None).boxed())
+            }
+            Some(errors) => {
+                let carried = input.schema();
+                let columns: Vec<usize> = (0..carried.fields().len() - 1).collect();
+                let result = PartitionWriter::try_new(&self.spec, &Arc::new(carried.project(&columns)?), &around)?;
+                let errors = PartitionWriter::try_new(errors, &errors.schema, &around)?;
+                futures::stream::once(run(input, result, Some(errors)).boxed())
+            }
+        };
         Ok(Box::pin(RecordBatchStreamAdapter::new(staged_schema(), answer)))
     }
 
@@ -189,7 +222,40 @@ impl ExecutionPlan for WriteExec {
 /// Told about rows as they are written; found in the session's extensions, absent on a cluster.
 pub(crate) struct WriteObserver(pub(crate) Arc<dyn Fn(u64) + Send + Sync>);
 
-/// Writes the rows of one partition.
+/// What the writers of a partition find around themselves.
+struct Around<'a> {
+    partition: usize,
+    context: &'a TaskContext,
+    metrics: &'a ExecutionPlanMetricsSet,
+}
+
+/// Writes a partition: its result, and where there is a writer for them, the rows that failed.
+async fn run(
+    mut input: SendableRecordBatchStream,
+    mut result: PartitionWriter,
+    mut errors: Option<PartitionWriter>,
+) -> Result<RecordBatch> {
+    while let Some(batch) = input.next().await.transpose()? {
+        match &mut errors {
+            None => result.take(batch).await?,
+            Some(errors) => {
+                let (rows, failed) = error_rows::split(&batch)?;
+                for batch in failed {
+                    errors.take(batch).await?;
+                }
+                result.take(rows).await?;
+            }
+        }
+    }
+    let staged = result.finish().await?;
+    let failed = match errors {
+        Some(errors) => errors.finish().await?,
+        None => Vec::new(),
+    };
+    answer(&staged, &failed)
+}
+
+/// Writes the rows of one partition to the files of one table.
 struct PartitionWriter {
     spec: WriteSpec,
     partition: usize,
@@ -225,13 +291,8 @@ struct StagedFile {
 }
 
 impl PartitionWriter {
-    fn try_new(
-        spec: &WriteSpec,
-        input: &SchemaRef,
-        partition: usize,
-        context: &TaskContext,
-        metrics: &ExecutionPlanMetricsSet,
-    ) -> Result<Self> {
+    fn try_new(spec: &WriteSpec, input: &SchemaRef, around: &Around<'_>) -> Result<Self> {
+        let Around { partition, context, metrics } = *around;
         let writing = schema::writing(input, &spec.schema);
         let columns =
             spec.partition_by.iter().map(|name| Ok(writing.index_of(name)?)).collect::<Result<Vec<usize>>>()?;
@@ -250,30 +311,32 @@ impl PartitionWriter {
         })
     }
 
-    async fn run(mut self, mut input: SendableRecordBatchStream) -> Result<RecordBatch> {
-        while let Some(batch) = input.next().await.transpose()? {
-            if batch.num_rows() == 0 {
-                continue;
-            }
-            let rows = batch.num_rows();
-            let batch = self.cast(&batch)?;
-            match &self.splitter {
-                None => self.write(None, Vec::new(), &batch).await?,
-                Some(splitter) => {
-                    for slice in splitter.split(&batch)? {
-                        self.write(Some(slice.key), slice.values, &slice.rows).await?;
-                    }
+    async fn take(&mut self, batch: RecordBatch) -> Result<()> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let rows = batch.num_rows();
+        let batch = self.cast(&batch)?;
+        match &self.splitter {
+            None => self.write(None, Vec::new(), &batch).await?,
+            Some(splitter) => {
+                for slice in splitter.split(&batch)? {
+                    self.write(Some(slice.key), slice.values, &slice.rows).await?;
                 }
             }
-            self.rows.add(rows);
-            if let Some(observer) = &self.observer {
-                (observer.0)(rows as u64);
-            }
         }
+        self.rows.add(rows);
+        if let Some(observer) = &self.observer {
+            (observer.0)(rows as u64);
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self) -> Result<Vec<StagedFile>> {
         while let Some((_, file)) = self.open.pop() {
             self.close(file).await?;
         }
-        self.answer()
+        Ok(self.staged)
     }
 
     fn cast(&self, batch: &RecordBatch) -> Result<RecordBatch> {
@@ -375,25 +438,27 @@ impl PartitionWriter {
         });
         Ok(())
     }
+}
 
-    fn answer(self) -> Result<RecordBatch> {
-        let texts = |of: fn(&StagedFile) -> String| -> Arc<dyn Array> {
-            Arc::new(StringArray::from_iter_values(self.staged.iter().map(of)))
-        };
-        let numbers = |of: fn(&StagedFile) -> i64| -> Arc<dyn Array> {
-            Arc::new(Int64Array::from_iter_values(self.staged.iter().map(of)))
-        };
-        let json = |file: &StagedFile| serde_json::to_string(&file.partition_values).unwrap_or_default();
-        let columns = vec![
-            texts(|file| file.path.clone()),
-            numbers(|file| file.bytes as i64),
-            numbers(|file| file.rows),
-            numbers(|file| file.modified_ms),
-            texts(json),
-            texts(|file| file.statistics.clone()),
-        ];
-        Ok(RecordBatch::try_new(staged_schema(), columns)?)
-    }
+/// Returns one row for each file: those of the result, then those of the rows that failed.
+fn answer(result: &[StagedFile], errors: &[StagedFile]) -> Result<RecordBatch> {
+    let all = || result.iter().chain(errors);
+    let texts =
+        |of: fn(&StagedFile) -> String| -> Arc<dyn Array> { Arc::new(StringArray::from_iter_values(all().map(of))) };
+    let numbers =
+        |of: fn(&StagedFile) -> i64| -> Arc<dyn Array> { Arc::new(Int64Array::from_iter_values(all().map(of))) };
+    let json = |file: &StagedFile| serde_json::to_string(&file.partition_values).unwrap_or_default();
+    let holds_errors = (0..result.len() + errors.len()).map(|index| Some(index >= result.len()));
+    let columns = vec![
+        texts(|file| file.path.clone()),
+        numbers(|file| file.bytes as i64),
+        numbers(|file| file.rows),
+        numbers(|file| file.modified_ms),
+        texts(json),
+        texts(|file| file.statistics.clone()),
+        Arc::new(holds_errors.collect::<BooleanArray>()),
+    ];
+    Ok(RecordBatch::try_new(staged_schema(), columns)?)
 }
 
 /// Bounds of floats are left out: they do not count NaN, which SQL calls larger than any number, and

@@ -3,6 +3,7 @@
 //! Arrow says "divide by zero" without saying where. When a query has failed for such a reason, the
 //! expressions of its plan that can fail so are tried again, one after the other and innermost
 //! first, each as a query of its own over the rows that reach it; the first that fails is to blame.
+//! Those whose rows come through Python are not tried: user code does not run twice for a message.
 //! Costs time only after a failure, and at most [`PATIENCE`].
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use futures::StreamExt;
 use windlass_error::{Code, Diagnostic};
 use windlass_project::{Node, NodeKind, Project};
 
+use super::calls::{calls_python, has_call};
 use super::diagnose::{lower_first, sql_words};
 use super::spans::Places;
 use crate::tables::files::FilesTable;
@@ -34,6 +36,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Suspect {
     input: Arc<LogicalPlan>,
     expr: Expr,
+}
+
+impl Suspect {
+    fn needs_python(&self) -> bool {
+        has_call(&self.expr) || calls_python(&self.input)
+    }
 }
 
 /// Returns the diagnostic for a failure that an expression of the user's SQL caused; `None` for
@@ -52,11 +60,14 @@ pub(crate) async fn find(
         ArrowError::ArithmeticOverflow(_) => Code::OVERFLOW,
         _ => return None,
     };
-    let suspects = suspects(query, code);
-    let guilty = match tokio::time::timeout(PATIENCE, first_failing(&suspects, state)).await {
-        Ok(Some(guilty)) => Some(guilty),
+    let all = suspects(query, code);
+    let (untried, tried): (Vec<&Suspect>, Vec<&Suspect>) = all.iter().partition(|suspect| suspect.needs_python());
+    let guilty = match (tokio::time::timeout(PATIENCE, first_failing(&tried, state)).await, untried.as_slice()) {
+        (Ok(Some(guilty)), _) => Some(guilty),
+        // The others are innocent.
+        (Ok(None), [guilty]) => Some(*guilty),
         // Out of time, or the failure does not repeat: only a single suspect is certain.
-        _ if suspects.len() == 1 => suspects.first(),
+        _ if all.len() == 1 => all.first(),
         _ => None,
     };
     Some(report(project, node, code, &cause, guilty))
@@ -196,7 +207,7 @@ fn can_fail(expr: &Expr, code: Code) -> bool {
 }
 
 /// Returns the first suspect that fails on its own input.
-async fn first_failing<'a>(suspects: &'a [Suspect], state: &SessionState) -> Option<&'a Suspect> {
+async fn first_failing<'a>(suspects: &[&'a Suspect], state: &SessionState) -> Option<&'a Suspect> {
     for suspect in suspects {
         if try_alone(suspect, state).await.is_err_and(|error| arrow_cause(&error).is_some()) {
             return Some(suspect);

@@ -13,6 +13,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use windlass_error::{Code, Diagnostic, Location, nearest};
 use windlass_project::{Node, Project, Transform};
 
+use super::calls::CallMistake;
 use super::spans::Places;
 use crate::tables::contract::listing;
 use crate::tables::schema::sql_type;
@@ -33,6 +34,10 @@ pub(crate) fn planning(
         DataFusionError::SchemaError(schema_error, _) => context.schema(schema_error, location),
         DataFusionError::NotImplemented(text) => {
             context.at(Diagnostic::error(Code::INVALID_SQL, format!("not supported: {}", first_line(text))), location)
+        }
+        DataFusionError::External(cause) if let Some(mistake) = cause.downcast_ref::<CallMistake>() => {
+            let what = Diagnostic::error(Code::FUNCTION, mistake.to_string()).hint(mistake.way_out);
+            context.of_call(what, &mistake.function, location)
         }
         root => context.text(&root.strip_backtrace(), location),
     };
@@ -180,6 +185,9 @@ impl Context<'_> {
         if text.contains("failed to match any signature") {
             return self.wrong_arguments(text, location);
         }
+        if let Some(mistaken) = self.wrong_python_arguments(text, &location) {
+            return mistaken;
+        }
         let quoted = |start: &str| text.strip_prefix(start).and_then(|rest| rest.split('\'').next());
         if let Some(table) = quoted("table '") {
             return self.unknown_table(table, location);
@@ -239,6 +247,27 @@ impl Context<'_> {
         self.at(diagnostic, location.or_else(|| self.places.of_word(function)))
     }
 
+    /// "Function 'score' user-defined coercion failed with: Error during planning: takes (x double), not
+    /// (varchar). No function matches ..."
+    fn wrong_python_arguments(&self, text: &str, location: &Option<Location>) -> Option<Diagnostic> {
+        let (start, cause) = text.split_once(" user-defined coercion failed with: Error during planning: ")?;
+        let name = start.split('\'').nth(1)?;
+        let cause = cause.split_once(". No function matches").map_or(cause, |(cause, _)| cause);
+        let mistake = Diagnostic::error(Code::FUNCTION, format!("`{name}` {}", first_line(cause)));
+        let mistake = mistake.hint("cast the argument, for example `cast(x as double)`, or change the function");
+        self.project.functions.contains_key(name).then(|| self.of_call(mistake, name, location.clone()))
+    }
+
+    /// Returns a mistake in the call of a Python function, with the function's place beside the call's.
+    fn of_call(&self, mistake: Diagnostic, name: &str, location: Option<Location>) -> Diagnostic {
+        let location = location.or_else(|| self.places.of_word(name));
+        let mistake = self.at(mistake, location);
+        match self.project.functions.get(name) {
+            Some(function) => mistake.related(function.location.clone(), "the function"),
+            None => mistake,
+        }
+    }
+
     fn word_of(&self, column: &str) -> Option<Location> {
         self.places.of_word(column.rsplit('.').next().unwrap_or(column))
     }
@@ -265,7 +294,13 @@ impl Context<'_> {
         let location = location.or_else(|| self.places.of_word(function));
         let scalars = self.state.scalar_functions().keys();
         let known = scalars.chain(self.state.aggregate_functions().keys()).chain(self.state.window_functions().keys());
+        // Those that this SQL does not name are not registered for it.
+        let known = known.chain(self.project.functions.keys());
         let diagnostic = Diagnostic::error(Code::UNKNOWN_FUNCTION, format!("no function `{function}`"));
+        if let Some(mistaken) = self.project.functions.get(function) {
+            let diagnostic = diagnostic.related(mistaken.location.clone(), "it has a mistake of its own");
+            return self.at(diagnostic, location);
+        }
         let diagnostic = match nearest(function, known.map(String::as_str)) {
             Some(near) => diagnostic.label(format!("did you mean `{near}`?")),
             None => diagnostic.hint("SQL functions are those of Apache DataFusion 55"),

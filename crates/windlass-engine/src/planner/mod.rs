@@ -5,8 +5,9 @@
 //! project is type-checked before the first node runs, without reading a row.
 
 pub(crate) mod blame;
+pub(crate) mod calls;
 pub(crate) mod diagnose;
-mod output;
+pub(crate) mod output;
 mod spans;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,14 +16,24 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
+use datafusion::common::stats::Precision;
 use datafusion::datasource::ViewTable;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::prelude::SessionContext;
 use indexmap::IndexMap;
 use windlass_error::{Classify, Code, Diagnostic};
-use windlass_project::{FileFormat, Materialized, Node, NodeKind, Project, Seed, SourceTable, Transform};
+use windlass_project::{
+    FileFormat, Input, InputPart, Materialized, Node, NodeKind, Project, PythonMode, PythonTransform, Seed,
+    SourceTable, Transform, error_table,
+};
 
+use crate::python::functions::Caller;
+use crate::python::{error_schema, input_query, planned_columns};
 use crate::session::PlanStyle;
 use crate::tables::published::PublishedTable;
 use crate::tables::schema;
@@ -47,6 +58,8 @@ pub struct PlannedNode {
     pub rows: Option<u64>,
     /// Whether readers find it in the lake.
     pub(crate) is_published: bool,
+    /// The columns of its error table, where it has one that this run writes.
+    pub(crate) errors: Option<SchemaRef>,
     pub(crate) content: Content,
 }
 
@@ -57,6 +70,8 @@ pub(crate) enum Content {
     Files(ResolvedSource),
     /// The query of a transform, type-checked; its tables may be known by schema only.
     Query(Arc<LogicalPlan>),
+    /// What a Python transform publishes; its rows are known when it has run.
+    Python,
     /// A table of the lake that this run does not touch.
     Table(PublishedTable),
 }
@@ -96,7 +111,7 @@ impl Engine {
         needed: &BTreeSet<String>,
         selected: &BTreeSet<String>,
     ) -> Plan {
-        let mut plan = Plan::default();
+        let mut plan = Plan { diagnostics: self.function_mistakes(project).await, ..Plan::default() };
         let mut all = needed.clone();
         all.extend(self::needed(project, selected));
         for name in project.graph.order().iter().filter(|name| all.contains(*name)) {
@@ -132,7 +147,15 @@ impl Engine {
                 }
                 self.plan_transform(project, node, transform, plan).await.map(Some)
             }
-            NodeKind::Seed(_) | NodeKind::Transform(_) => self.plan_from_lake(project, node).await.map(Some),
+            NodeKind::Python(python) if selected => {
+                if python.inputs.iter().any(|input| !plan.nodes.contains_key(&input.node)) {
+                    return Ok(None);
+                }
+                self.plan_python(project, node, python, plan).await.map(Some)
+            }
+            NodeKind::Seed(_) | NodeKind::Transform(_) | NodeKind::Python(_) => {
+                self.plan_from_lake(project, node).await.map(Some)
+            }
         }
     }
 
@@ -145,6 +168,7 @@ impl Engine {
             schema,
             rows: resolved.rows,
             is_published: node.is_published(),
+            errors: None,
             content: Content::Files(resolved),
         })
     }
@@ -160,7 +184,13 @@ impl Engine {
             return Err(Error::Mistakes { diagnostics: vec![mistake] });
         };
         let schema = table.provider(&node.name).await?.schema();
-        Ok(PlannedNode { schema, rows: table.size().0, is_published: true, content: Content::Table(table) })
+        Ok(PlannedNode {
+            schema,
+            rows: table.size().0,
+            is_published: true,
+            errors: None,
+            content: Content::Table(table),
+        })
     }
 
     async fn plan_transform(
@@ -172,7 +202,9 @@ impl Engine {
     ) -> Result<PlannedNode, Error> {
         let context = self.session.context(PlanStyle::Fast);
         let reading = Reading { project, plan, tables: Tables::BySchema };
-        self.register_inputs(&context, transform, &reading).await?;
+        self.register_inputs(&context, &transform.inputs, &reading).await?;
+        let caller = Caller { node: &node.name, sql: &transform.sql };
+        self.register_functions(&context, project, caller).await;
         let state = context.state();
         let mistakes = |diagnostic: Diagnostic| Error::Mistakes { diagnostics: vec![diagnostic] };
         if let Some(mistake) = diagnose::shape(node, transform) {
@@ -185,6 +217,12 @@ impl Engine {
         let checked = state.analyzer().execute_and_check(query.clone(), state.config_options(), |_, _| {});
         let checked =
             checked.map_err(|error| mistakes(diagnose::planning(project, node, transform, &state, &error)))?;
+        if calls::calls_python(&checked)
+            && let Err(error) = state.optimize(&query)
+        {
+            // Where Python can be called shows when calls are taken out of their clauses.
+            return Err(mistakes(diagnose::planning(project, node, transform, &state, &error)));
+        }
         let published = output::published(&context, node, transform, checked.schema().as_arrow()).await?;
         let schema = match node.config.materialized {
             Materialized::View => Arc::clone(checked.schema().inner()),
@@ -194,6 +232,7 @@ impl Engine {
             schema,
             rows: None,
             is_published: node.is_published(),
+            errors: None,
             content: Content::Query(Arc::new(query)),
         })
     }
@@ -203,16 +242,58 @@ impl Engine {
     pub(crate) async fn register_inputs(
         &self,
         context: &SessionContext,
-        transform: &Transform,
+        inputs: &[Input],
         reading: &Reading<'_>,
     ) -> Result<BTreeMap<String, String>, Error> {
         let mut read = BTreeMap::new();
-        for input in &transform.inputs {
+        for input in inputs {
             let Some(planned) = reading.plan.nodes.get(&input.node) else { continue };
-            let provider = self.input_provider(&input.node, planned, reading, &mut read).await?;
-            register(context, &input.node, provider)?;
+            let provider = match input.part {
+                InputPart::Result => self.input_provider(&input.node, planned, reading, &mut read).await?,
+                InputPart::Errors => self.errors_provider(&input.node, planned, reading, &mut read).await?,
+            };
+            register(context, &input.table(), provider)?;
         }
         Ok(read)
+    }
+
+    /// Returns what reads the rows of a node that failed.
+    async fn errors_provider(
+        &self,
+        name: &str,
+        planned: &PlannedNode,
+        reading: &Reading<'_>,
+        read: &mut BTreeMap<String, String>,
+    ) -> Result<Arc<dyn TableProvider>, Error> {
+        if let (Some(schema), Tables::BySchema) = (&planned.errors, reading.tables) {
+            return Ok(Arc::new(EmptyTable::new(schema::reading(schema))));
+        }
+        let errors = error_table(name);
+        let table = self.open_errors(name).await?.ok_or_else(|| Error::NotPublished { table: errors.clone() })?;
+        read.insert(errors.clone(), format!("version {}", table.version()));
+        table.provider(&errors).await
+    }
+
+    async fn plan_python(
+        &self,
+        project: &Project,
+        node: &Node,
+        python: &PythonTransform,
+        plan: &Plan,
+    ) -> Result<PlannedNode, Error> {
+        let context = self.session.context(PlanStyle::Fast);
+        let reading = Reading { project, plan, tables: Tables::BySchema };
+        self.register_inputs(&context, &python.inputs, &reading).await?;
+        let published = planned_columns(&context, node, python).await?;
+        let errors = match python.mode {
+            PythonMode::Batch => {
+                let query = input_query(&context, node, python).await?;
+                error_schema(node, python, query.schema().inner())?
+            }
+            PythonMode::Table { .. } => None,
+        };
+        let schema = schema::reading(&published);
+        Ok(PlannedNode { schema, rows: None, is_published: true, errors, content: Content::Python })
     }
 
     /// Returns what reads an input, and notes which version or files that are.
@@ -239,8 +320,10 @@ impl Engine {
                 read.insert(name.to_string(), format!("version {}", table.version()));
                 table.provider(name).await
             }
-            (_, true, Tables::BySchema) => Ok(Arc::new(EmptyTable::new(Arc::clone(&planned.schema)))),
-            (_, true, Tables::InLake) => {
+            (Content::Python, _, Tables::BySchema) | (_, true, Tables::BySchema) => {
+                Ok(Arc::new(EmptyTable::new(Arc::clone(&planned.schema))))
+            }
+            (Content::Python, _, Tables::InLake) | (_, true, Tables::InLake) => {
                 let table = self.open_table(name).await?;
                 let table = table.ok_or_else(|| Error::NotPublished { table: name.to_string() })?;
                 read.insert(name.to_string(), format!("version {}", table.version()));
@@ -259,7 +342,8 @@ impl Engine {
         let unknown = || Error::NotPublished { table: name.to_string() };
         let transform = reading.project.nodes.get(name).and_then(Node::transform).ok_or_else(unknown)?;
         let context = self.session.context(PlanStyle::Fast);
-        read.extend(self.register_inputs(&context, transform, reading).await?);
+        read.extend(self.register_inputs(&context, &transform.inputs, reading).await?);
+        self.register_functions(&context, reading.project, Caller { node: name, sql: &transform.sql }).await;
         let query = context.state().create_logical_plan(&transform.sql).await;
         query.map_err(|source| Error::Compute { node: name.to_string(), blame: None, source })
     }
@@ -283,6 +367,23 @@ pub(crate) fn register(context: &SessionContext, name: &str, provider: Arc<dyn T
     Ok(())
 }
 
+/// Returns the rows of a plan that only scans and projects, where they are known exactly.
+pub(crate) fn exact_rows(plan: &Arc<dyn ExecutionPlan>) -> Option<u64> {
+    if plan.children().is_empty() {
+        let statistics = plan.statistics_from_inputs(&[], &StatisticsArgs::new()).ok()?;
+        return match statistics.num_rows {
+            Precision::Exact(rows) => Some(rows as u64),
+            _ => None,
+        };
+    }
+    let keeps_rows =
+        plan.downcast_ref::<ProjectionExec>().is_some() || plan.downcast_ref::<RepartitionExec>().is_some();
+    match plan.children().as_slice() {
+        [input] if keeps_rows => exact_rows(input),
+        _ => None,
+    }
+}
+
 /// Returns the selected nodes and what planning them takes: their inputs, and through views theirs.
 fn needed(project: &Project, selected: &BTreeSet<String>) -> BTreeSet<String> {
     let mut needed = BTreeSet::new();
@@ -293,8 +394,8 @@ fn needed(project: &Project, selected: &BTreeSet<String>) -> BTreeSet<String> {
         }
         let Some(node) = project.nodes.get(&name) else { continue };
         let looks_through = selected.contains(&name) || node.kind_name() == "view";
-        if let (NodeKind::Transform(transform), true) = (&node.kind, looks_through) {
-            waiting.extend(transform.inputs.iter().map(|input| input.node.clone()));
+        if looks_through {
+            waiting.extend(node.inputs().iter().map(|input| input.node.clone()));
         }
     }
     needed

@@ -43,6 +43,35 @@ pub(crate) async fn published(
     schema::published(&node.name, result)
 }
 
+/// Returns what stands in the way of columns that a node declares and computes elsewhere.
+pub(crate) fn declared_columns(node: &Node, declared: &Schema) -> Vec<Diagnostic> {
+    let mut mistakes = Vec::new();
+    for (column, field) in node.columns.iter().zip(declared.fields()) {
+        let wrong =
+            |code, message: String| Diagnostic::error(code, message).at(column.location.clone()).node(&node.name);
+        if column.name.contains(REFUSED) || column.name.is_empty() {
+            let message = format!("`{}` cannot be the name of a column", column.name);
+            mistakes.push(wrong(Code::UNNAMED_COLUMN, message).hint("use a name without spaces and brackets"));
+        }
+        if column.data_type.is_none() {
+            let message = format!("column `{}` of `{}` needs a type", column.name, node.name);
+            mistakes.push(wrong(Code::MISSING_KEY, message).hint("declare it: columns={\"id\": \"bigint\"}"));
+        } else if schema::published(&node.name, &Schema::new(vec![field.as_ref().clone()])).is_err() {
+            let data_type = schema::sql_type(field.data_type());
+            let message = format!("column `{}` has type {data_type}, which a Delta table cannot hold", column.name);
+            mistakes.push(wrong(Code::TYPE_MISMATCH, message).hint("declare another type, such as varchar or bigint"));
+        }
+        let same = |other: &&windlass_project::Column| other.name.eq_ignore_ascii_case(&column.name);
+        if node.columns.iter().filter(same).count() > 1 {
+            let message = format!("`{}` has two columns `{}`", node.name, column.name);
+            mistakes.push(wrong(Code::DUPLICATE_COLUMN, message).hint("letter case does not tell columns apart"));
+        }
+    }
+    mistakes.extend(settings(node, declared));
+    mistakes.extend(partition_types(node, declared));
+    mistakes
+}
+
 fn names(node: &Node, places: &Places<'_>, result: &Schema) -> Vec<Diagnostic> {
     let mut first_seen: HashMap<String, usize> = HashMap::new();
     let mut mistakes = Vec::new();

@@ -2,7 +2,7 @@
 
 use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::prelude::SessionContext;
-use windlass_error::{Code, Diagnostic, nearest};
+use windlass_error::{Code, Diagnostic, Location, nearest};
 use windlass_project::{Column, Node};
 
 use super::schema::sql_type;
@@ -44,7 +44,7 @@ pub(crate) async fn declared<'a>(
 }
 
 /// Returns the Arrow type of a SQL type name.
-async fn parse_type(context: &SessionContext, text: &str) -> Option<DataType> {
+pub(crate) async fn parse_type(context: &SessionContext, text: &str) -> Option<DataType> {
     let alias = match text.trim().to_lowercase().as_str() {
         "string" => "varchar",
         "timestamptz" => "timestamp with time zone",
@@ -66,6 +66,11 @@ async fn parse_type(context: &SessionContext, text: &str) -> Option<DataType> {
 }
 
 fn unknown_type(node: &Node, column: &Column, text: &str) -> Diagnostic {
+    not_a_type(text, &column.location).node(&node.name)
+}
+
+/// Returns the mistake that a text is no name of a type.
+pub(crate) fn not_a_type(text: &str, location: &Location) -> Diagnostic {
     let known = [
         "boolean",
         "tinyint",
@@ -83,9 +88,8 @@ fn unknown_type(node: &Node, column: &Column, text: &str) -> Diagnostic {
         "binary",
     ];
     let mistake = Diagnostic::error(Code::INVALID_VALUE, format!("`{text}` is not a SQL type"))
-        .at(column.location.clone())
-        .hint("use a SQL type such as bigint, double, decimal(18, 2), varchar, date or timestamp")
-        .node(&node.name);
+        .at(location.clone())
+        .hint("use a SQL type such as bigint, double, decimal(18, 2), varchar, date or timestamp");
     match nearest(text, known) {
         Some(near) => mistake.label(format!("did you mean `{near}`?")),
         None => mistake,

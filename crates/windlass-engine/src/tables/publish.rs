@@ -35,8 +35,19 @@ pub(crate) struct Publication<'a> {
     pub(crate) partition_by: &'a [String],
     /// The staged files.
     pub(crate) files: Vec<Add>,
+    /// What becomes of the files that are there.
+    pub(crate) mode: Mode,
     /// What the commit says about its origin.
     pub(crate) origin: Origin<'a>,
+}
+
+/// What becomes of the files of the last version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// They are replaced.
+    Replace,
+    /// They stay.
+    Append,
 }
 
 /// Where a version of a table comes from.
@@ -52,6 +63,8 @@ pub(crate) struct Origin<'a> {
     pub(crate) rows: u64,
     /// Which versions and files were read, by node.
     pub(crate) inputs: &'a BTreeMap<String, String>,
+    /// The version of the error table that belongs to the new version, and its rows.
+    pub(crate) errors: Option<(Version, u64)>,
 }
 
 /// Publishes and returns the new version. A repeated attempt of one run changes nothing.
@@ -75,7 +88,11 @@ pub(crate) async fn publish(publication: Publication<'_>) -> Result<Version, Err
     let properties = CommitProperties::default()
         .with_metadata(commit_info(&publication.origin))
         .with_application_transaction(transaction);
-    let operation = DeltaOperation::Write { mode: SaveMode::Overwrite, partition_by, predicate: None };
+    let mode = match publication.mode {
+        Mode::Replace => SaveMode::Overwrite,
+        Mode::Append => SaveMode::Append,
+    };
+    let operation = DeltaOperation::Write { mode, partition_by, predicate: None };
     let log_store = publication.place.log_store();
     let snapshot = current.as_ref().map(|table| table.delta().snapshot().expect("`open` has loaded the table"));
     if snapshot.is_none() {
@@ -96,16 +113,17 @@ async fn committed_by(table: &PublishedTable, app_id: &str, sequence: i64) -> bo
 }
 
 fn commit_info(origin: &Origin<'_>) -> HashMap<String, Value> {
-    HashMap::from([(
-        "windlass".to_string(),
-        json!({
-            "runId": origin.run_id,
-            "fingerprint": origin.fingerprint,
-            "rows": origin.rows,
-            "inputs": origin.inputs,
-            "version": env!("CARGO_PKG_VERSION"),
-        }),
-    )])
+    let mut ours = json!({
+        "runId": origin.run_id,
+        "fingerprint": origin.fingerprint,
+        "rows": origin.rows,
+        "inputs": origin.inputs,
+        "version": env!("CARGO_PKG_VERSION"),
+    });
+    if let Some((version, rows)) = origin.errors {
+        ours["errors"] = json!({"version": version, "rows": rows});
+    }
+    HashMap::from([("windlass".to_string(), ours)])
 }
 
 /// Returns the log entry's actions: what changed in protocol and metadata, then all new files, then
@@ -134,7 +152,7 @@ fn actions(publication: &Publication<'_>, current: Option<&PublishedTable>) -> R
         }
     }
     actions.extend(publication.files.iter().cloned().map(Action::Add));
-    if let Some(table) = current {
+    if let (Some(table), Mode::Replace) = (current, publication.mode) {
         actions.extend(table.snapshot().log_data().iter().map(|file| Action::Remove(file.remove_action(true))));
     }
     Ok(actions)

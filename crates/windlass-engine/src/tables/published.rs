@@ -14,11 +14,15 @@ use datafusion::datasource::listing::PartitionedFile;
 use deltalake_core::kernel::{EagerSnapshot, Version};
 use deltalake_core::{DeltaTable, DeltaTableError};
 use object_store::ObjectMeta;
+use serde_json::Value;
 
 use super::files::FilesTable;
 use super::{schema, statistics};
 use crate::Error;
 use crate::storage::Place;
+
+/// Commits of others, such as compactions, behind which ours is looked for.
+const FOREIGN_COMMITS: Version = 64;
 
 /// A Delta table at one version.
 #[derive(Debug, Clone)]
@@ -71,6 +75,35 @@ impl PublishedTable {
             return Ok(Arc::new(opened.map_err(failed)?));
         }
         Ok(Arc::new(self.files(name)?))
+    }
+
+    /// Returns whether its columns are those of `schema`, as Delta holds them.
+    pub(crate) fn has_columns(&self, schema: &Schema) -> bool {
+        let own = self.snapshot().arrow_schema();
+        let name_and_type = |field: &FieldRef| (field.name().clone(), schema::sql_type(field.data_type()));
+        own.fields().iter().map(name_and_type).eq(schema.fields().iter().map(name_and_type))
+    }
+
+    /// Returns what the newest of our commits up to this version says about itself.
+    pub(crate) async fn origin(&self) -> Option<Value> {
+        let log_store = self.table.log_store();
+        let version = self.version();
+        for version in (version.saturating_sub(FOREIGN_COMMITS)..=version).rev() {
+            let Ok(Some(entry)) = log_store.read_commit_entry(version).await else { return None };
+            let lines = entry.split(|byte| *byte == b'\n');
+            let ours = lines
+                .filter_map(|line| serde_json::from_slice::<Value>(line).ok())
+                .find_map(|action| action.get("commitInfo")?.get("windlass").cloned());
+            if ours.is_some() {
+                return ours;
+            }
+        }
+        None
+    }
+
+    /// Returns the version of the error table that belongs to this version.
+    pub(crate) async fn errors_version(&self) -> Option<Version> {
+        self.origin().await?.get("errors")?.get("version")?.as_u64()
     }
 
     fn needs_delta_rs(&self) -> bool {

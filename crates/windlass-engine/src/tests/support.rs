@@ -8,8 +8,9 @@ use datafusion::arrow::util::pretty::pretty_format_batches;
 use indexmap::IndexMap;
 use windlass_error::Diagnostic;
 use windlass_project::{LoadOptions, MemoryLimit, Project, load};
+use windlass_worker::{LockMode, OutputStream, WorkerOutput};
 
-use crate::{BuildProgress, BuildRequest, Built, Engine, EngineConfig, Error, Phase, Plan};
+use crate::{BuildProgress, BuildRequest, Built, Engine, EngineConfig, Error, Phase, Plan, PythonSettings};
 
 /// Publishes whenever it is asked.
 pub(super) struct Willing;
@@ -19,6 +20,7 @@ impl BuildProgress for Willing {
     fn expected_rows(&self, _: u64) {}
     fn rows_read(&self, _: u64) {}
     fn rows_written(&self, _: u64) {}
+    fn rows_failed(&self, _: u64) {}
     fn begin_commit(&self) -> bool {
         true
     }
@@ -87,6 +89,7 @@ impl World {
             node: &self.project.nodes[name],
             run_id: &run_id,
             sequence: self.run,
+            started_us: 1_700_000_000_000_000,
             progress: Arc::new(Willing),
         };
         self.engine.build(&request).await
@@ -161,8 +164,30 @@ fn engine(root: &Path, memory: MemoryLimit) -> Engine {
         spill: root.join("spill"),
         storage: IndexMap::new(),
         environment: BTreeMap::new(),
+        python: python(root),
     })
     .unwrap()
+}
+
+fn python(root: &Path) -> PythonSettings {
+    PythonSettings {
+        cache_dir: root.join("cache"),
+        lock_dir: root.join("locks"),
+        lock_mode: LockMode::Update,
+        offline: true,
+        interpreter: None,
+        gpus: Vec::new(),
+        env: BTreeMap::new(),
+        output: Arc::new(Silent),
+        notices: Arc::new(|_| {}),
+    }
+}
+
+/// Forgets what user code prints.
+struct Silent;
+
+impl WorkerOutput for Silent {
+    fn line(&self, _: &str, _: u32, _: OutputStream, _: &str) {}
 }
 
 /// Renders diagnostics for comparison: place and message, the marked text, then what helps.

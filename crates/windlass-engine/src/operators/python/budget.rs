@@ -1,0 +1,185 @@
+//! How many rows may fail, counted while a plan runs.
+//!
+//! A node whose code is broken should stop in seconds and not after hours: as soon as the rows that
+//! failed cannot be a small enough share of all any more, and as soon as a thousand rows have come
+//! back from Python and all of them have failed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use windlass_worker::{RowError, Stage};
+
+/// Rows after which a share of failures means something.
+const ENOUGH_ROWS: u64 = 1_000;
+/// Causes that are told apart.
+const CAUSES: usize = 64;
+
+/// How many rows may fail.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Limit {
+    /// Any number.
+    None,
+    /// A share of all rows.
+    Rate(f64),
+    /// A number.
+    Rows(u64),
+}
+
+/// Rows that failed for one reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cause {
+    /// Where they failed.
+    pub(crate) stage: Stage,
+    /// The exception's class.
+    pub(crate) error_type: String,
+    /// The first message.
+    pub(crate) message: String,
+    /// The first stack.
+    pub(crate) traceback: String,
+    /// How many.
+    pub(crate) rows: u64,
+}
+
+/// Counts rows over all partitions of an operator.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    limit: Limit,
+    expected: Option<u64>,
+    seen: AtomicU64,
+    failed: AtomicU64,
+    /// Rows that Python saw, and those of them that failed.
+    called: AtomicU64,
+    calls_failed: AtomicU64,
+    causes: Mutex<BTreeMap<(Stage, String, String), Cause>>,
+}
+
+/// How the count stands.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Verdict {
+    /// Rows seen.
+    pub(crate) seen: u64,
+    /// Rows that failed.
+    pub(crate) failed: u64,
+    /// How many may.
+    pub(crate) limit: Limit,
+    /// Whether more failed than may.
+    pub(crate) is_over: bool,
+    /// Why they failed, most rows first.
+    pub(crate) causes: Vec<Cause>,
+}
+
+impl Budget {
+    /// Returns a budget of which nothing is spent. `expected` is the exact number of rows to come.
+    pub(crate) fn new(limit: Limit, expected: Option<u64>) -> Self {
+        let zero = || AtomicU64::new(0);
+        let (seen, failed, called, calls_failed) = (zero(), zero(), zero(), zero());
+        Self { limit, expected, seen, failed, called, calls_failed, causes: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// Counts rows that broke a precondition, or a batch that came back from Python with those of its
+    /// rows that failed. Answers the verdict where no later row can mend it.
+    pub(crate) fn spend(&self, rows: u64, errors: &[RowError]) -> Option<Verdict> {
+        let add = |to: &AtomicU64, rows: u64| to.fetch_add(rows, Ordering::Relaxed) + rows;
+        let seen = add(&self.seen, rows);
+        let from_calls = !errors.iter().all(|error| error.stage == Stage::Requires) || errors.is_empty();
+        let called = add(&self.called, if from_calls { rows } else { 0 });
+        if errors.is_empty() {
+            return None;
+        }
+        let count = errors.len() as u64;
+        let failed = add(&self.failed, count);
+        let calls_failed = add(&self.calls_failed, if from_calls { count } else { 0 });
+        self.note(errors);
+        let is_hopeless = match self.limit {
+            Limit::None => false,
+            Limit::Rows(limit) => failed > limit,
+            Limit::Rate(rate) => match self.expected {
+                // A number of rows stays far below 2^52.
+                Some(expected) => failed as f64 > rate * expected.max(seen) as f64,
+                None => false,
+            },
+        };
+        let is_all = self.limit != Limit::None && called >= ENOUGH_ROWS && calls_failed == called;
+        (is_hopeless || is_all).then(|| Verdict { is_over: true, ..self.verdict() })
+    }
+
+    /// Returns how the count stands.
+    pub(crate) fn verdict(&self) -> Verdict {
+        let (seen, failed) = (self.seen.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed));
+        let is_over = match self.limit {
+            Limit::None => false,
+            Limit::Rows(limit) => failed > limit,
+            Limit::Rate(rate) => failed as f64 > rate * seen as f64,
+        };
+        let mut causes: Vec<Cause> = self.lock().values().cloned().collect();
+        causes.sort_by_key(|cause| std::cmp::Reverse(cause.rows));
+        Verdict { seen, failed, limit: self.limit, is_over, causes }
+    }
+
+    fn note(&self, errors: &[RowError]) {
+        let mut causes = self.lock();
+        for error in errors {
+            // Messages with values in them differ from row to row: rows that raised at one place are
+            // one cause, whatever they say.
+            let place = match error.stage {
+                Stage::Python => error.traceback.lines().rfind(|line| line.trim_start().starts_with("File ")),
+                _ => None,
+            };
+            let place = place.unwrap_or(&error.message).to_string();
+            let key = (error.stage, error.error_type.clone(), place);
+            if let Some(cause) = causes.get_mut(&key) {
+                cause.rows += 1;
+            } else if causes.len() < CAUSES {
+                let (stage, error_type) = (error.stage, error.error_type.clone());
+                let (message, traceback) = (error.message.clone(), error.traceback.clone());
+                causes.insert(key, Cause { stage, error_type, message, traceback, rows: 1 });
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(Stage, String, String), Cause>> {
+        self.causes.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Verdict {
+    /// Returns the way out.
+    pub(crate) fn hint(&self) -> String {
+        let limit = if let Limit::Rows(_) = self.limit { "max_errors" } else { "max_error_rate" };
+        match self.failed == self.seen {
+            true => "every row failed, so this is the code and not the data: windlass try".to_string(),
+            false => format!("correct the code or the input, add `requires`, or raise `{limit}`"),
+        }
+    }
+}
+
+impl Cause {
+    /// Returns the cause in one line.
+    pub(crate) fn summary(&self) -> String {
+        let line = self.message.lines().next().unwrap_or_default();
+        match self.stage {
+            Stage::Requires | Stage::Reject => line.to_string(),
+            _ if self.error_type.is_empty() => line.to_string(),
+            _ => format!("{}: {line}", self.error_type),
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let share = 100.0 * self.failed as f64 / self.seen.max(1) as f64;
+        write!(f, "{} of {} rows failed ({share:.2} %)", self.failed, self.seen)?;
+        match self.limit {
+            Limit::None => Ok(()),
+            Limit::Rate(rate) => write!(f, ", more than the {} % of `max_error_rate`", round(100.0 * rate)),
+            Limit::Rows(rows) => write!(f, ", more than the {rows} of `max_errors`"),
+        }
+    }
+}
+
+/// Returns a percentage without the dust of binary fractions.
+fn round(percent: f64) -> f64 {
+    (percent * 1e6).round() / 1e6
+}

@@ -1,0 +1,248 @@
+//! Python transforms: what they read, what they answer, and what must hold for a row.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::{Column as ColumnName, DFSchema, TableReference};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
+use datafusion::prelude::SessionContext;
+use windlass_error::{Code, Diagnostic, nearest};
+use windlass_project::{Input, Node, PythonMode, PythonTransform, Requirement, Rule};
+
+use crate::Error;
+use crate::operators::python::Precondition;
+use crate::planner::output;
+use crate::tables::{contract, schema};
+
+/// Returns the query whose rows a transform of batches gets: the columns that it reads, in the
+/// input's order, and those that its key and `requires` name.
+///
+/// # Errors
+///
+/// [`Error::Mistakes`] for columns that the input does not have.
+pub(crate) async fn input_query(
+    context: &SessionContext,
+    node: &Node,
+    python: &PythonTransform,
+) -> Result<LogicalPlan, Error> {
+    let failed = |source| Error::Compute { node: node.name.clone(), blame: None, source };
+    let table = context.table(reference(&python.inputs[0])).await.map_err(failed)?;
+    let all: Vec<String> = table.schema().fields().iter().map(|field| field.name().clone()).collect();
+    let mistakes = unknown_columns(node, python, &all);
+    if !mistakes.is_empty() {
+        return Err(Error::Mistakes { diagnostics: mistakes });
+    }
+    let rules = requirements(context, node, python, table.schema())?;
+    let wanted = |column: &String| match &python.input_columns {
+        None => true,
+        Some(read) => {
+            let in_rules = rules.iter().any(|rule| rule.column_refs().iter().any(|named| named.name == *column));
+            read.contains(column) || python.key.contains(column) || in_rules
+        }
+    };
+    let columns = all.iter().filter(|column| wanted(column));
+    let columns: Vec<Expr> = columns.map(|column| Expr::Column(ColumnName::from_name(column))).collect();
+    Ok(table.select(columns).map_err(failed)?.into_unoptimized_plan())
+}
+
+/// Returns the queries whose rows a transform of whole tables gets, one for each input.
+pub(crate) async fn table_queries(
+    context: &SessionContext,
+    node: &Node,
+    python: &PythonTransform,
+) -> Result<Vec<LogicalPlan>, Error> {
+    let failed = |source| Error::Compute { node: node.name.clone(), blame: None, source };
+    let mut queries = Vec::with_capacity(python.inputs.len());
+    for input in &python.inputs {
+        queries.push(context.table(reference(input)).await.map_err(failed)?.into_unoptimized_plan());
+    }
+    Ok(queries)
+}
+
+fn reference(input: &Input) -> TableReference {
+    let name = input.table();
+    match name.split_once('.') {
+        Some((schema, table)) => TableReference::partial(schema, table),
+        None => TableReference::bare(name),
+    }
+}
+
+fn unknown_columns(node: &Node, python: &PythonTransform, known: &[String]) -> Vec<Diagnostic> {
+    let input = &python.inputs[0].reference;
+    let mistake = |column: &str, what: &str, location| {
+        let names: Vec<&str> = known.iter().map(String::as_str).collect();
+        let mistake =
+            Diagnostic::error(Code::UNKNOWN_COLUMN, format!("no column `{column}` in `{input}`, named by {what}"))
+                .at(location)
+                .note(format!("columns: {}", contract::listing(&names)))
+                .node(&node.name);
+        match nearest(column, names) {
+            Some(near) => mistake.label(format!("did you mean `{near}`?")),
+            None => mistake,
+        }
+    };
+    let is_unknown = |column: &&String| !known.contains(column);
+    let mut mistakes = Vec::new();
+    for column in python.input_columns.iter().flatten().filter(is_unknown) {
+        mistakes.push(mistake(column, "`input_columns`", node.location.clone()));
+    }
+    for Requirement { rule, location } in &python.requires {
+        if let Rule::NotNull(column) = rule
+            && !known.contains(column)
+        {
+            mistakes.push(mistake(column, "`requires`", location.clone()));
+        }
+    }
+    mistakes
+}
+
+/// Returns the rules of `requires` as boolean expressions over the input.
+///
+/// # Errors
+///
+/// [`Error::Mistakes`] for SQL that does not fit.
+pub(crate) fn requirements(
+    context: &SessionContext,
+    node: &Node,
+    python: &PythonTransform,
+    input: &DFSchema,
+) -> Result<Vec<Expr>, Error> {
+    let state = context.state();
+    let mut rules = Vec::with_capacity(python.requires.len());
+    let mut mistakes = Vec::new();
+    for Requirement { rule, location } in &python.requires {
+        let wrong = |code, message: String| Diagnostic::error(code, message).at(location.clone()).node(&node.name);
+        match rule {
+            Rule::NotNull(column) => rules.push(Expr::Column(ColumnName::from_name(column)).is_not_null()),
+            Rule::Sql(sql) => match state.create_logical_expr(sql, input) {
+                Err(error) => mistakes.push(wrong(Code::INVALID_SQL, format!("`requires`: {}", first_line(&error)))),
+                Ok(expr) => match expr.get_type(input) {
+                    Ok(DataType::Boolean) => rules.push(expr),
+                    Ok(other) => {
+                        let message =
+                            format!("`requires`: `{sql}` is of type {}, not boolean", schema::sql_type(&other));
+                        mistakes.push(wrong(Code::TYPE_MISMATCH, message));
+                    }
+                    Err(error) => {
+                        mistakes.push(wrong(Code::INVALID_SQL, format!("`requires`: {}", first_line(&error))));
+                    }
+                },
+            },
+        }
+    }
+    match mistakes.is_empty() {
+        true => Ok(rules),
+        false => Err(Error::Mistakes { diagnostics: mistakes }),
+    }
+}
+
+fn first_line(error: &datafusion::error::DataFusionError) -> String {
+    let text = error.strip_backtrace();
+    text.lines().next().unwrap_or_default().to_string()
+}
+
+/// Returns what each rule tells a row that breaks it, in the order of [`requirements`].
+pub(crate) fn violations(python: &PythonTransform) -> Vec<String> {
+    let words = python.requires.iter().map(|requirement| match &requirement.rule {
+        Rule::NotNull(column) => format!("`{column}` is null"),
+        Rule::Sql(sql) => format!("not: {sql}"),
+    });
+    words.collect()
+}
+
+/// Returns the columns of the table that a transform publishes.
+///
+/// # Errors
+///
+/// [`Error::Mistakes`] with everything that stands in the way.
+pub(crate) async fn planned_columns(
+    context: &SessionContext,
+    node: &Node,
+    python: &PythonTransform,
+) -> Result<SchemaRef, Error> {
+    let declared = contract::declared(context, node).await.map_err(|diagnostics| Error::Mistakes { diagnostics })?;
+    let fields: Vec<Field> = declared
+        .iter()
+        .map(|declared| Field::new(&declared.column.name, declared.data_type.clone().unwrap_or(DataType::Null), true))
+        .collect();
+    let result = Schema::new(fields);
+    let mut mistakes = output::declared_columns(node, &result);
+    let known: Vec<&str> = result.fields().iter().map(|field| field.name().as_str()).collect();
+    let is_batch = python.mode == PythonMode::Batch;
+    for column in python.key.iter().filter(|column| is_batch && !known.contains(&column.as_str())) {
+        let message = format!("`key` of `{}` names column `{column}`, which `columns` does not have", node.name);
+        let mistake = Diagnostic::error(Code::UNKNOWN_COLUMN, message).at(node.location.clone());
+        mistakes.push(mistake.note(format!("columns: {}", contract::listing(&known))).node(&node.name));
+    }
+    match mistakes.is_empty() {
+        true => schema::published(&node.name, &result),
+        false => Err(Error::Mistakes { diagnostics: mistakes }),
+    }
+}
+
+/// Returns the rules as the operator evaluates them.
+pub(crate) fn preconditions(
+    context: &SessionContext,
+    python: &PythonTransform,
+    rules: Vec<Expr>,
+    input: &DFSchema,
+) -> Result<Vec<Precondition>, datafusion::error::DataFusionError> {
+    let state = context.state();
+    let words = violations(python);
+    rules
+        .into_iter()
+        .zip(words)
+        .map(|(rule, violation)| Ok(Precondition { holds: state.create_physical_expr(rule, input)?, violation }))
+        .collect()
+}
+
+/// Returns everything but the input that decides what a transform answers, as text; part of the
+/// fingerprint.
+pub(crate) fn definition(node: &Node, python: &PythonTransform, environment: &str) -> String {
+    let PythonTransform {
+        code,
+        inputs,
+        arguments,
+        mode,
+        input_columns,
+        key,
+        requires,
+        // Rows of a call, how often to try and how many may fail change no row of the result.
+        batch_size: _,
+        rows,
+        rowwise,
+        on_error,
+        max_errors: _,
+        constructor_args,
+        constructor_kwargs,
+        fn_args,
+        fn_kwargs,
+        copy_inputs: _,
+        deterministic: _,
+    } = python;
+    let columns: Vec<String> = node
+        .columns
+        .iter()
+        .map(|column| format!("{}: {}", column.name, column.data_type.as_deref().unwrap_or("any")))
+        .collect();
+    let rules: Vec<&Rule> = requires.iter().map(|requirement| &requirement.rule).collect();
+    let tables: Vec<String> = inputs.iter().map(|input| input.table()).collect();
+    [
+        format!("python {} {:?} {:?}", code.object, code.batch_format, code.sources),
+        format!("environment {environment}"),
+        format!("vars {}", serde_json::Value::Object(code.vars.clone())),
+        format!("reads {tables:?} {arguments:?} {mode:?} {input_columns:?} {rules:?}"),
+        format!("answers {columns:?} {key:?} {rows:?} {rowwise} {on_error:?}"),
+        format!("arguments {constructor_args:?} {constructor_kwargs:?} {fn_args:?} {fn_kwargs:?}"),
+    ]
+    .join("\n")
+}
+
+/// Returns plain columns for Python: no views and no dictionaries, all nullable.
+///
+/// # Errors
+///
+/// [`Error::UnsupportedType`] names the first column of a type that is not handed over.
+pub(crate) fn handed_over(node: &str, input: &Schema) -> Result<SchemaRef, Error> {
+    schema::published(node, input).map(|plain| Arc::new(plain.as_ref().clone()))
+}
