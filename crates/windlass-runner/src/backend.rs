@@ -26,6 +26,8 @@ pub enum OutcomeKind {
     View,
     /// The published version is still right; nothing was written.
     Reused,
+    /// A table version was committed that has rows more: error rows that did not fail again.
+    Replayed,
 }
 
 /// What an attempt that did not fail has to say.
@@ -33,7 +35,7 @@ pub enum OutcomeKind {
 pub struct NodeOutcome {
     /// What was left behind.
     pub kind: OutcomeKind,
-    /// Rows written.
+    /// Rows written; for a replay those that came to the table.
     pub rows: u64,
     /// Bytes written, as stored.
     pub bytes: u64,
@@ -43,6 +45,19 @@ pub struct NodeOutcome {
     pub version: Option<u64>,
     /// The node's fingerprint.
     pub fingerprint: Option<String>,
+    /// Rows that failed, where the node has an error table.
+    pub errors: Option<ErrorRows>,
+}
+
+/// Rows that failed and went to the error table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorRows {
+    /// How many.
+    pub rows: u64,
+    /// Rows that were tried: all of the input, or all that were replayed.
+    pub of: u64,
+    /// Why, with the number of rows of each cause, most first.
+    pub causes: Vec<(String, u64)>,
 }
 
 /// Runs nodes.
@@ -84,12 +99,13 @@ impl std::fmt::Display for Attempt {
 }
 
 impl OutcomeKind {
-    /// Returns the stable name: `published`, `view` or `reused`.
+    /// Returns the stable name: `published`, `view`, `reused` or `replayed`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Published => "published",
             Self::View => "view",
             Self::Reused => "reused",
+            Self::Replayed => "replayed",
         }
     }
 }

@@ -63,6 +63,7 @@ struct Totals {
     rows: u64,
     bytes: u64,
     files: u64,
+    error_rows: u64,
 }
 
 impl Driver {
@@ -118,10 +119,10 @@ impl Run<'_> {
             RunOutcome::Failed => Some(stopped.unwrap_or(RunReason::NodeFailed)),
             RunOutcome::Cancelled => stopped,
         };
-        let Totals { retries, rows, bytes, files } = self.totals;
+        let Totals { retries, rows, bytes, files, error_rows } = self.totals;
         let elapsed = self.driver.clock.monotonic().saturating_sub(self.started);
         let counts = self.state.counts();
-        let summary = RunSummary { outcome, reason, counts, retries, rows, bytes, files, elapsed };
+        let summary = RunSummary { outcome, reason, counts, retries, rows, bytes, files, error_rows, elapsed };
         info!(
             outcome = outcome.as_str(),
             reason = reason.map(RunReason::as_str),
@@ -165,11 +166,13 @@ impl Run<'_> {
         let elapsed = self.elapsed(&running);
         let RunningNode { node, attempt, .. } = running;
         let kind = outcome.kind;
+        let error_rows = outcome.errors.as_ref().map(|errors| errors.rows);
         info!(
             %node,
             attempt = attempt.number(),
             outcome = kind.as_str(),
             rows_out = outcome.rows,
+            rows_error = error_rows,
             bytes = outcome.bytes,
             version = outcome.version,
             elapsed_ms = elapsed.as_millis(),
@@ -178,6 +181,7 @@ impl Run<'_> {
         self.totals.rows += outcome.rows;
         self.totals.bytes += outcome.bytes;
         self.totals.files += outcome.files;
+        self.totals.error_rows += error_rows.unwrap_or_default();
         let event = RunEvent::NodeFinished { node: node.clone(), attempt, outcome, elapsed };
         self.observer.observe(&event);
         self.apply(Event::Finished { node, kind });

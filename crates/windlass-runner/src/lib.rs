@@ -18,7 +18,7 @@ mod run_id;
 mod state;
 mod store;
 
-pub use backend::{Attempt, Backend, BackendError, NodeOutcome, OutcomeKind};
+pub use backend::{Attempt, Backend, BackendError, ErrorRows, NodeOutcome, OutcomeKind};
 pub use cancel::{CancelReason, CancelSignal};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use driver::Driver;

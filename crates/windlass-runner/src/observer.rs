@@ -99,6 +99,8 @@ pub struct RunSummary {
     pub bytes: u64,
     /// Data files written by all nodes.
     pub files: u64,
+    /// Rows that failed and went to error tables, of all nodes.
+    pub error_rows: u64,
     /// How long the run took.
     pub elapsed: Duration,
 }

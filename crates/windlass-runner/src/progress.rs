@@ -27,6 +27,7 @@ pub struct NodeProgress {
     rows_read: AtomicU64,
     bytes_read: AtomicU64,
     rows_written: AtomicU64,
+    rows_error: AtomicU64,
     /// [`UNKNOWN`] until it is known.
     expected_rows: AtomicU64,
 }
@@ -42,6 +43,8 @@ pub struct ProgressSnapshot {
     pub bytes_read: u64,
     /// Rows written to staged files.
     pub rows_written: u64,
+    /// Rows that failed and go to the error table.
+    pub rows_error: u64,
     /// Rows that the inputs are expected to have, where known.
     pub expected_rows: Option<u64>,
 }
@@ -58,6 +61,7 @@ impl NodeProgress {
             rows_read: AtomicU64::new(0),
             bytes_read: AtomicU64::new(0),
             rows_written: AtomicU64::new(0),
+            rows_error: AtomicU64::new(0),
             expected_rows: AtomicU64::new(UNKNOWN),
         }
     }
@@ -89,6 +93,11 @@ impl NodeProgress {
         self.rows_written.fetch_add(rows, Ordering::Relaxed);
     }
 
+    /// Counts rows that failed.
+    pub fn add_failed(&self, rows: u64) {
+        self.rows_error.fetch_add(rows, Ordering::Relaxed);
+    }
+
     /// Sets the count of rows read so far, for callers whose engine keeps it.
     pub fn set_read(&self, rows: u64, bytes: u64) {
         self.rows_read.store(rows, Ordering::Relaxed);
@@ -108,6 +117,7 @@ impl NodeProgress {
             rows_read: self.rows_read.load(Ordering::Relaxed),
             bytes_read: self.bytes_read.load(Ordering::Relaxed),
             rows_written: self.rows_written.load(Ordering::Relaxed),
+            rows_error: self.rows_error.load(Ordering::Relaxed),
             expected_rows: (expected != UNKNOWN).then_some(expected),
         }
     }

@@ -55,7 +55,7 @@ impl Recorder {
 
     fn finish(&mut self, node: &str, attempt: Attempt, outcome: &NodeOutcome, elapsed: Duration) {
         let (ended, reason) = match outcome.kind {
-            OutcomeKind::Published | OutcomeKind::View => ("success", None),
+            OutcomeKind::Published | OutcomeKind::View | OutcomeKind::Replayed => ("success", None),
             OutcomeKind::Reused => ("reused", Some("unchanged")),
         };
         let row = NodeRunRow {
@@ -66,6 +66,7 @@ impl Recorder {
             files: Some(outcome.files),
             table_version: outcome.version,
             fingerprint: outcome.fingerprint.clone(),
+            error_rows: outcome.errors.as_ref().map(|errors| errors.rows),
             ..self.ended(node, attempt, ended, elapsed)
         };
         self.write(&row);

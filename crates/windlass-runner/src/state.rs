@@ -246,7 +246,7 @@ impl RunState {
     fn finished(&mut self, node: &str, kind: OutcomeKind) {
         let Some(at) = self.find(node, NodeState::Running) else { return };
         let state = match kind {
-            OutcomeKind::Published | OutcomeKind::View => NodeState::Succeeded,
+            OutcomeKind::Published | OutcomeKind::View | OutcomeKind::Replayed => NodeState::Succeeded,
             OutcomeKind::Reused => NodeState::Reused,
         };
         self.enter(at, state);

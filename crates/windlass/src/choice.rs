@@ -5,10 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use windlass_error::Diagnostic;
-use windlass_project::{Loaded, Project, SelectionError, select};
+use windlass_error::{Diagnostic, nearest};
+use windlass_project::{Loaded, Node, Project, SelectionError, select};
 
 use crate::cli::SelectArgs;
+use crate::refusal::Refusal;
 use crate::report::Mistakes;
 
 /// What was selected.
@@ -21,6 +22,14 @@ pub(crate) struct Choice {
     pub(crate) text: Option<String>,
     /// What the files say that concerns these nodes; errors stand in the way of a run.
     pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+/// One node, named by its full name.
+pub(crate) struct Found<'a> {
+    /// The node.
+    pub(crate) node: &'a Node,
+    /// What the files say that concerns it or what it needs.
+    pub(crate) obstacles: Vec<Diagnostic>,
 }
 
 /// Chooses nodes; fails where there is no usable project or the selection picks nothing.
@@ -40,8 +49,26 @@ pub(crate) fn choose(loaded: Loaded, args: &SelectArgs) -> anyhow::Result<Choice
     Ok(Choice { project, nodes, text: described(selected, excluded), diagnostics })
 }
 
+/// Returns a node by its name, or says what is wrong with it or which one was meant.
+pub(crate) fn find<'a>(loaded: &'a Loaded, name: &str) -> anyhow::Result<Found<'a>> {
+    let diagnostics = loaded.diagnostics.clone();
+    let Some(project) = &loaded.project else { return Err(Mistakes { diagnostics }.into()) };
+    let obstacles = obstacles(project, diagnostics, &BTreeSet::from([name.to_owned()]));
+    if let Some(node) = project.nodes.get(name) {
+        return Ok(Found { node, obstacles });
+    }
+    if loaded.broken.iter().any(|broken| broken == name) {
+        return Err(Mistakes { diagnostics: obstacles }.into());
+    }
+    let hint = match nearest(name, project.nodes.keys().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "`windlass ls` lists the nodes; a query goes behind `windlass show --sql`".to_owned(),
+    };
+    Err(Refusal::new(format!("no node `{name}`")).hint(hint).into())
+}
+
 /// Returns what concerns these nodes, what they need, or the project as a whole.
-pub(crate) fn obstacles(project: &Project, all: Vec<Diagnostic>, nodes: &BTreeSet<String>) -> Vec<Diagnostic> {
+fn obstacles(project: &Project, all: Vec<Diagnostic>, nodes: &BTreeSet<String>) -> Vec<Diagnostic> {
     let needed = needed(project, nodes);
     let concerns = |diagnostic: &Diagnostic| diagnostic.node.as_ref().is_none_or(|node| needed.contains(node));
     all.into_iter().filter(concerns).collect()

@@ -9,7 +9,7 @@ use clap_complete::ArgValueCompleter;
 
 use crate::completion;
 
-/// Runs SQL pipelines on DataFusion and publishes Delta tables.
+/// Runs SQL and Python pipelines on DataFusion and publishes Delta tables.
 #[derive(Debug, Parser)]
 #[command(name = "windlass", bin_name = "windlass", version, max_term_width = 100, disable_help_subcommand = true)]
 #[command(after_help = "\
@@ -44,6 +44,12 @@ pub(crate) struct GlobalArgs {
     /// Print results and errors only.
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
+    /// Fail where the lock of a Python environment is missing or out of date; also WINDLASS_LOCKED=1.
+    #[arg(long, global = true)]
+    pub(crate) locked: bool,
+    /// Make Python environments without the network; also WINDLASS_OFFLINE=1.
+    #[arg(long, global = true)]
+    pub(crate) offline: bool,
     /// When to use colours; NO_COLOR turns them off as well.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: ColorWhen,
@@ -93,6 +99,18 @@ Examples:
   windlass show feat_flight -n 5
   windlass show --sql \"select carrier, count(*) as n from stg_flights group by carrier\"")]
     Show(ShowArgs),
+    /// Try a transform on a few rows of its inputs; nothing is published.
+    #[command(after_help = "\
+Examples:
+  windlass try score_flights --rows 1000
+  windlass try score_flights --watch")]
+    Try(TryArgs),
+    /// Show why rows failed, export them, or run them again.
+    #[command(after_help = "\
+Examples:
+  windlass errors score_flights --traceback    what went wrong, and where
+  windlass errors score_flights --replay       run those rows again with the code as it is now")]
+    Errors(ErrorsArgs),
     /// List nodes.
     #[command(after_help = "\
 Examples:
@@ -213,7 +231,7 @@ pub(crate) struct ShowArgs {
     /// How many rows.
     #[arg(short = 'n', long, value_name = "ROWS", default_value_t = 10)]
     pub(crate) limit: usize,
-    /// Print the node's SQL after its templates.
+    /// Print the node's SQL after its templates, or its Python file.
     #[arg(long, group = "instead", conflicts_with = "sql")]
     pub(crate) compiled: bool,
     /// Print the logical and the physical plan.
@@ -227,6 +245,56 @@ pub(crate) struct ShowArgs {
     /// How to print it.
     #[arg(long, default_value = "text")]
     pub(crate) format: ShowFormat,
+}
+
+/// Flags of `try`.
+#[derive(Debug, Args)]
+pub(crate) struct TryArgs {
+    /// The transform, in Python or SQL.
+    #[arg(add = ArgValueCompleter::new(completion::nodes))]
+    pub(crate) node: String,
+    /// How many rows of its input a Python transform gets; of a SQL transform, rows of its result.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) rows: usize,
+    /// How many rows of the result to print.
+    #[arg(short = 'n', long, value_name = "ROWS", default_value_t = 10)]
+    pub(crate) limit: usize,
+    /// Try again whenever a file of the project changes; workers stay warm. Ctrl-C ends it.
+    #[arg(long, conflicts_with = "format")]
+    pub(crate) watch: bool,
+    #[command(flatten)]
+    pub(crate) vars: VarsArgs,
+    /// How to print it.
+    #[arg(long, default_value = "text")]
+    pub(crate) format: Format,
+}
+
+/// Flags of `errors`.
+#[derive(Debug, Args)]
+pub(crate) struct ErrorsArgs {
+    /// The node whose rows failed; without one, all nodes with error rows.
+    #[arg(add = ArgValueCompleter::new(completion::python_nodes))]
+    pub(crate) node: Option<String>,
+    /// How many causes to print.
+    #[arg(short = 'n', long, value_name = "CAUSES", default_value_t = 10)]
+    pub(crate) limit: usize,
+    /// Print where in the code each cause was raised.
+    #[arg(long, requires = "node")]
+    pub(crate) traceback: bool,
+    /// Write the error rows to a file: .csv, .json (an object a line) or .parquet.
+    #[arg(long, value_name = "FILE", requires = "node", value_hint = clap::ValueHint::FilePath)]
+    pub(crate) export: Option<PathBuf>,
+    /// Run the error rows again with the code as it is now, and merge what comes of them.
+    #[arg(long, requires = "node", conflicts_with_all = ["export", "traceback"])]
+    pub(crate) replay: bool,
+    /// How many threads work at a replay; else `threads:` of the target, else all there are.
+    #[arg(long, value_name = "N", requires = "replay", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    #[command(flatten)]
+    pub(crate) vars: VarsArgs,
+    /// How to print it.
+    #[arg(long, default_value = "text")]
+    pub(crate) format: Format,
 }
 
 /// Flags of `ls`.
@@ -256,6 +324,12 @@ Examples:
   windlass runs show
   windlass runs show 0193a5f0 --format json")]
     Show(RunsShowArgs),
+    /// Print what the Python code of a run has printed.
+    #[command(after_help = "\
+Examples:
+  windlass runs logs
+  windlass runs logs latest score_flights")]
+    Logs(RunsLogsArgs),
 }
 
 /// Flags of `runs ls`.
@@ -275,6 +349,20 @@ pub(crate) struct RunsShowArgs {
     /// A run's id, the beginning of one, or `latest`.
     #[arg(value_name = "RUN", default_value = "latest")]
     pub(crate) run: String,
+    /// How to print it.
+    #[arg(long, default_value = "text")]
+    pub(crate) format: Format,
+}
+
+/// Flags of `runs logs`.
+#[derive(Debug, Args)]
+pub(crate) struct RunsLogsArgs {
+    /// A run's id, the beginning of one, or `latest`.
+    #[arg(value_name = "RUN", default_value = "latest")]
+    pub(crate) run: String,
+    /// The node; without one, all nodes of the run.
+    #[arg(value_name = "NODE", add = ArgValueCompleter::new(completion::python_nodes))]
+    pub(crate) node: Option<String>,
     /// How to print it.
     #[arg(long, default_value = "text")]
     pub(crate) format: Format,

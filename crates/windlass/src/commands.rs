@@ -5,7 +5,9 @@ use crate::printer::Printer;
 use crate::report::Status;
 use crate::settings::Settings;
 
+mod attempt;
 mod completions;
+mod errors;
 mod explain;
 mod gc;
 mod init;
@@ -22,9 +24,12 @@ pub(crate) fn dispatch(command: Command, settings: &Settings, printer: &Printer)
         Command::Run(args) => run::run(&args, settings, printer),
         Command::Plan(args) => plan::run(&args, settings, printer),
         Command::Show(args) => show::run(&args, settings, printer),
+        Command::Try(args) => attempt::run(&args, settings, printer),
+        Command::Errors(args) => errors::run(&args, settings, printer),
         Command::Ls(args) => ls::run(&args, settings, printer),
         Command::Runs(RunsCommand::Ls(args)) => runs::list(&args, settings, printer),
         Command::Runs(RunsCommand::Show(args)) => runs::show(&args, settings, printer),
+        Command::Runs(RunsCommand::Logs(args)) => runs::logs(&args, settings, printer),
         Command::Gc(args) => gc::run(&args, settings, printer),
         Command::Explain(args) => explain::run(&args, printer),
         Command::Completions(args) => completions::run(&args, printer),

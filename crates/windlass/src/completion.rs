@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use clap_complete::{CompleteEnv, CompletionCandidate};
 use windlass_error::CODES;
-use windlass_project::Project;
+use windlass_project::{Node, Project};
 
 use crate::cli::Cli;
 use crate::settings::Settings;
@@ -43,9 +43,18 @@ pub(crate) fn selections(current: &OsStr) -> Vec<CompletionCandidate> {
 
 /// Returns nodes whose name begins with what is typed.
 pub(crate) fn nodes(current: &OsStr) -> Vec<CompletionCandidate> {
+    nodes_where(current, |_| true)
+}
+
+/// Returns Python nodes whose name begins with what is typed.
+pub(crate) fn python_nodes(current: &OsStr) -> Vec<CompletionCandidate> {
+    nodes_where(current, |node| node.python().is_some())
+}
+
+fn nodes_where(current: &OsStr, fits: impl Fn(&Node) -> bool) -> Vec<CompletionCandidate> {
     let start = current.to_string_lossy();
     let Some(project) = project() else { return Vec::new() };
-    let nodes = project.nodes.values().filter(|node| node.name.starts_with(start.as_ref()));
+    let nodes = project.nodes.values().filter(|node| fits(node) && node.name.starts_with(start.as_ref()));
     nodes.map(|node| CompletionCandidate::new(&node.name).help(Some(node.kind_name().into()))).collect()
 }
 

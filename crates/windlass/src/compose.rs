@@ -6,14 +6,26 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use windlass_engine::{BuildProgress, BuildRequest, Built, Engine, Phase, Plan};
+use chrono::{DateTime, Utc};
+use windlass_engine::{BuildProgress, BuildRequest, Built, Engine, FailedRows, Phase, Plan, Replayed};
 use windlass_error::{Classify, Code, Diagnostic, Fault, Retry};
 use windlass_project::Project;
-use windlass_runner::{Attempt, Backend, BackendError, LeaseWatch, NodeOutcome, NodeProgress, OutcomeKind, RunId};
+use windlass_runner::{
+    Attempt, Backend, BackendError, ErrorRows, LeaseWatch, NodeOutcome, NodeProgress, OutcomeKind, RunId,
+};
 
 use crate::printer::Printer;
 use crate::refusal::Refusal;
 use crate::settings::HoldPoint;
+
+/// What is done with a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// It is computed and published.
+    Build,
+    /// Its error rows are computed again, and what comes of them is merged into its table.
+    Replay,
+}
 
 /// Runs nodes on an engine.
 pub(crate) struct EngineBackend {
@@ -23,10 +35,12 @@ pub(crate) struct EngineBackend {
     pub(crate) project: Arc<Project>,
     /// Its plan.
     pub(crate) plan: Plan,
+    /// What is done with a node.
+    pub(crate) work: Work,
     /// The run.
     pub(crate) run_id: RunId,
-    /// Grows from run to run.
-    pub(crate) sequence: i64,
+    /// When the run began; later than that of every run that had the lease before.
+    pub(crate) started_at: DateTime<Utc>,
     /// Asked before every commit.
     pub(crate) lease: LeaseWatch,
     /// Where a test holds the process.
@@ -75,11 +89,16 @@ impl Backend for EngineBackend {
             plan: &self.plan,
             node,
             run_id: self.run_id.as_str(),
-            sequence: self.sequence,
+            sequence: self.started_at.timestamp_millis(),
+            started_us: self.started_at.timestamp_micros(),
             progress: Arc::new(reporter),
         };
-        match Box::pin(self.engine.build(&request)).await {
-            Ok(Some(built)) => Ok(published(built)),
+        let outcome = match self.work {
+            Work::Build => Box::pin(self.engine.build(&request)).await.map(|built| built.map(published)),
+            Work::Replay => Box::pin(self.engine.replay(&request)).await.map(|replayed| replayed.map(merged)),
+        };
+        match outcome {
+            Ok(Some(outcome)) => Ok(outcome),
             Ok(None) => Err(Box::new(withheld(&node.name))),
             Err(error) => Err(Box::new(BuildError(error))),
         }
@@ -162,19 +181,38 @@ impl BuildProgress for Reporter {
         self.progress.add_written(added);
     }
 
+    fn rows_failed(&self, added: u64) {
+        self.progress.add_failed(added);
+    }
+
     fn begin_commit(&self) -> bool {
         self.lease.is_held() && self.progress.begin_commit()
     }
 }
 
 fn view() -> NodeOutcome {
-    NodeOutcome { kind: OutcomeKind::View, rows: 0, bytes: 0, files: 0, version: None, fingerprint: None }
+    let (rows, bytes, files) = (0, 0, 0);
+    NodeOutcome { kind: OutcomeKind::View, rows, bytes, files, version: None, fingerprint: None, errors: None }
 }
 
 fn published(built: Built) -> NodeOutcome {
-    let Built { version, rows, bytes, files, fingerprint } = built;
-    let kind = OutcomeKind::Published;
-    NodeOutcome { kind, rows, bytes, files, version: Some(version), fingerprint: Some(fingerprint) }
+    let Built { version, rows, bytes, files, fingerprint, failures } = built;
+    let errors = failures.map(|FailedRows { rows, of, causes }| ErrorRows { rows, of, causes });
+    let (version, fingerprint) = (Some(version), Some(fingerprint));
+    NodeOutcome { kind: OutcomeKind::Published, rows, bytes, files, version, fingerprint, errors }
+}
+
+fn merged(replayed: Replayed) -> NodeOutcome {
+    let Replayed { replayed, still_failing, version, errors_version: _, causes } = replayed;
+    NodeOutcome {
+        kind: OutcomeKind::Replayed,
+        rows: replayed,
+        bytes: 0,
+        files: 0,
+        version: Some(version),
+        fingerprint: None,
+        errors: Some(ErrorRows { rows: still_failing, of: replayed + still_failing, causes }),
+    }
 }
 
 /// The driver reports a cancelled node as such whatever it answers; this one lost its lease.

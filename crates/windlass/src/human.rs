@@ -21,6 +21,17 @@ pub(crate) fn counted(number: u64, noun: &str) -> String {
     format!("{} {noun}{plural}", count(number))
 }
 
+/// Returns a part of a whole: `1.60%`.
+pub(crate) fn percent(part: u64, whole: u64) -> String {
+    let percent = 100.0 * part as f64 / whole.max(1) as f64;
+    match percent {
+        percent if part > 0 && percent < 0.01 => "<0.01%".to_owned(),
+        // Not all is not everything.
+        percent if part < whole && percent > 99.99 => ">99.99%".to_owned(),
+        percent => format!("{percent:.2}%"),
+    }
+}
+
 /// Returns a size of data in powers of 1000: `21.3 MB`.
 pub(crate) fn bytes(bytes: u64) -> String {
     scaled(bytes, 1000.0, &["B", "kB", "MB", "GB", "TB", "PB"])
@@ -95,6 +106,15 @@ mod tests {
             assert_eq!(count(number), text);
         }
         assert_eq!(counted(1, "row"), "1 row");
+    }
+
+    #[test]
+    fn parts_are_percentages() {
+        let cases = [(5_261, 328_521, "1.60%"), (0, 0, "0.00%"), (1, 1_000_000, "<0.01%"), (3, 3, "100.00%")];
+        for (part, whole, text) in cases {
+            assert_eq!(percent(part, whole), text);
+        }
+        assert_eq!(percent(999_999, 1_000_000), ">99.99%");
     }
 
     #[test]

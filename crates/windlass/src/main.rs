@@ -7,6 +7,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod causes;
+mod changes;
 mod check;
 mod choice;
 mod cli;
@@ -15,10 +17,14 @@ mod completion;
 mod compose;
 mod human;
 mod open;
+mod output;
 mod printer;
 mod progress;
+mod python;
 mod refusal;
 mod report;
+mod rows;
+mod session;
 mod settings;
 mod signals;
 mod style;

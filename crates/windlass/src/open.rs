@@ -1,11 +1,9 @@
-//! Opens what commands work on: the project, the engine, the run store, a runtime.
+//! Opens what commands work on: the project and the run store. `session` opens the engine.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context;
 use indexmap::IndexMap;
-use windlass_engine::{Engine, EngineConfig};
 use windlass_error::Code;
 use windlass_project::{LoadOptions, Loaded, Project, find_root};
 use windlass_runner::RunStore;
@@ -13,9 +11,6 @@ use windlass_runner::RunStore;
 use crate::refusal::Refusal;
 use crate::report::Mistakes;
 use crate::settings::Settings;
-
-/// Deep queries are planned by recursion; threads of a runtime have 2 MiB otherwise.
-const STACK_BYTES: usize = 16 << 20;
 
 /// The version of this binary.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -38,37 +33,6 @@ pub(crate) fn project(settings: &Settings) -> anyhow::Result<Project> {
     project.ok_or_else(|| Mistakes { diagnostics }.into())
 }
 
-/// Returns how many threads work.
-pub(crate) fn threads(project: &Project, flag: Option<u16>) -> usize {
-    let available = || std::thread::available_parallelism().map_or(1, usize::from);
-    flag.map(usize::from).or(project.target.threads).unwrap_or_else(available).max(1)
-}
-
-/// Returns a runtime; each of its threads computes.
-pub(crate) fn runtime(threads: usize) -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
-        .thread_stack_size(STACK_BYTES)
-        .enable_all()
-        .build()
-        .context("cannot start threads")
-}
-
-/// Returns the engine of this process.
-pub(crate) fn engine(settings: &Settings, project: &Project, threads: usize) -> anyhow::Result<Arc<Engine>> {
-    let aws = settings.environment.iter().filter(|(name, _)| name.starts_with("AWS_"));
-    let config = EngineConfig {
-        lake: project.target.lake.clone(),
-        env: project.target.env.clone(),
-        memory: project.target.memory,
-        threads,
-        spill: settings.temporary.clone(),
-        storage: project.target.storage.clone(),
-        environment: aws.map(|(name, value)| (name.clone(), value.clone())).collect(),
-    };
-    Ok(Arc::new(Engine::try_new(config)?))
-}
-
 /// Opens the run store, and makes it where there is none.
 pub(crate) fn store(project: &Project) -> anyhow::Result<Arc<RunStore>> {
     Ok(Arc::new(RunStore::open(&project.target.state)?))
@@ -80,7 +44,8 @@ pub(crate) fn existing_store(project: &Project) -> anyhow::Result<Option<Arc<Run
     is_there.then(|| store(project)).transpose()
 }
 
-fn root(settings: &Settings) -> anyhow::Result<PathBuf> {
+/// Returns the folder of the project.
+pub(crate) fn root(settings: &Settings) -> anyhow::Result<PathBuf> {
     let hint = "go to the folder of a `windlass.yml`, name it with -p, or make one: windlass init";
     match &settings.project {
         Some(folder) => {

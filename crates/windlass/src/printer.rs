@@ -1,8 +1,11 @@
 //! The only place that prints. Results go to stdout, everything else to stderr.
+//!
+//! Must stay true: what goes to stderr gets out of the way of moving lines, whoever prints it.
 
 use std::io::{IsTerminal, Write};
 
 use anstream::{AutoStream, ColorChoice};
+use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde::Serialize;
 
 use crate::cli::{ColorWhen, GlobalArgs};
@@ -16,7 +19,8 @@ pub(crate) struct Printer {
     stdout: ColorChoice,
     stderr: ColorChoice,
     is_quiet: bool,
-    has_bars: bool,
+    /// Moving lines, where they make sense: stderr is a terminal and nobody is against it.
+    bars: Option<MultiProgress>,
 }
 
 impl Printer {
@@ -30,12 +34,12 @@ impl Printer {
         };
         let settle = |auto: ColorChoice| if wanted == ColorChoice::Auto { auto } else { wanted };
         // Log lines would tear moving lines apart.
-        let has_bars = !flags.no_progress && flags.verbose == 0 && std::io::stderr().is_terminal();
+        let has_bars = !flags.no_progress && !flags.quiet && flags.verbose == 0 && std::io::stderr().is_terminal();
         Self {
             stdout: settle(AutoStream::choice(&std::io::stdout())),
             stderr: settle(AutoStream::choice(&std::io::stderr())),
             is_quiet: flags.quiet,
-            has_bars,
+            bars: has_bars.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr())),
         }
     }
 
@@ -54,9 +58,9 @@ impl Printer {
         self.is_quiet
     }
 
-    /// Returns whether moving lines make sense: stderr is a terminal and nobody is against it.
-    pub(crate) fn has_bars(&self) -> bool {
-        self.has_bars && !self.is_quiet
+    /// Returns where moving lines are drawn; `None` where nothing may move.
+    pub(crate) fn bars(&self) -> Option<&MultiProgress> {
+        self.bars.as_ref()
     }
 
     /// Prints a result and ends the line.
@@ -87,6 +91,13 @@ impl Printer {
 
     /// Prints something that must be seen. There is nowhere to report that stderr is closed.
     pub(crate) fn problem(&self, text: &str) {
+        match &self.bars {
+            Some(bars) => bars.suspend(|| self.write(text)),
+            None => self.write(text),
+        }
+    }
+
+    fn write(&self, text: &str) {
         let mut stderr = AutoStream::new(std::io::stderr(), self.stderr).lock();
         let _ = stderr.write_all(text.as_bytes());
         if !text.ends_with('\n') {

@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 use windlass_error::Code;
 use windlass_runner::{
-    Attempt, NodeHistory, NodeOutcome, NodeProgress, Observer, OutcomeKind, RunEvent, SharedError, SkipReason,
+    Attempt, ErrorRows, NodeHistory, NodeOutcome, NodeProgress, Observer, OutcomeKind, RunEvent, SharedError,
+    SkipReason,
 };
 
 use crate::human;
@@ -27,6 +28,10 @@ use line::Moment;
 pub(crate) const REFRESH_EVERY: Duration = Duration::from_millis(100);
 /// How often a long node says that it lives where nothing moves.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(30);
+/// Causes of failed rows that are named when a node ends.
+const NAMED_CAUSES: usize = 3;
+/// Characters of a cause that are shown then.
+const CAUSE_WIDTH: usize = 60;
 
 /// Shows a run. Clones show the same one.
 #[derive(Clone)]
@@ -37,8 +42,6 @@ pub(crate) struct Display {
 struct Board {
     printer: Printer,
     paint: Paint,
-    /// Moving lines, where stderr is a terminal.
-    bars: Option<MultiProgress>,
     name_width: usize,
     history: HashMap<String, NodeHistory>,
     running: IndexMap<String, Running>,
@@ -57,11 +60,9 @@ struct Running {
 impl Display {
     /// Returns a display of a run over nodes of which something is known from earlier runs.
     pub(crate) fn new(printer: &Printer, history: HashMap<String, NodeHistory>) -> Self {
-        let bars = printer.has_bars().then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
         let board = Board {
             printer: printer.clone(),
             paint: printer.paint(),
-            bars,
             name_width: 0,
             history,
             running: IndexMap::new(),
@@ -102,6 +103,9 @@ impl Board {
                 self.end(node);
                 let text = finished(outcome, *elapsed);
                 self.say(&line::ended(&self.paint.good("✓"), &self.name(node), &text));
+                if let Some(text) = outcome.errors.as_ref().and_then(|errors| lost(node, outcome.kind, errors)) {
+                    self.say(&line::ended(&self.paint.odd("!"), &self.name(node), &text));
+                }
             }
             RunEvent::NodeFailed { node, attempt, error, elapsed, will_retry_in } => {
                 self.end(node);
@@ -129,7 +133,7 @@ impl Board {
     }
 
     fn start(&mut self, node: &str, attempt: Attempt, progress: &Arc<NodeProgress>) {
-        let bar = self.bars.as_ref().map(|bars| {
+        let bar = self.printer.bars().map(|bars| {
             let style = ProgressStyle::with_template("  {spinner} {wide_msg}")
                 .unwrap_or_else(|_| ProgressStyle::default_spinner());
             bars.add(ProgressBar::new_spinner().with_style(style))
@@ -150,7 +154,7 @@ impl Board {
         let text = format!("{}  {}", self.paint.bad("failed"), human::duration(elapsed));
         let line = line::ended(&self.paint.bad("✗"), &self.name(node), &text);
         let details = report::failure(report::as_error(error), self.paint, &mut self.codes);
-        self.say_always(&format!("{line}\n{details}"));
+        self.printer.problem(&format!("{line}\n{details}"));
     }
 
     fn retry(&mut self, node: &str, attempt: Attempt, error: &SharedError, delay: Duration) {
@@ -203,14 +207,7 @@ impl Board {
 
     fn say(&self, text: &str) {
         if !self.printer.is_quiet() {
-            self.say_always(text);
-        }
-    }
-
-    fn say_always(&self, text: &str) {
-        match &self.bars {
-            Some(bars) => bars.suspend(|| self.printer.problem(text)),
-            None => self.printer.problem(text),
+            self.printer.problem(text);
         }
     }
 }
@@ -233,7 +230,40 @@ fn finished(outcome: &NodeOutcome, elapsed: Duration) -> String {
             let version = outcome.version.map(|version| format!("  version {version}")).unwrap_or_default();
             format!("{rows}  {size}{version}  {}", human::duration(elapsed))
         }
+        OutcomeKind::Replayed => {
+            let rows = format!("{:>16}", human::counted(outcome.rows, "row"));
+            let version = outcome.version.map(|version| format!("  version {version}")).unwrap_or_default();
+            format!("{rows}  merged{version}  {}", human::duration(elapsed))
+        }
     }
+}
+
+/// Returns what to say of rows that failed; `None` where none did.
+fn lost(node: &str, kind: OutcomeKind, errors: &ErrorRows) -> Option<String> {
+    if errors.rows == 0 {
+        return None;
+    }
+    let what = match kind {
+        OutcomeKind::Replayed => {
+            format!("{} of {} failed again", human::count(errors.rows), human::counted(errors.of, "row"))
+        }
+        _ => format!("{} of rows quarantined", human::percent(errors.rows, errors.of)),
+    };
+    let mut causes: Vec<String> = errors.causes.iter().take(NAMED_CAUSES).map(cause).collect();
+    let others = errors.causes.len().saturating_sub(NAMED_CAUSES) as u64;
+    if others > 0 {
+        causes.push(human::counted(others, "other cause"));
+    }
+    let causes = causes.join(" · ");
+    let colon = if causes.is_empty() { "" } else { ": " };
+    Some(format!("{what}{colon}{causes}   see: windlass errors {node}"))
+}
+
+fn cause((text, rows): &(String, u64)) -> String {
+    let text = text.lines().next().unwrap_or_default();
+    let short: String = text.chars().take(CAUSE_WIDTH).collect();
+    let dots = if short.len() < text.len() { "…" } else { "" };
+    format!("{}{dots} {}", crate::output::harmless(&short), human::count(*rows))
 }
 
 fn skipped(reason: &SkipReason) -> String {
@@ -241,5 +271,30 @@ fn skipped(reason: &SkipReason) -> String {
         SkipReason::UpstreamFailed { node } => format!("skipped, it needs `{node}`"),
         SkipReason::FailFast { node } => format!("skipped, `{node}` failed"),
         SkipReason::Cancelled => "skipped, the run was stopped".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errors(rows: u64, causes: &[(&str, u64)]) -> ErrorRows {
+        ErrorRows { rows, of: 328_521, causes: causes.iter().map(|(text, rows)| ((*text).to_owned(), *rows)).collect() }
+    }
+
+    #[test]
+    fn lost_rows_are_told_with_their_causes() {
+        let said = |kind, errors: &ErrorRows| lost("score", kind, errors).unwrap_or_default();
+        let causes = [("`temp` is null", 3_000), ("ValueError: a\nb", 2_000), ("x\u{1b}[2J", 200), ("y", 60), ("z", 1)];
+        assert_eq!(
+            said(OutcomeKind::Published, &errors(5_261, &causes)),
+            "1.60% of rows quarantined: `temp` is null 3,000 · ValueError: a 2,000 · x\\x1b[2J 200 · 2 other causes   \
+             see: windlass errors score"
+        );
+        assert_eq!(
+            said(OutcomeKind::Replayed, &errors(1, &causes[4..])),
+            "1 of 328,521 rows failed again: z 1   see: windlass errors score"
+        );
+        assert_eq!(said(OutcomeKind::Published, &errors(0, &[])), "");
     }
 }

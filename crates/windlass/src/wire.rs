@@ -153,6 +153,59 @@ pub(crate) enum Shown {
     Explained { node: Option<String>, sql: Option<String>, logical_plan: String, physical_plan: String },
 }
 
+/// `windlass.try/1`.
+#[derive(Debug, Serialize)]
+pub(crate) struct TryReport {
+    pub(crate) node: String,
+    pub(crate) columns: Vec<TypedColumn>,
+    pub(crate) rows: Box<RawValue>,
+    pub(crate) row_count: usize,
+    pub(crate) rows_in: Option<u64>,
+    pub(crate) error_rows: u64,
+    pub(crate) causes: Vec<WireCause>,
+    pub(crate) prepare_ms: u64,
+    pub(crate) compute_ms: u64,
+}
+
+/// `windlass.errors/1`: nodes with error rows, why rows of one failed, or what was exported.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum ErrorsReport {
+    /// Without a node.
+    Nodes { env: String, lake: String, nodes: Vec<NodeErrors> },
+    /// With a node.
+    Causes {
+        #[serde(flatten)]
+        node: NodeErrors,
+        causes: Vec<WireCause>,
+        cause_count: usize,
+    },
+    /// `--export`.
+    Exported { node: String, error_table: String, file: String, error_rows: u64 },
+}
+
+/// Error rows of a node.
+#[derive(Debug, Serialize)]
+pub(crate) struct NodeErrors {
+    pub(crate) node: String,
+    pub(crate) error_table: String,
+    pub(crate) error_rows: u64,
+    pub(crate) table_rows: Option<u64>,
+    pub(crate) table_version: u64,
+}
+
+/// Rows that failed for one reason.
+#[derive(Debug, Serialize)]
+pub(crate) struct WireCause {
+    pub(crate) error_rows: u64,
+    pub(crate) stage: String,
+    pub(crate) error_type: Option<String>,
+    pub(crate) message: String,
+    pub(crate) traceback: Option<String>,
+    pub(crate) example_key: Option<String>,
+    pub(crate) example_row: Box<RawValue>,
+}
+
 /// `windlass.run/1`.
 #[derive(Debug, Serialize)]
 pub(crate) struct RunReport {
@@ -164,6 +217,7 @@ pub(crate) struct RunReport {
     pub(crate) outcome: &'static str,
     pub(crate) reason: Option<&'static str>,
     pub(crate) rows: u64,
+    pub(crate) error_rows: u64,
     pub(crate) bytes: u64,
     pub(crate) files: u64,
     pub(crate) retries: usize,
@@ -183,6 +237,7 @@ pub(crate) struct RunNode {
     pub(crate) failed_node: Option<String>,
     pub(crate) attempts: u32,
     pub(crate) rows: Option<u64>,
+    pub(crate) error_rows: Option<u64>,
     pub(crate) bytes: Option<u64>,
     pub(crate) files: Option<u64>,
     pub(crate) table_version: Option<u64>,
@@ -208,6 +263,23 @@ pub(crate) struct RunsListing {
 
 /// `windlass.runs.show/1`.
 pub(crate) type RunsDetail = RunDetail;
+
+/// `windlass.runs.logs/1`.
+#[derive(Debug, Serialize)]
+pub(crate) struct RunsLog {
+    pub(crate) run_id: String,
+    pub(crate) lines: Vec<LogLine>,
+}
+
+/// A line that Python code has printed.
+#[derive(Debug, Serialize)]
+pub(crate) struct LogLine {
+    pub(crate) at: String,
+    pub(crate) node: String,
+    pub(crate) worker: u32,
+    pub(crate) stream: &'static str,
+    pub(crate) text: String,
+}
 
 /// `windlass.gc/1`.
 #[derive(Debug, Serialize)]
@@ -267,6 +339,21 @@ impl From<&Diagnostic> for WireDiagnostic {
             related: related.map(|(at, text)| RelatedPlace { place: at.into(), text: text.clone() }).collect(),
             notes: diagnostic.notes.clone(),
             hint: diagnostic.hint.clone(),
+        }
+    }
+}
+
+impl From<&windlass_engine::ErrorCause> for WireCause {
+    fn from(cause: &windlass_engine::ErrorCause) -> Self {
+        let known = |text: &String| (!text.is_empty()).then(|| text.clone());
+        Self {
+            error_rows: cause.rows,
+            stage: cause.stage.clone(),
+            error_type: known(&cause.error_type),
+            message: cause.message.clone(),
+            traceback: known(&cause.traceback),
+            example_key: known(&cause.key),
+            example_row: RawValue::from_string(cause.row.clone()).unwrap_or_else(|_| RawValue::NULL.to_owned()),
         }
     }
 }

@@ -46,7 +46,7 @@ impl Drop for TellDrop {
 
 fn published(rows: u64) -> NodeOutcome {
     let (bytes, files) = (rows * 10, 1);
-    NodeOutcome { kind: OutcomeKind::Published, rows, bytes, files, version: Some(3), fingerprint: None }
+    NodeOutcome { kind: OutcomeKind::Published, rows, bytes, files, version: Some(3), fingerprint: None, errors: None }
 }
 
 #[async_trait]

@@ -48,11 +48,13 @@ fn snapshot_counts() {
     progress.add_read(3, 300);
     progress.add_read(1, 100);
     progress.add_written(2);
+    progress.add_failed(1);
     let expected = ProgressSnapshot {
         phase: Phase::Planning,
         rows_read: 4,
         bytes_read: 400,
         rows_written: 2,
+        rows_error: 1,
         expected_rows: Some(10),
     };
     assert_eq!(progress.snapshot(), expected);

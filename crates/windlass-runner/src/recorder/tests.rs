@@ -7,7 +7,7 @@ use windlass_error::{Code, Retry};
 
 use super::*;
 use crate::observer::RunReason;
-use crate::{Clock, ManualClock, NewRun, NodeProgress, RunOutcome, StateCounts};
+use crate::{Clock, ErrorRows, ManualClock, NewRun, NodeProgress, RunOutcome, StateCounts};
 
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write table `b`")]
@@ -47,8 +47,9 @@ fn started(node: &str, attempt: Attempt) -> RunEvent {
 }
 
 fn finished(node: &str, kind: OutcomeKind) -> RunEvent {
-    let outcome =
-        NodeOutcome { kind, rows: 5, bytes: 50, files: 1, version: Some(2), fingerprint: Some("f00".to_owned()) };
+    let errors = (kind == OutcomeKind::Published).then(|| ErrorRows { rows: 3, of: 8, causes: Vec::new() });
+    let fingerprint = Some("f00".to_owned());
+    let outcome = NodeOutcome { kind, rows: 5, bytes: 50, files: 1, version: Some(2), fingerprint, errors };
     RunEvent::NodeFinished { node: node.to_owned(), attempt: Attempt::FIRST, outcome, elapsed: Duration::from_secs(1) }
 }
 
@@ -89,7 +90,7 @@ fn a_run_is_written_down_as_it_goes() {
     for row in &detail.nodes {
         let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
         rows.push_str(&format!(
-            "{} #{} at {}: {} {} {} {:?} {:?} ms, {} {} {}\n",
+            "{} #{} at {}: {} {} {} {:?}, {:?} failed, {:?} ms, {} {} {}\n",
             row.node,
             row.attempt,
             row.started_at.format("%S"),
@@ -97,6 +98,7 @@ fn a_run_is_written_down_as_it_goes() {
             text(&row.reason),
             text(&row.failed_node),
             row.rows,
+            row.error_rows,
             row.elapsed_ms,
             text(&row.fault),
             text(&row.error_code),
@@ -104,13 +106,13 @@ fn a_run_is_written_down_as_it_goes() {
         ));
     }
     expect![[r#"
-        a #1 at 00: success - - Some(5) Some(1000) ms, - - -
-        same #1 at 02: reused unchanged - Some(5) Some(1000) ms, - - -
-        b #1 at 04: failed will_retry - None Some(2000) ms, external E0703 cannot write table `b`: connection reset
-        b #2 at 06: failed - - None Some(2000) ms, external E0703 cannot write table `b`: connection reset
-        c #0 at 08: skipped upstream_failed b None None ms, - - -
-        d #1 at 09: cancelled - - None Some(5) ms, - - -
-        e #1 at 11: - - - None None ms, - - -
+        a #1 at 00: success - - Some(5), Some(3) failed, Some(1000) ms, - - -
+        same #1 at 02: reused unchanged - Some(5), None failed, Some(1000) ms, - - -
+        b #1 at 04: failed will_retry - None, None failed, Some(2000) ms, external E0703 cannot write table `b`: connection reset
+        b #2 at 06: failed - - None, None failed, Some(2000) ms, external E0703 cannot write table `b`: connection reset
+        c #0 at 08: skipped upstream_failed b None, None failed, None ms, - - -
+        d #1 at 09: cancelled - - None, None failed, Some(5) ms, - - -
+        e #1 at 11: - - - None, None failed, None ms, - - -
     "#]]
     .assert_eq(&rows);
     recorder.into_result().unwrap();
@@ -125,6 +127,7 @@ fn run_finished() -> RunEvent {
         rows: 5,
         bytes: 50,
         files: 1,
+        error_rows: 0,
         elapsed: Duration::from_secs(9),
     };
     RunEvent::RunFinished { summary }

@@ -41,7 +41,8 @@ impl RunStore {
         }
     }
 
-    /// Returns the last success of every node in a lake and environment.
+    /// Returns the last success of every node in a lake and environment. Replays of error rows say
+    /// nothing about how long the whole takes.
     pub fn last_successes(&self, lake: &str, env: &str) -> Result<HashMap<String, NodeHistory>, Error> {
         successes(&self.lock(), lake, env).map_err(|source| Error::ReadRuns { source })
     }
@@ -69,7 +70,8 @@ fn successes(connection: &Connection, lake: &str, env: &str) -> rusqlite::Result
     let sql = "SELECT node, elapsed_ms, node_runs.rows AS rows, node_runs.bytes AS bytes, \
                max(node_runs.started_at) AS started_at \
                FROM node_runs JOIN runs USING (run_id) \
-               WHERE node_runs.outcome = 'success' AND lake = ?1 AND env = ?2 GROUP BY node";
+               WHERE node_runs.outcome = 'success' AND node_runs.kind IS NOT 'replayed' \
+               AND lake = ?1 AND env = ?2 GROUP BY node";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([lake, env], |row| {
         let history = NodeHistory {

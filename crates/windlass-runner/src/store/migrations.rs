@@ -71,6 +71,8 @@ const MIGRATIONS: &[&str] = &[
         expires_at TEXT NOT NULL,
         PRIMARY KEY (lake, env)
     ) STRICT;",
+    // 2: rows that failed and went to the error table.
+    "ALTER TABLE node_runs ADD COLUMN error_rows INTEGER;",
 ];
 
 /// Brings a file up to date. Several processes may do so at once; one does the work.

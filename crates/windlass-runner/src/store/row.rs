@@ -61,7 +61,7 @@ pub struct NodeRunRow {
     pub node: String,
     /// Which try, from 1; 0 for a node that was skipped.
     pub attempt: u32,
-    /// What was left behind: `published`, `view` or `reused`.
+    /// What was left behind: `published`, `view`, `reused` or `replayed`.
     pub kind: Option<String>,
     /// `success`, `failed`, `skipped`, `cancelled` or `reused`; `None` while it goes on.
     pub outcome: Option<String>,
@@ -75,8 +75,10 @@ pub struct NodeRunRow {
     pub started_at: DateTime<Utc>,
     /// How long it took.
     pub elapsed_ms: Option<u64>,
-    /// Rows written.
+    /// Rows written; for a replay those that came to the table.
     pub rows: Option<u64>,
+    /// Rows that failed; `None` where the node has no error table.
+    pub error_rows: Option<u64>,
     /// Bytes written, as stored.
     pub bytes: Option<u64>,
     /// Data files written.
@@ -152,6 +154,7 @@ impl NodeRunRow {
             started_at,
             elapsed_ms: None,
             rows: None,
+            error_rows: None,
             bytes: None,
             files: None,
             table_version: None,
@@ -174,6 +177,7 @@ impl NodeRunRow {
             started_at: time(row, "started_at")?,
             elapsed_ms: count(row, "elapsed_ms")?,
             rows: count(row, "rows")?,
+            error_rows: count(row, "error_rows")?,
             bytes: count(row, "bytes")?,
             files: count(row, "files")?,
             table_version: count(row, "table_version")?,

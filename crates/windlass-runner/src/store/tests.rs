@@ -58,6 +58,7 @@ fn success(run_id: &RunId, node: &str, started_at: DateTime<Utc>, rows: u64) -> 
         kind: Some("published".to_owned()),
         elapsed_ms: Some(1500),
         rows: Some(rows),
+        error_rows: Some(2),
         bytes: Some(rows * 10),
         files: Some(1),
         table_version: Some(4),
@@ -129,6 +130,7 @@ fn a_run_is_found_again_in_another_process() {
               "started_at": "2026-03-01T12:03:05.000Z",
               "elapsed_ms": 1500,
               "rows": 10,
+              "error_rows": 2,
               "bytes": 100,
               "files": 1,
               "table_version": 4,
@@ -188,6 +190,9 @@ fn estimates_come_from_the_last_success_in_the_same_environment() {
     store.record_node(&success(&second, "a", now + TimeDelta::seconds(5), 20)).unwrap();
     let failed = NodeRunRow { outcome: Some("failed".to_owned()), ..success(&second, "b", now, 5) };
     store.record_node(&failed).unwrap();
+    let later = now + TimeDelta::seconds(9);
+    let replayed = NodeRunRow { kind: Some("replayed".to_owned()), ..success(&second, "a", later, 1) };
+    store.record_node(&NodeRunRow { attempt: 2, ..replayed }).unwrap();
 
     let history = store.last_successes("file:///lake", "dev").unwrap();
     let expected = NodeHistory {
@@ -257,10 +262,23 @@ fn a_store_of_a_later_release_is_refused() {
     let path = bench.file();
     assert_eq!(
         refused.to_string(),
-        format!("cannot open the run store `{}`: it has version 99, this release knows up to 1", path.display())
+        format!("cannot open the run store `{}`: it has version 99, this release knows up to 2", path.display())
     );
     assert!(refused.hint().unwrap().contains("upgrade"));
     assert_eq!(refused.code(), Some(Code::RUN_STORE));
+}
+
+#[test]
+fn a_store_of_an_earlier_release_is_brought_up_to_date() {
+    let bench = Bench::new();
+    let store = bench.open().unwrap();
+    let run_id = bench.begin(&store);
+    let row = success(&run_id, "a", bench.clock.now(), 7);
+    store.record_node(&row).unwrap();
+    store.lock().execute_batch("ALTER TABLE node_runs DROP COLUMN error_rows; PRAGMA user_version = 1;").unwrap();
+    drop(store);
+    let store = bench.open().unwrap();
+    assert_eq!(store.run("latest").unwrap().nodes, [NodeRunRow { error_rows: None, ..row }]);
 }
 
 #[test]

@@ -8,8 +8,10 @@ use windlass_engine::{Garbage, GarbageReason, GcOptions};
 use windlass_runner::{Clock, LeaseGuard, LeaseRequest, RunId, SystemClock};
 
 use crate::cli::{Format, GcArgs};
+use crate::output::{Output, Prefix};
 use crate::printer::Printer;
 use crate::report::Status;
+use crate::session::Session;
 use crate::settings::Settings;
 use crate::wire::{GcReport, RemovedFile};
 use crate::{human, open};
@@ -17,9 +19,7 @@ use crate::{human, open};
 /// Removes garbage, or says what it would remove.
 pub(super) fn run(args: &GcArgs, settings: &Settings, printer: &Printer) -> anyhow::Result<Status> {
     let project = open::project(settings)?;
-    let threads = open::threads(&project, None);
-    let runtime = open::runtime(threads)?;
-    let engine = open::engine(settings, &project, threads)?;
+    let session = Session::open(settings, &project, None, Output::new(printer, Prefix::Worker))?;
     let store = open::store(&project)?;
     let clock = SystemClock::new();
     let target = &project.target;
@@ -39,7 +39,7 @@ pub(super) fn run(args: &GcArgs, settings: &Settings, printer: &Printer) -> anyh
         dry_run: args.dry_run,
         now: clock.now(),
     };
-    let garbage = runtime.block_on(Box::pin(engine.gc(&project, &options)))?;
+    let garbage = session.block_on(Box::pin(session.engine.gc(&project, &options)))?;
     match args.format {
         Format::Json => {
             let report = GcReport {

@@ -21,6 +21,8 @@ use crate::{human, open};
 
 /// What only a run can find out.
 const NOT_CHECKED: [&str; 3] = ["values", "divisions by zero", "casts of text"];
+/// What only a run of Python can find out.
+const NOT_CHECKED_PYTHON: &str = "what Python answers";
 
 /// Checks the selected nodes and prints what a run would do.
 pub(super) fn run(args: &PlanArgs, settings: &Settings, printer: &Printer) -> anyhow::Result<Status> {
@@ -79,15 +81,28 @@ fn text(choice: &Choice, plan: &Plan, history: &HashMap<String, NodeHistory>, be
             [] => String::new(),
             inputs => format!("  reads {}", inputs.join(", ")),
         };
-        let facts = paint.faint(format!("{last:last_width$}{reads}").trim_end());
+        let facts = paint.faint(format!("{last:last_width$}{reads}{}", code(node)).trim_end());
         lines.push(format!("  {:5}  {:width$}  {columns:>10}{facts}", action(node), node.name));
     }
     let builds = nodes.iter().filter(|node| node.is_published()).count();
     let views = nodes.len() - builds;
     let counts = format!("{}, {}", human::counted(builds as u64, "table"), human::counted(views as u64, "view"));
     lines.push(String::new());
-    lines.push(format!("{counts}. Names and types fit; not checked: {}.", NOT_CHECKED.join(", ")));
+    lines.push(format!("{counts}. Names and types fit; not checked: {}.", not_checked(&nodes).join(", ")));
     lines.join("\n")
+}
+
+/// Returns what a Python node calls: `python ScoreFlights in transforms/ml/score_flights.py`.
+fn code(node: &Node) -> String {
+    match node.python() {
+        Some(python) => format!("  python {} in {}", python.code.object, node.file.path.display()),
+        None => String::new(),
+    }
+}
+
+fn not_checked(nodes: &[&Node]) -> Vec<&'static str> {
+    let python = nodes.iter().any(|node| node.python().is_some()).then_some(NOT_CHECKED_PYTHON);
+    NOT_CHECKED.into_iter().chain(python).collect()
 }
 
 /// Returns what the node's last success wrote, and how long it took.
@@ -120,8 +135,10 @@ fn report(choice: &Choice, plan: &Plan, history: &HashMap<String, NodeHistory>) 
             last_run: history.get(&node.name).filter(|_| node.is_published()).map(last_run),
         }
     };
-    let nodes = to_run(choice).map(node).collect();
-    PlanReport { target, env, lake, nodes, not_checked: NOT_CHECKED.to_vec(), diagnostics: Vec::new() }
+    let chosen: Vec<&Node> = to_run(choice).collect();
+    let not_checked = not_checked(&chosen);
+    let nodes = chosen.into_iter().map(node).collect();
+    PlanReport { target, env, lake, nodes, not_checked, diagnostics: Vec::new() }
 }
 
 fn failed(place: Option<(String, String, String)>, diagnostics: &[Diagnostic]) -> PlanReport {

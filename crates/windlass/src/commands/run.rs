@@ -6,9 +6,8 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
 
-use windlass_engine::{Engine, Plan};
+use windlass_engine::Plan;
 use windlass_project::{NodeKind, Project};
 use windlass_runner::{
     CancelSignal, Clock, Driver, FailurePolicy, LeaseGuard, LeaseRequest, NewRun, NodeSpec, Observer, Recorder, RunId,
@@ -20,29 +19,42 @@ use super::plan;
 use crate::check::{self, Checked};
 use crate::choice::{self, Choice};
 use crate::cli::{Format, RunArgs};
-use crate::compose::EngineBackend;
+use crate::compose::{EngineBackend, Work};
+use crate::output::log;
 use crate::printer::Printer;
 use crate::progress::Display;
 use crate::report::{self, Status};
+use crate::session::Session;
 use crate::settings::Settings;
 use crate::signals::Watch;
 use crate::{human, open, usage};
 
 mod tally;
 
-/// How long leftover work may take to notice that the run is over.
-const LAST_WAIT: Duration = Duration::from_millis(500);
+/// What a run is to do, and how.
+pub(super) struct Order {
+    /// The command, as the run store keeps it.
+    pub(super) command: &'static str,
+    /// What is done with each node.
+    pub(super) work: Work,
+    /// What a failure stops.
+    pub(super) failure_policy: FailurePolicy,
+    /// How to print the end.
+    pub(super) format: Format,
+}
 
 /// What a run works with.
-struct Run {
+struct Run<'a> {
+    order: Order,
+    settings: &'a Settings,
+    printer: &'a Printer,
     project: Arc<Project>,
     nodes: BTreeSet<String>,
     selection: Option<String>,
-    engine: Arc<Engine>,
+    session: Session,
     store: Arc<RunStore>,
     clock: Arc<SystemClock>,
     run_id: RunId,
-    threads: usize,
 }
 
 /// How a run went.
@@ -57,24 +69,38 @@ pub(super) fn run(args: &RunArgs, settings: &Settings, printer: &Printer) -> any
     let loaded = open::load(settings, &args.vars.vars)?;
     let choice = choice::choose(loaded, &args.select)?;
     let checked = check::check(choice, args.threads, settings, printer)?;
-    let Checked { choice: Choice { project, nodes, text, .. }, plan, engine, runtime, threads } = checked;
+    let failure_policy = if args.fail_fast { FailurePolicy::FailFast } else { FailurePolicy::KeepGoing };
+    let order = Order { command: "run", work: Work::Build, failure_policy, format: args.format };
+    carry_out(order, checked, settings, printer)
+}
+
+/// Does what was ordered with the nodes that were checked, writes it down and prints how it went.
+pub(super) fn carry_out(
+    order: Order,
+    checked: Checked,
+    settings: &Settings,
+    printer: &Printer,
+) -> anyhow::Result<Status> {
+    let Checked { choice: Choice { project, nodes, text, .. }, plan, session } = checked;
     let store = open::store(&project)?;
     let clock = Arc::new(SystemClock::new());
     let run_id = RunId::generate(clock.now());
-    let project = Arc::new(project);
-    let run = Run { project, nodes, selection: text, engine, store, clock, run_id, threads };
-    let ended = runtime.block_on(Box::pin(run.go(plan, args, settings, printer)));
-    runtime.shutdown_timeout(LAST_WAIT);
+    let (project, selection) = (Arc::new(project), text);
+    let mut run = Run { order, settings, printer, project, nodes, selection, session, store, clock, run_id };
+    let ended = run.session.block_on(Box::pin(run.go(plan)));
+    // The last lines of workers stand above the end of the run.
+    run.session.close();
     let ended = ended?;
-    let told = run.tell(&ended, args.format, printer);
+    let told = run.tell(&ended);
     match ended.summary.outcome {
         RunOutcome::Success => told.map(|()| Status::Done),
         RunOutcome::Failed | RunOutcome::Cancelled => Ok(Status::Failures),
     }
 }
 
-impl Run {
-    async fn go(&self, plan: Plan, args: &RunArgs, settings: &Settings, printer: &Printer) -> anyhow::Result<Ended> {
+impl Run<'_> {
+    async fn go(&self, plan: Plan) -> anyhow::Result<Ended> {
+        let printer = self.printer;
         let target = &self.project.target;
         let lease = LeaseGuard::acquire(
             &self.store,
@@ -82,20 +108,21 @@ impl Run {
                 lake: target.lake.clone(),
                 env: target.env.clone(),
                 run_id: self.run_id.clone(),
-                command: "run".to_owned(),
+                command: self.order.command.to_owned(),
             },
         )?;
-        self.engine.ensure_writable().await?;
-        let state = RunState::try_new(self.specs(), self.options(args))?;
+        self.session.engine.ensure_writable().await?;
+        let state = RunState::try_new(self.specs(), self.options())?;
         self.begin()?;
         let backend = EngineBackend {
-            engine: Arc::clone(&self.engine),
+            engine: Arc::clone(&self.session.engine),
             project: Arc::clone(&self.project),
             plan,
+            work: self.order.work,
             run_id: self.run_id.clone(),
-            sequence: self.clock.now().timestamp_millis(),
+            started_at: self.clock.now(),
             lease: lease.watch(),
-            hold_at: settings.hold_at.clone(),
+            hold_at: self.settings.hold_at.clone(),
             printer: printer.clone(),
         };
         let cancel = CancelSignal::new();
@@ -114,7 +141,7 @@ impl Run {
             printer.problem(&report::failure(&error, printer.paint(), &mut BTreeSet::new()));
         }
         if !watch.was_aborted() {
-            self.discard(&tally, printer).await;
+            self.discard(&tally).await;
         }
         Ok(Ended { summary, tally, display })
     }
@@ -135,10 +162,10 @@ impl Run {
         nodes.map(spec).collect()
     }
 
-    fn options(&self, args: &RunArgs) -> RunOptions {
+    fn options(&self) -> RunOptions {
         RunOptions {
-            max_parallel: NonZeroUsize::new(self.threads).unwrap_or(NonZeroUsize::MIN),
-            failure_policy: if args.fail_fast { FailurePolicy::FailFast } else { FailurePolicy::KeepGoing },
+            max_parallel: NonZeroUsize::new(self.session.threads).unwrap_or(NonZeroUsize::MIN),
+            failure_policy: self.order.failure_policy,
         }
     }
 
@@ -146,28 +173,31 @@ impl Run {
         let target = &self.project.target;
         self.store.begin_run(&NewRun {
             run_id: self.run_id.clone(),
-            command: "run".to_owned(),
+            command: self.order.command.to_owned(),
             selection: self.selection.clone(),
             target: target.name.clone(),
             env: target.env.clone(),
             lake: target.lake.clone(),
             version: open::VERSION.to_owned(),
-        })
+        })?;
+        self.session.output.keep_in(log::folder(&target.state, self.run_id.as_str()));
+        Ok(())
     }
 
     /// Removes what failed and stopped attempts have staged. What remains is left to `windlass gc`.
-    async fn discard(&self, tally: &Tally, printer: &Printer) {
+    async fn discard(&self, tally: &Tally) {
         for node in tally.unpublished() {
-            if let Err(error) = self.engine.discard(node, self.run_id.as_str(), self.clock.now()).await {
+            if let Err(error) = self.session.engine.discard(node, self.run_id.as_str(), self.clock.now()).await {
                 tracing::warn!(node, %error, "staged files not removed");
-                printer.note(&format!("staged files of `{node}` were not removed; `windlass gc` removes them later"));
+                let text = format!("staged files of `{node}` were not removed; `windlass gc` removes them later");
+                self.printer.note(&text);
             }
         }
     }
 
-    fn tell(&self, ended: &Ended, format: Format, printer: &Printer) -> anyhow::Result<()> {
+    fn tell(&self, ended: &Ended) -> anyhow::Result<()> {
         let Ended { summary, tally, display } = ended;
-        let paint = printer.paint();
+        let (printer, paint) = (self.printer, self.printer.paint());
         if let Some(line) = report::more(&display.codes(), paint) {
             printer.problem(&line);
         }
@@ -185,7 +215,7 @@ impl Run {
             RunOutcome::Cancelled => paint.odd(&headline),
         };
         printer.note(&format!("{headline}  {}", paint.faint(&facts.join("  "))));
-        if format == Format::Json {
+        if self.order.format == Format::Json {
             printer.json("run", &tally.report(&self.project, &self.run_id, self.selection.clone(), summary))?;
         }
         Ok(())

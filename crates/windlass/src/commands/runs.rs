@@ -15,6 +15,10 @@ use crate::style::Paint;
 use crate::wire::{RunsDetail, RunsListing};
 use crate::{human, open};
 
+mod logs;
+
+pub(super) use logs::logs;
+
 /// Prints the newest runs.
 pub(super) fn list(args: &RunsLsArgs, settings: &Settings, printer: &Printer) -> anyhow::Result<Status> {
     let store = open::existing_store(&open::project(settings)?)?;
@@ -98,12 +102,18 @@ fn node_line(node: &NodeRunRow, width: usize, paint: Paint) -> String {
     if node.attempt > 1 {
         facts.push(format!("attempt {}", node.attempt));
     }
-    match node.kind.as_deref() {
+    let kind = node.kind.as_deref();
+    match kind {
         Some("view") => facts.push("view".to_owned()),
         Some("reused") => facts.push("unchanged".to_owned()),
         _ => {
+            if kind == Some("replayed") {
+                facts.push("replayed".to_owned());
+            }
             facts.extend(node.rows.map(|rows| human::counted(rows, "row")));
-            facts.extend(node.bytes.map(human::bytes));
+            let error_rows = node.error_rows.filter(|rows| *rows > 0);
+            facts.extend(error_rows.map(|rows| human::counted(rows, "error row")));
+            facts.extend(node.bytes.filter(|_| kind != Some("replayed")).map(human::bytes));
             facts.extend(node.table_version.map(|version| format!("version {version}")));
             facts.extend(node.elapsed_ms.map(|elapsed| human::duration(Duration::from_millis(elapsed))));
         }

@@ -1,29 +1,27 @@
 //! `windlass show`: first rows of a node or query, or how it is computed.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use anyhow::Context;
-use arrow::csv;
-use arrow::json::writer::{JsonArray, WriterBuilder};
-use arrow::util::pretty::pretty_format_batches_with_schema;
 use serde_json::value::RawValue;
 use windlass_engine::Engine;
-use windlass_error::{Code, Diagnostic, nearest};
-use windlass_project::{Node, Project};
+use windlass_error::Code;
+use windlass_project::{Loaded, Node, Project, error_table};
 
 use crate::cli::{ShowArgs, ShowFormat};
+use crate::output::{Output, Prefix};
 use crate::printer::Printer;
 use crate::refusal::Refusal;
 use crate::report::{Mistakes, Status};
+use crate::session::Session;
 use crate::settings::Settings;
 use crate::wire::{Shown, TypedColumn};
-use crate::{check, choice, human, open};
+use crate::{check, choice, human, open, rows};
 
-/// What to show: a node or a query.
+/// What to show: a node, the rows of it that failed, or a query.
 #[derive(Clone, Copy)]
 enum Subject<'a> {
     Node(&'a Node),
+    Errors(&'a Node),
     Sql(&'a str),
 }
 
@@ -39,26 +37,25 @@ pub(super) fn run(args: &ShowArgs, settings: &Settings, printer: &Printer) -> an
     if args.format == ShowFormat::Csv && (args.compiled || args.explain || args.schema) {
         return Err(Refusal::new("only rows can be printed as CSV").hint("use --format json").into());
     }
-    let mut loaded = open::load(settings, &args.vars.vars)?;
-    let diagnostics = std::mem::take(&mut loaded.diagnostics);
-    let Some(project) = &loaded.project else { return Err(Mistakes { diagnostics }.into()) };
+    let loaded = open::load(settings, &args.vars.vars)?;
+    let Some(project) = &loaded.project else { return Err(Mistakes { diagnostics: loaded.diagnostics }.into()) };
     let subject = match (&args.node, &args.sql) {
-        (Some(name), _) => Subject::Node(find(project, name, &loaded.broken, diagnostics)?),
+        (Some(name), _) => find(&loaded, project, name)?,
         (None, sql) => Subject::Sql(sql.as_deref().unwrap_or_default()),
     };
     let answer = match subject {
         Subject::Node(node) if args.compiled => compiled(node)?,
+        Subject::Errors(node) if args.compiled => return Err(no_definition(node).into()),
         _ => {
-            let threads = open::threads(project, None);
-            let runtime = open::runtime(threads)?;
-            let engine = open::engine(settings, project, threads)?;
-            runtime.block_on(Box::pin(async {
+            let session = Session::open(settings, project, None, Output::new(printer, Prefix::Worker))?;
+            let engine = &session.engine;
+            session.block_on(Box::pin(async {
                 if args.schema {
-                    schema(&engine, project, subject).await
+                    schema(engine, project, subject).await
                 } else if args.explain {
-                    explain(&engine, project, subject).await
+                    explain(engine, project, subject).await
                 } else {
-                    rows(&engine, project, subject, args).await
+                    first_rows(engine, project, subject, args).await
                 }
             }))?
         }
@@ -73,46 +70,43 @@ pub(super) fn run(args: &ShowArgs, settings: &Settings, printer: &Printer) -> an
     Ok(Status::Done)
 }
 
-/// Returns a node, or says what is wrong with it or which one was meant.
-fn find<'a>(
-    project: &'a Project,
-    name: &str,
-    broken: &[String],
-    diagnostics: Vec<Diagnostic>,
-) -> anyhow::Result<&'a Node> {
-    let obstacles = choice::obstacles(project, diagnostics, &BTreeSet::from([name.to_owned()]));
-    let Some(node) = project.nodes.get(name) else {
-        if broken.iter().any(|broken| broken == name) {
-            return Err(Mistakes { diagnostics: obstacles }.into());
-        }
-        let refusal = Refusal::new(format!("no node `{name}`"));
-        let hint = match nearest(name, project.nodes.keys().map(String::as_str)) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => "`windlass ls` lists the nodes; a query goes behind --sql".to_owned(),
-        };
-        return Err(refusal.hint(hint).into());
-    };
-    // What is published can be read, whatever became of the files.
-    if !node.is_published() && check::has_errors(&obstacles) {
-        return Err(Mistakes { diagnostics: obstacles }.into());
+/// Returns a node or its error rows, or says what is wrong with it or which one was meant.
+fn find<'a>(loaded: &'a Loaded, project: &'a Project, name: &str) -> anyhow::Result<Subject<'a>> {
+    let with_errors = project.nodes.values().find(|node| node.python().is_some() && error_table(&node.name) == name);
+    if let (Some(node), false) = (with_errors, project.nodes.contains_key(name)) {
+        return Ok(Subject::Errors(node));
     }
-    Ok(node)
+    let found = choice::find(loaded, name)?;
+    // What is published can be read, whatever became of the files.
+    if !found.node.is_published() && check::has_errors(&found.obstacles) {
+        return Err(Mistakes { diagnostics: found.obstacles }.into());
+    }
+    Ok(Subject::Node(found.node))
 }
 
 fn compiled(node: &Node) -> anyhow::Result<Answer> {
-    let Some(transform) = node.transform() else {
-        let refusal = Refusal::new(format!("`{}` is a {} and has no SQL", node.name, node.kind_name()));
-        return Err(refusal.hint("only transforms have SQL; --schema prints the columns").into());
+    let text = match (node.transform(), node.python()) {
+        (Some(transform), _) => transform.sql.trim_end(),
+        (None, Some(_)) => node.file.text.trim_end(),
+        (None, None) => {
+            let refusal = Refusal::new(format!("`{}` is a {} and has no SQL", node.name, node.kind_name()));
+            return Err(refusal.hint("only transforms have SQL; --schema prints the columns").into());
+        }
     };
-    let sql = transform.sql.trim_end().to_owned();
-    let result = Shown::Compiled { node: node.name.clone(), compiled: sql.clone() };
-    Ok(Answer { result, text: sql, note: None })
+    let result = Shown::Compiled { node: node.name.clone(), compiled: text.to_owned() };
+    Ok(Answer { result, text: text.to_owned(), note: None })
+}
+
+fn no_definition(node: &Node) -> Refusal {
+    let refusal = Refusal::new(format!("`{}` holds the error rows of `{}`", error_table(&node.name), node.name));
+    refusal.hint(format!("what computes them: windlass show {} --compiled", node.name))
 }
 
 /// Plans a node with everything that it needs, so that nothing needs to be published yet.
 async fn schema(engine: &Engine, project: &Project, subject: Subject<'_>) -> anyhow::Result<Answer> {
     let schema = match subject {
         Subject::Sql(sql) => engine.show_sql(project, sql, 0).await?.schema,
+        Subject::Errors(node) => engine.show(project, &error_table(&node.name), 0).await?.schema,
         Subject::Node(node) => {
             let mut nodes: BTreeSet<String> = project.graph.ancestors(&node.name).into_iter().collect();
             nodes.insert(node.name.clone());
@@ -135,6 +129,7 @@ async fn schema(engine: &Engine, project: &Project, subject: Subject<'_>) -> any
 async fn explain(engine: &Engine, project: &Project, subject: Subject<'_>) -> anyhow::Result<Answer> {
     let query = match subject {
         Subject::Sql(sql) => sql.to_owned(),
+        Subject::Errors(node) => format!("select * from {}", error_table(&node.name)),
         Subject::Node(node) => match node.transform() {
             Some(transform) => transform.sql.clone(),
             None => format!("select * from {}", node.name),
@@ -146,7 +141,12 @@ async fn explain(engine: &Engine, project: &Project, subject: Subject<'_>) -> an
     Ok(Answer { result: Shown::Explained { node, sql, logical_plan, physical_plan }, text, note: None })
 }
 
-async fn rows(engine: &Engine, project: &Project, subject: Subject<'_>, args: &ShowArgs) -> anyhow::Result<Answer> {
+async fn first_rows(
+    engine: &Engine,
+    project: &Project,
+    subject: Subject<'_>,
+    args: &ShowArgs,
+) -> anyhow::Result<Answer> {
     let table = match subject {
         Subject::Node(node) if node.is_published() => match engine.published(&node.name).await? {
             None => return Err(not_published(&node.name).into()),
@@ -157,25 +157,24 @@ async fn rows(engine: &Engine, project: &Project, subject: Subject<'_>, args: &S
     let shown = match subject {
         Subject::Sql(sql) => engine.show_sql(project, sql, args.limit).await?,
         Subject::Node(node) => engine.show(project, &node.name, args.limit).await?,
+        Subject::Errors(node) => engine.show(project, &error_table(&node.name), args.limit).await?,
     };
     let (table_version, table_rows) = table.map_or((None, None), |(version, rows, _)| (Some(version), rows));
-    let row_count = shown.batches.iter().map(arrow::array::RecordBatch::num_rows).sum();
+    let row_count = rows::count(&shown);
     let text = match args.format {
         ShowFormat::Json => String::new(),
-        ShowFormat::Csv => as_csv(&shown)?,
-        ShowFormat::Text => {
-            let table = pretty_format_batches_with_schema(Arc::clone(&shown.schema), &shown.batches);
-            table.context("cannot print the rows")?.to_string()
-        }
+        ShowFormat::Csv => rows::as_csv(&shown)?,
+        ShowFormat::Text => rows::as_text(&shown)?,
     };
     let columns = windlass_engine::columns(&shown.schema).into_iter().map(Into::into).collect();
-    let rows = if args.format == ShowFormat::Json { as_json(&shown)? } else { RawValue::NULL.to_owned() };
+    let rows = if args.format == ShowFormat::Json { rows::as_json(&shown)? } else { RawValue::NULL.to_owned() };
     let (node, sql) = names(subject);
     let result = Shown::Rows { node, sql, columns, rows, row_count, table_version, table_rows };
     Ok(Answer { result, text, note: Some(beside(row_count, args.limit, table_rows, table_version)) })
 }
 
-fn not_published(node: &str) -> Refusal {
+/// Refuses to read a table that no run has published.
+pub(super) fn not_published(node: &str) -> Refusal {
     Refusal::new(format!("table `{node}` has not been published yet"))
         .code(Code::UNKNOWN_TABLE)
         .hint(format!("publish it and what it needs: windlass run +{node}"))
@@ -198,28 +197,7 @@ fn beside(shown: usize, limit: usize, rows: Option<u64>, version: Option<u64>) -
 fn names(subject: Subject<'_>) -> (Option<String>, Option<String>) {
     match subject {
         Subject::Node(node) => (Some(node.name.clone()), None),
+        Subject::Errors(node) => (Some(error_table(&node.name)), None),
         Subject::Sql(sql) => (None, Some(sql.to_owned())),
     }
-}
-
-fn as_json(shown: &windlass_engine::Shown) -> anyhow::Result<Box<RawValue>> {
-    let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(Vec::new());
-    for batch in &shown.batches {
-        writer.write(batch).context("cannot print the rows as JSON")?;
-    }
-    writer.finish().context("cannot print the rows as JSON")?;
-    let text = String::from_utf8(writer.into_inner())?;
-    Ok(RawValue::from_string(if text.is_empty() { "[]".to_owned() } else { text })?)
-}
-
-fn as_csv(shown: &windlass_engine::Shown) -> anyhow::Result<String> {
-    let mut writer = csv::Writer::new(Vec::new());
-    // A header stands above no rows as well.
-    writer
-        .write(&arrow::array::RecordBatch::new_empty(Arc::clone(&shown.schema)))
-        .context("cannot print the rows as CSV")?;
-    for batch in &shown.batches {
-        writer.write(batch).context("cannot print the rows as CSV")?;
-    }
-    Ok(String::from_utf8(writer.into_inner())?)
 }

@@ -36,7 +36,7 @@ impl Moment {
         format!("{}  {}{}", paint.strong(name), bar.unwrap_or_default(), paint.faint(&facts))
     }
 
-    /// Returns what is known: phase, rows, rate, time so far, time left.
+    /// Returns what is known: phase, rows, rate, rows that failed, time so far, time left.
     pub(super) fn facts(&self) -> Vec<String> {
         let mut facts = vec![phase(self.snapshot.phase).to_owned()];
         let rows = self.snapshot.rows_written;
@@ -45,6 +45,9 @@ impl Moment {
             if self.elapsed >= TOO_EARLY {
                 facts.push(human::rate(rows as f64 / self.elapsed.as_secs_f64()));
             }
+        }
+        if self.snapshot.rows_error > 0 {
+            facts.push(format!("{} quarantined", human::count(self.snapshot.rows_error)));
         }
         facts.push(human::duration(self.elapsed));
         if let Some(left) = self.time_left() {
@@ -92,8 +95,8 @@ mod tests {
     use super::*;
 
     fn moment(rows_read: u64, expected_rows: Option<u64>, rows_written: u64) -> Moment {
-        let snapshot =
-            ProgressSnapshot { phase: Phase::Staging, rows_read, bytes_read: 0, rows_written, expected_rows };
+        let (phase, rows_error) = (Phase::Staging, 0);
+        let snapshot = ProgressSnapshot { phase, rows_read, bytes_read: 0, rows_written, rows_error, expected_rows };
         Moment { snapshot, elapsed: Duration::from_secs(4), last: Some(Duration::from_secs(10)) }
     }
 
@@ -113,6 +116,13 @@ mod tests {
     fn the_time_left_comes_from_the_last_run_otherwise() {
         check(&moment(5, None, 0), "feat  computing  4.0 s  6.0 s left");
         check(&moment(7, Some(7), 0), "feat  ▇▇▇▇▇▇▇▇▇▇  99%  computing  4.0 s  6.0 s left");
+    }
+
+    #[test]
+    fn rows_that_failed_are_counted() {
+        let mut moment = moment(5, None, 8_000);
+        moment.snapshot.rows_error = 5_261;
+        check(&moment, "feat  computing  8,000 rows  2.0 k rows/s  5,261 quarantined  4.0 s  6.0 s left");
     }
 
     #[test]

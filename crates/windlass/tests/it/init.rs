@@ -47,7 +47,7 @@ fn the_flights_have_their_data() {
     folder.windlass(["init"]).check(expect![[r#"
         exit 0
         -- stderr
-        Made a project in this folder, 21 files. Next:
+        Made a project in this folder, 26 files. Next:
 
           windlass ls --format tree
           windlass run
@@ -62,15 +62,20 @@ fn the_flights_have_their_data() {
         data/make_data.py
         data/planes.parquet
         data/weather.parquet
+        functions/features.py
+        lib/delay_risk.py
+        locks/a7f0470b3f7b.lock
         macros/delays.sql
         seeds/holidays.csv
         sources.yml
         targets.yml
+        transforms/features/feat_departure.sql
         transforms/features/feat_flight.sql
         transforms/features/feat_plane.sql
         transforms/features/feat_route_daily.sql
         transforms/features/feat_weather_hourly.sql
         transforms/marts/carrier_summary.sql
+        transforms/ml/score_flights.py
         transforms/staging/stg_airports.sql
         transforms/staging/stg_flights.sql
         transforms/transforms.yml

@@ -22,8 +22,11 @@ fn every_field_is_documented() {
         ("show", project.command(&["show", "people", "--schema"])),
         ("show", project.command(&["show", "spending", "--compiled"])),
         ("show", project.command(&["show", "spending", "--explain"])),
+        ("try", project.command(&["try", "spending"])),
+        ("errors", project.command(&["errors"])),
         ("runs.ls", project.command(&["runs", "ls"])),
         ("runs.show", project.command(&["runs", "show"])),
+        ("runs.logs", project.command(&["runs", "logs"])),
         ("gc", project.command(&["gc"])),
         ("explain", project.command(&["explain", "E0102"])),
     ];
@@ -47,6 +50,25 @@ fn every_field_of_a_failure_is_documented() {
     check("windlass.plan/1", &parsed(&plan.stdout));
 }
 
+#[test]
+fn every_field_about_error_rows_is_documented() {
+    let project = Project::with_python(crate::python_errors::SCORE);
+    let commands: [(&str, &[&str]); 7] = [
+        ("run", &["run"]),
+        ("try", &["try", "score"]),
+        ("errors", &["errors"]),
+        ("errors", &["errors", "score"]),
+        ("errors", &["errors", "score", "--export", "rows.json"]),
+        ("runs.logs", &["runs", "logs"]),
+        ("run", &["errors", "score", "--replay"]),
+    ];
+    for (name, args) in commands {
+        let answer = project.answer(project.command(args).args(["--format", "json"]));
+        assert_eq!(answer.code, 0, "{answer}");
+        check(&format!("windlass.{name}/1"), &parsed(&answer.stdout));
+    }
+}
+
 #[track_caller]
 fn check(schema: &str, output: &Value) {
     let (_, section) = DOCS.split_once(&format!("`{schema}`")).unwrap_or_else(|| panic!("{schema} has no section"));
@@ -63,7 +85,7 @@ fn gather(value: &Value, fields: &mut BTreeSet<String>) {
             for (name, value) in object {
                 fields.insert(name.clone());
                 // The fields of a row are the user's.
-                if name != "rows" {
+                if name != "rows" && name != "example_row" {
                     gather(value, fields);
                 }
             }

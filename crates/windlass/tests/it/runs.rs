@@ -72,6 +72,7 @@ fn runs_are_remembered() {
               "started_at": "[STARTED_AT]",
               "elapsed_ms": "[ELAPSED_MS]",
               "rows": 3,
+              "error_rows": null,
               "bytes": "[BYTES]",
               "files": 1,
               "table_version": 0,

@@ -189,7 +189,7 @@ fn names_that_do_not_exist_have_neighbours() {
         exit 2
         -- stderr
         error: no node `nothing_like_it`
-          hint: `windlass ls` lists the nodes; a query goes behind --sql
+          hint: `windlass ls` lists the nodes; a query goes behind `windlass show --sql`
     "#]]);
     project.windlass(["show", "spending"]).check(expect![[r#"
         exit 2

@@ -3,9 +3,11 @@
 //! What changes from run to run (times, sizes of files, paths, ids) is replaced by names such as
 //! `[TIME]`, so that everything else can be compared to the letter.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::LazyLock;
 
 use expect_test::Expect;
 use serde_json::Value;
@@ -17,9 +19,29 @@ mod filter;
 const MANIFEST: &str = "name: test\nversion: 1\n";
 const TARGETS: &str = "targets:\n  local: {lake: ./lake, state: ./.windlass, threads: 1, memory: 512MiB, env: prod}\n";
 
+/// Builds the environments of `tests/locks` where they are not built yet, which takes a while and prints
+/// lines that tests do not expect.
+static ENVIRONMENTS: LazyLock<()> = LazyLock::new(|| {
+    let project = Project::unlocked("-- transforms/one.sql --\nselect 1 as id\n");
+    project.copy_locks();
+    for (number, packages) in
+        ["", "'pandas==3.1.1', 'polars==2.1.0'", "'six==1.16.0'", "'six==1.17.0'"].iter().enumerate()
+    {
+        let block = format!("# /// script\n# dependencies = [{packages}]\n# ///\n");
+        let code = "from windlass import ref, transform\n\n\n@transform(input=ref('one'), columns={'id': 'bigint'})\n\
+                    def same(batch):\n    return batch\n";
+        project.write(&format!("transforms/same_{number}.py"), &(block + code));
+    }
+    let answer = project.windlass(["run"]);
+    assert_eq!(answer.code, 0, "cannot build the Python environments of tests:\n{answer}");
+    assert!(!answer.stderr.contains("locked the environment"), "`tests/locks` lacks a lock:\n{answer}");
+});
+
 /// A project in a folder of its own, removed at the end.
 pub(crate) struct Project {
     folder: TempDir,
+    /// What its commands find in their environment.
+    environment: Vec<(OsString, OsString)>,
 }
 
 /// What a command answered, with what changes replaced.
@@ -50,9 +72,37 @@ impl Project {
         project
     }
 
+    /// Returns a project whose commands find uv, Python and the index of packages as the user does.
+    ///
+    /// The locks of `tests/locks` are copied into it, so that it takes the same packages everywhere and
+    /// finds environments that are built without asking an index.
+    pub(crate) fn with_python(text: &str) -> Self {
+        LazyLock::force(&ENVIRONMENTS);
+        let project = Self::unlocked(text);
+        project.copy_locks();
+        project
+    }
+
+    fn copy_locks(&self) {
+        for lock in std::fs::read_dir(crate::python::root().join("tests/locks")).unwrap() {
+            let lock = lock.unwrap();
+            let text = std::fs::read_to_string(lock.path()).unwrap();
+            self.write(&format!("locks/{}", lock.file_name().display()), &text);
+        }
+    }
+
+    /// Returns a project as [`Project::with_python`] does, but without locks.
+    pub(crate) fn unlocked(text: &str) -> Self {
+        let mut project = Self::new(text);
+        let ours = ["WINDLASS_", "AWS_", "PYTHON", "CUDA_"];
+        let is_foreign = |name: &OsString| !ours.iter().any(|prefix| name.to_string_lossy().starts_with(prefix));
+        project.environment = std::env::vars_os().filter(|(name, _)| is_foreign(name)).collect();
+        project
+    }
+
     /// Returns a folder without any file.
     pub(crate) fn bare() -> Self {
-        Self { folder: TempDir::new().unwrap() }
+        Self { folder: TempDir::new().unwrap(), environment: Vec::new() }
     }
 
     /// Adds or replaces files.
@@ -120,6 +170,7 @@ impl Project {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
         command.args(args).current_dir(self.folder.path()).env_clear().stdin(Stdio::null());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 

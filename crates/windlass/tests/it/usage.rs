@@ -138,6 +138,13 @@ fn help_ends_with_examples() {
           -q, --quiet
                   Print results and errors only
 
+              --locked
+                  Fail where the lock of a Python environment is missing or out of date; also
+                  WINDLASS_LOCKED=1
+
+              --offline
+                  Make Python environments without the network; also WINDLASS_OFFLINE=1
+
               --color <WHEN>
                   When to use colours; NO_COLOR turns them off as well
 

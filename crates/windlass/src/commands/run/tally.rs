@@ -76,6 +76,7 @@ impl Tally {
             rows: summary.rows,
             bytes: summary.bytes,
             files: summary.files,
+            error_rows: summary.error_rows,
             retries: summary.retries,
             elapsed_ms: milliseconds(summary.elapsed),
             cpu_ms: usage::cpu_time().map(milliseconds),
@@ -94,6 +95,7 @@ impl Tally {
             failed_node: None,
             attempts: 0,
             rows: None,
+            error_rows: None,
             bytes: None,
             files: None,
             table_version: None,
@@ -106,12 +108,13 @@ impl Tally {
         let node = self.node(name);
         (node.outcome, node.reason) = match outcome.kind {
             OutcomeKind::Reused => ("reused", Some("unchanged")),
-            OutcomeKind::Published | OutcomeKind::View => ("success", None),
+            OutcomeKind::Published | OutcomeKind::View | OutcomeKind::Replayed => ("success", None),
         };
         node.error = None;
         node.elapsed_ms = Some(milliseconds(elapsed));
-        if outcome.kind == OutcomeKind::Published {
+        if matches!(outcome.kind, OutcomeKind::Published | OutcomeKind::Replayed) {
             node.rows = Some(outcome.rows);
+            node.error_rows = outcome.errors.as_ref().map(|errors| errors.rows);
             node.bytes = Some(outcome.bytes);
             node.files = Some(outcome.files);
             node.table_version = outcome.version;

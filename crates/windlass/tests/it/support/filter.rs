@@ -8,8 +8,10 @@ const TIMES: [&str; 4] = ["ms", "s", "min", "h"];
 const SIZES: [&str; 8] = ["B", "kB", "MB", "GB", "KiB", "MiB", "GiB", "TB"];
 
 /// Fields of JSON whose values change.
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 15] = [
+    "at",
     "bytes",
+    "compute_ms",
     "cpu_ms",
     "elapsed_ms",
     "fingerprint",
@@ -19,6 +21,7 @@ const FIELDS: [&str; 12] = [
     "path",
     "peak_memory_bytes",
     "pid",
+    "prepare_ms",
     "run_id",
     "started_at",
 ];
