@@ -149,9 +149,10 @@ class Errors(unittest.TestCase):
             windlass.reject(a > 3, "large")
             return a
 
-        outcome = run(function)
-        self.assertEqual(outcome.columns[0].to_pylist(), [1.0, 2.0, None])
-        self.assertEqual([(e.row, e.message) for e in outcome.errors], [(3, "large")])
+        outcome = run(function, on_error="null")
+        self.assertEqual((outcome.columns[0].to_pylist(), outcome.errors), ([1.0, 2.0, None, None], []))
+        with self.assertRaisesRegex(Failed, "rejected 1 of 3 rows .large., and rows of a SELECT have no error table"):
+            run(function)
 
     def test_several_calls(self):
         def first(a):

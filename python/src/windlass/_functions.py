@@ -16,11 +16,11 @@ import pyarrow.compute as pc
 from windlass import _context
 from windlass._alias import Aliases
 from windlass._conform import Column
-from windlass._failure import WHOLE, OutputError
+from windlass._failure import WHOLE, Failed, OutputError, RejectError
 from windlass._formats import FORMATS, np
 from windlass._isolate import Limits, isolate
 from windlass._output import FRESH, Piece, kept_rows
-from windlass._program import Clean, ErrorRow, Outcome, Program, limits, rejected, roots
+from windlass._program import Clean, ErrorRow, Outcome, Program, limits, roots
 
 
 class Call:
@@ -28,6 +28,7 @@ class Call:
 
     def __init__(self, spec: dict[str, Any], function: Callable[..., Any], field: pa.Field) -> None:
         self.function = function
+        self.file = spec.get("file")
         self.name = spec["object"]
         self.arguments = spec["args"]
         self.column = Column(field)
@@ -57,7 +58,19 @@ class Call:
             array = self._conform(result, rows)
         finally:
             _context.close_batch()
-        return Piece([array], [FRESH], rows, rejects.reasons)
+        if rejects.reasons:
+            array = self._without(array, rejects.reasons)
+        return Piece([array], [FRESH], rows)
+
+    def _without(self, array: pa.Array, reasons: dict[int, str]) -> pa.Array:
+        """Returns the result with NULL for rejected rows: rows of a SELECT have no error table to go to."""
+        if not self.null_on_error:
+            first = reasons[min(reasons)]
+            raise RejectError(
+                f"function `{self.name}` rejected {len(reasons)} of {len(array)} rows ({first}), and rows of a SELECT "
+                'have no error table: use on_error="null", or a Python transform'
+            )
+        return pc.if_else(kept_rows(len(array), reasons), array, pa.scalar(None, array.type))
 
     def _conform(self, result: Any, rows: int) -> pa.Array:
         if _is_scalar(result):
@@ -93,11 +106,7 @@ class Call:
     def _scattered(self, inner: Piece, valid: pa.Array, rows: int) -> Piece:
         places = pc.subtract(pc.cumulative_sum(valid.cast(pa.int64())), 1)
         column = inner.columns[0].take(pc.if_else(valid, places, None))
-        reasons = {}
-        if inner.rejects:
-            outer = pc.indices_nonzero(valid).to_pylist()
-            reasons = {outer[row]: reason for row, reason in inner.rejects.items()}
-        return Piece([column], [FRESH], rows, reasons)
+        return Piece([column], [FRESH], rows)
 
     def _argument(self, number: int, batch: pa.RecordBatch, constants: pa.RecordBatch | None) -> pa.Array:
         argument = self.arguments[number]
@@ -162,7 +171,7 @@ class Functions(Program):
         try:
             piece = call.run(batch, self.constants)
         except WHOLE as err:
-            raise self.fail(err) from None
+            raise self._fail(call, err) from None
         except BaseException as err:
             if not self.isolate and not call.null_on_error:
                 raise self.fail(err) from None
@@ -171,7 +180,14 @@ class Functions(Program):
         if first is not None:
             return self._isolate(call, batch, first)
         call.clean.add(batch.num_rows, perf_counter() - started)
-        return piece.columns[0], rejected(piece.rejects, 0), 1, False
+        return piece.columns[0], [], 1, False
+
+    def _fail(self, call: Call, exc: BaseException) -> Failed:
+        """Returns the failure of a whole batch. A wrong result has no stack: the function is named."""
+        failed = self.fail(exc)
+        if failed.failure["file"] is None:
+            failed.failure.update(file=call.file, function=call.name)
+        return failed
 
     def _isolate(
         self, call: Call, batch: pa.RecordBatch, first: dict[str, Any]
@@ -184,14 +200,13 @@ class Functions(Program):
         try:
             segments, calls = isolate(part, batch.num_rows, first, bounds, self.tell)
         except WHOLE as err:
-            raise self.fail(err) from None
+            raise self._fail(call, err) from None
         columns = []
         errors: list[ErrorRow] = []
         recycle = first["kind"] == "memory"
         for segment in segments:
             if segment.error is None:
                 columns.append(segment.result.columns[0])
-                errors.extend(rejected(segment.result.rejects, segment.start))
                 continue
             recycle = recycle or segment.error["kind"] == "memory"
             columns.append(pa.nulls(segment.stop - segment.start, call.column.type))
