@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
-use datafusion::arrow::json::LineDelimitedWriter;
+use datafusion::arrow::json::WriterBuilder;
+use datafusion::arrow::json::writer::LineDelimited;
 use datafusion::dataframe::DataFrameWriteOptions;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
@@ -222,7 +223,8 @@ fn row_json(batch: &RecordBatch, row: usize) -> Result<String, DataFusionError> 
     };
     let one = RecordBatch::from(input.slice(row, 1));
     let mut bytes = Vec::new();
-    let mut writer = LineDelimitedWriter::new(&mut bytes);
+    // A row fails because of its NULLs more often than not.
+    let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(&mut bytes);
     writer.write(&one)?;
     writer.finish()?;
     Ok(String::from_utf8_lossy(&bytes).trim_end().to_string())

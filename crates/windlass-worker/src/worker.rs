@@ -33,6 +33,7 @@ mod start;
 mod transfer;
 mod watch;
 
+use answer::Reader;
 pub(crate) use end::{Death, End, Ended};
 use watch::{Clock, Pace, View};
 
@@ -106,6 +107,7 @@ struct Worker {
     outbox: VecDeque<(Vec<u8>, Option<OwnedFd>)>,
     slots: Slots,
     encoder: StreamEncoder,
+    reader: Reader,
     flights: VecDeque<Flight>,
     /// Batches that wait for memory.
     held: VecDeque<Job>,

@@ -19,14 +19,17 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use crate::protocol::{Column, Done, Span};
 use crate::{Failure, FailureKind, RowError, RowsMode, Stage};
 
-/// What a call was about.
-pub(crate) struct Asked<'a> {
-    /// The rows that were handed over.
-    pub(crate) input: &'a RecordBatch,
-    pub(crate) output: &'a SchemaRef,
-    pub(crate) rows: RowsMode,
-    /// The worker, for error rows.
-    pub(crate) worker: u32,
+/// Schemas that are kept.
+const MOST_SCHEMAS: usize = 64;
+
+/// Reads the answers of one worker.
+pub(crate) struct Reader {
+    output: SchemaRef,
+    rows: RowsMode,
+    /// For error rows.
+    worker: u32,
+    /// Schemas of results, by the places of the columns that they hold.
+    schemas: HashMap<Vec<usize>, SchemaRef>,
 }
 
 /// Why an answer cannot be used.
@@ -59,47 +62,64 @@ pub(crate) fn spans(done: &Done, size: usize) -> Result<(Range<usize>, Range<usi
     Ok((range(done.result)?, range(done.errors)?))
 }
 
-/// Makes rows and error rows of an answer. `result` and `errors` are its bytes.
-pub(crate) fn read(
-    done: &Done,
-    asked: &Asked<'_>,
-    result: &Buffer,
-    errors: Buffer,
-) -> Result<(RecordBatch, Vec<RowError>), Unusable> {
-    let handed = asked.input.num_rows();
-    let errors = if errors.is_empty() { Vec::new() } else { read_errors(errors, handed, asked.worker)? };
-    let rows = done.rows as usize;
-    if asked.rows == RowsMode::OneToOne && rows + errors.len() != handed {
-        let message = format!("{handed} rows became {rows} rows and {} error rows", errors.len());
-        return Err(Unusable::Malformed(message));
+impl Reader {
+    pub(crate) fn new(output: SchemaRef, rows: RowsMode, worker: u32) -> Self {
+        Self { output, rows, worker, schemas: HashMap::new() }
     }
-    let fields = asked.output.fields();
-    if done.columns.len() != fields.len() {
-        let message = format!("it has {} columns, not {}", done.columns.len(), fields.len());
-        return Err(Unusable::Malformed(message));
-    }
-    let fresh: Vec<_> = (0..fields.len()).filter(|place| done.columns[*place] == Column::Fresh).collect();
-    let mut fresh = if fresh.is_empty() {
-        if result.is_empty() { Vec::new() } else { return Err("it has a result without columns".to_owned().into()) }
-    } else {
-        let schema = asked.output.project(&fresh).map_err(|err| err.to_string())?;
-        read_message(result, &Arc::new(all_nullable(&schema)), rows)?
-    }
-    .into_iter();
-    let mut columns: Vec<ArrayRef> = Vec::with_capacity(fields.len());
-    for (column, field) in done.columns.iter().zip(fields) {
-        let array = match column {
-            Column::Fresh => fresh.next().ok_or_else(|| "a column is missing".to_owned())?,
-            Column::Input(place) => passed_through(asked.input, *place, rows, field.data_type())?,
-        };
-        if !field.is_nullable() && array.logical_null_count() > 0 {
-            return Err(Unusable::Undeclared(unexpected_null(field.name())));
+
+    /// Makes rows and error rows of an answer to `input`. `result` and `errors` are its bytes.
+    pub(crate) fn read(
+        &mut self,
+        done: &Done,
+        input: &RecordBatch,
+        result: &Buffer,
+        errors: Buffer,
+    ) -> Result<(RecordBatch, Vec<RowError>), Unusable> {
+        let handed = input.num_rows();
+        let errors = if errors.is_empty() { Vec::new() } else { read_errors(errors, handed, self.worker)? };
+        let rows = done.rows as usize;
+        if self.rows == RowsMode::OneToOne && rows + errors.len() != handed {
+            let message = format!("{handed} rows became {rows} rows and {} error rows", errors.len());
+            return Err(Unusable::Malformed(message));
         }
-        columns.push(array);
+        let mut fresh = self.fresh(done, result)?.into_iter();
+        let fields = self.output.fields();
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(fields.len());
+        for (column, field) in done.columns.iter().zip(fields) {
+            let array = match column {
+                Column::Fresh => fresh.next().ok_or_else(|| "a column is missing".to_owned())?,
+                Column::Input(place) => passed_through(input, *place, rows, field.data_type())?,
+            };
+            if !field.is_nullable() && array.logical_null_count() > 0 {
+                return Err(Unusable::Undeclared(unexpected_null(field.name())));
+            }
+            columns.push(array);
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.output), columns, &options);
+        Ok((batch.map_err(|err| err.to_string())?, errors))
     }
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    let batch = RecordBatch::try_new_with_options(Arc::clone(asked.output), columns, &options);
-    Ok((batch.map_err(|err| err.to_string())?, errors))
+
+    /// Returns the columns that the worker made.
+    fn fresh(&mut self, done: &Done, result: &Buffer) -> Result<Vec<ArrayRef>, String> {
+        let count = self.output.fields().len();
+        if done.columns.len() != count {
+            return Err(format!("it has {} columns, not {count}", done.columns.len()));
+        }
+        let places: Vec<_> = (0..count).filter(|place| done.columns[*place] == Column::Fresh).collect();
+        if places.is_empty() {
+            return if result.is_empty() { Ok(Vec::new()) } else { Err("it has a result without columns".to_owned()) };
+        }
+        if !self.schemas.contains_key(&places) {
+            // A worker that passes other columns through each time is odd, and must not fill our memory.
+            if self.schemas.len() >= MOST_SCHEMAS {
+                self.schemas.clear();
+            }
+            let schema = all_nullable(&self.output.project(&places).map_err(|err| err.to_string())?);
+            self.schemas.insert(places.clone(), Arc::new(schema));
+        }
+        read_message(result, &self.schemas[&places], done.rows as usize)
+    }
 }
 
 /// Returns an input column that the worker says is an output column as it is.

@@ -9,6 +9,7 @@ use arrow::ipc::writer::StreamEncoder;
 use arrow::record_batch::RecordBatch;
 use tokio::time::Instant;
 
+use super::answer::Reader;
 use super::watch::{Clock, Limits};
 use super::{Launch, Phase, Worker};
 use crate::Error;
@@ -46,6 +47,7 @@ pub(super) async fn start(launch: Launch) -> Result<Worker, Error> {
         outbox: VecDeque::new(),
         slots: Slots::new(Arc::clone(&core.memory), Arc::clone(&core.counts)),
         encoder: primed_encoder(program).map_err(failed("encode a schema"))?,
+        reader: Reader::new(Arc::clone(&program.output), program.rows_mode(), launch.seat),
         flights: VecDeque::new(),
         held: VecDeque::new(),
         growth: None,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use arrow::buffer::Buffer;
 use tokio::time::Instant;
 
-use super::answer::{Asked, Unusable, read, spans};
+use super::answer::{Unusable, spans};
 use super::{Cause, Flight, Growth, Phase, Worker};
 use crate::pool::{Answer, Job, Mode};
 use crate::protocol::{ALL_ROWS, Direction, Done, Failed, Run, RunMode, ToWorker};
@@ -266,8 +266,7 @@ impl Worker {
             self.core.retire(self.seat);
         }
         let program = Arc::clone(&self.core.program);
-        let asked = Asked { input: &batch, output: &program.output, rows: program.rows_mode(), worker: self.seat };
-        let answer = match read(done, &asked, &result, errors) {
+        let answer = match self.reader.read(done, &batch, &result, errors) {
             Ok((rows, errors)) => match job.absorb(rows, errors, &program.output) {
                 Some(Ok((rows, errors))) => Ok(BatchOutcome { rows, errors, elapsed, worker: self.seat }),
                 Some(Err(err)) => Err(Error::Answer { node: program.node.clone(), message: err.to_string() }),

@@ -30,15 +30,15 @@ fn calls_that_hang_are_ended_and_their_stack_is_told() {
                 return {{'y': batch['x']}}
             "
             );
-            let code = code("f", &text).timeout(250);
+            let code = code("f", &text).timeout(700);
             let pool = code.pool().await;
             pool.call(numbers(1)).await.unwrap();
             let began = Instant::now();
             let Err(Error::Timeout { limit, stack, .. }) = pool.call(numbers_from(5, 1)).await else {
                 panic!("{what}")
             };
-            assert!(began.elapsed() < Duration::from_secs(8), "{what}: {:?}", began.elapsed());
-            assert_eq!(limit, Duration::from_millis(250));
+            assert!(began.elapsed() < Duration::from_secs(30), "{what}: {:?}", began.elapsed());
+            assert_eq!(limit, Duration::from_millis(700));
             assert!(stack.contains("in hang"), "{what}: {stack}");
             pool.call(numbers(1)).await.unwrap();
         }
@@ -53,7 +53,7 @@ fn a_stopped_worker_runs_into_its_timeout() {
                 if batch['id'][0].as_py() == 5: os.kill(os.getpid(), signal.SIGSTOP)
                 return {'y': batch['x']}
             ";
-        let code = code("f", text).timeout(300);
+        let code = code("f", text).timeout(700);
         let pool = code.pool().await;
         assert!(matches!(pool.call(numbers_from(5, 1)).await, Err(Error::Timeout { .. })));
         pool.call(numbers(1)).await.unwrap();
@@ -67,13 +67,13 @@ fn starts_that_hang_are_ended() {
             "time.sleep(60)\nclass F:\n    def __call__(self, batch): return batch",
             "class F:\n    def __init__(self): time.sleep(60)\n    def __call__(self, batch): return batch",
         ] {
-            let code = code("F", text).with(|program| program.settings.start_timeout = Duration::from_millis(500));
+            let code = code("F", text).with(|program| program.settings.start_timeout = Duration::from_millis(1500));
             let began = Instant::now();
             let Err(Error::StartTimeout { output, .. }) = code.pool().await.call(numbers(1)).await else {
                 panic!("{text}")
             };
             assert!(output.contains("code.py"), "{output}");
-            assert!(began.elapsed() < Duration::from_secs(6));
+            assert!(began.elapsed() < Duration::from_secs(30));
         }
     });
 }
@@ -81,7 +81,7 @@ fn starts_that_hang_are_ended() {
 #[test]
 fn the_timeout_is_for_one_call() {
     run(async {
-        let code = code("f", "def f(batch):\n    time.sleep(0.15)\n    return {'y': batch['x']}").timeout(400);
+        let code = code("f", "def f(batch):\n    time.sleep(0.5)\n    return {'y': batch['x']}").timeout(1200);
         let pool = code.pool().await;
         // Together they take longer, and the second of two waits in the worker.
         for answer in futures::future::join_all((0..4).map(|_| pool.call(numbers(1)))).await {
@@ -110,7 +110,7 @@ fn callers_may_go_away() {
         let gone = tokio::time::timeout(Duration::from_millis(20), pool.call(numbers_from(60_000, 1))).await;
         assert!(gone.is_err());
         assert_ne!(ints(&pool.call(numbers_from(0, 1)).await.unwrap().rows, 0)[0], pid);
-        assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
         eventually("the old worker is gone", || !is_running(pid)).await;
     });
 }
@@ -135,7 +135,7 @@ fn shutdown_takes_everyone_along() {
         assert!(pids.iter().all(|pid| is_running(*pid)));
         let began = Instant::now();
         setup.workers.shutdown().await;
-        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
         for pid in pids {
             eventually("all are gone", || !is_running(pid)).await;
         }
@@ -178,7 +178,7 @@ fn a_child_that_holds_the_socket_does_not_hide_the_death() {
         let pool = code.pool().await;
         let began = Instant::now();
         let Err(Error::Died { output, .. }) = pool.call(numbers_from(5, 1)).await else { panic!("it died") };
-        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
         let child = output.lines().find_map(|line| line.strip_prefix("child ")).unwrap();
         kill(child.parse().unwrap(), "KILL");
     });

@@ -72,9 +72,9 @@ fn rows_that_crash() {
 #[test]
 fn rows_that_take_too_long() {
     run(async {
-        let code = rogue(&[33], "time.sleep(60)").timeout(400);
-        let outcome = code.pool().await.call(numbers(64)).await.unwrap();
-        check(&outcome, 64, &[33], Stage::Timeout);
+        let code = rogue(&[9], "time.sleep(60)").timeout(800);
+        let outcome = code.pool().await.call(numbers(16)).await.unwrap();
+        check(&outcome, 16, &[9], Stage::Timeout);
     });
 }
 

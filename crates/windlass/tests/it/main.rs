@@ -18,6 +18,7 @@ mod python_failures;
 mod python_kill;
 mod python_mistakes;
 mod python_output;
+mod python_plan;
 mod python_transforms;
 mod python_try;
 mod python_udf;

@@ -168,10 +168,9 @@ fn a_lock_that_was_tampered_with_is_refused() {
     let project = Project::with_python(LOCKED);
     let lock = std::fs::read_to_string(project.path("locks/beeb9b4ee06b.lock")).unwrap();
     project.write("locks/beeb9b4ee06b.lock", &lock.replace("specifier = \"==1.17.0\"", "specifier = \"==1.16.0\""));
-    project.windlass(["run", "--locked"]).check(expect![[r#"
+    project.windlass(["run", "--locked", "-q"]).check(expect![[r#"
         exit 1
         -- stderr
-          ✓ one                1 row  [SIZE]  version 0  [TIME]
           ✗ packed  failed  [TIME]
         error[E0501]: `locks/beeb9b4ee06b.lock` does not fit the requirements of `packed`
           --> transforms/packed.py:10:5
@@ -181,7 +180,6 @@ fn a_lock_that_was_tampered_with_is_refused() {
            |
            = help: run once without `--locked` and commit the file: it was edited, or made with other indexes
         windlass explain E0501
-        Published 1 of 2 to prod, 1 failed  [TIME]  CPU [TIME]  peak [SIZE]  run [RUN]
     "#]]);
     project.write("locks/beeb9b4ee06b.lock", "<<<<<<< ours\n=======\n>>>>>>> theirs\n");
     project.windlass(["run", "packed", "-q"]).check(expect![[r#"
@@ -204,10 +202,9 @@ fn what_cannot_be_resolved_is_told() {
     let project = Project::with_python(LOCKED);
     let code = std::fs::read_to_string(project.path("transforms/packed.py")).unwrap();
     project.write("transforms/packed.py", &code.replace("six==1.17.0", "six==1.17.0 oops"));
-    project.windlass(["run", "--offline"]).check(expect![[r#"
+    project.windlass(["run", "--offline", "-q"]).check(expect![[r#"
         exit 1
         -- stderr
-          ✓ one                1 row  [SIZE]  version 0  [TIME]
           ✗ packed  failed  [TIME]
         error[E0502]: cannot resolve the environment of `packed`
           --> transforms/packed.py:10:5
@@ -219,7 +216,6 @@ fn what_cannot_be_resolved_is_told() {
                    `six==1.17.0 oops` is no requirement: expected a package and versions, such as `numpy>=2`
            = help: requirements are written as in `requirements.txt` and PEP 723, one package each
         windlass explain E0502
-        Published 1 of 2 to prod, 1 failed  [TIME]  CPU [TIME]  peak [SIZE]  run [RUN]
     "#]]);
     project.write("transforms/packed.py", &code.replace("six==1.17.0", "six==1.17.0oops"));
     project.windlass(["run", "packed", "--offline", "-q"]).check(expect![[r#"

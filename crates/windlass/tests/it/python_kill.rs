@@ -114,7 +114,8 @@ fn a_call_that_does_not_end_takes_one_row() {
 
 #[test]
 fn a_row_that_wants_too_much_memory_fails_alone() {
-    expect![[r#"{"id":11,"stage":"memory","error_type":"MemoryError","error":"MemoryError"}"#]].assert_eq(&deed("memory", "max_errors=1"));
+    expect![[r#"{"id":11,"stage":"memory","error_type":"MemoryError","error":"MemoryError"}"#]]
+        .assert_eq(&deed("memory", "max_errors=1"));
 }
 
 #[test]
@@ -264,8 +265,8 @@ fn ended_by(signal: &str, how: &str) -> (i32, String) {
     let how = format!("how={how}");
     let mut run = project.start(["run", "--vars", &how], &[("TEST_MARK", &mark), ("TMPDIR", &temporary_text)]);
     run.wait_for("stuck[w1] stuck");
+    wait_until("windlass, its zygote, the worker and its child run", || processes(&mark).len() >= 4);
     let before = processes(&mark);
-    assert!(before.len() >= 4, "windlass, its zygote, the worker and its child: {before:?}");
     let sent = Instant::now();
     run.signal(signal);
     let answer = run.wait();

@@ -47,9 +47,8 @@ fn done(columns: Vec<Column>, rows: u32) -> Done {
 const FRESH: [Column; 4] = [Column::Fresh; 4];
 
 fn check(done: &Done, result: &[u8], errors: &[u8]) -> Result<(RecordBatch, Vec<RowError>), String> {
-    let (input, output) = (rows(), schema());
-    let asked = Asked { input: &input, output: &output, rows: RowsMode::OneToOne, worker: 1 };
-    match read(done, &asked, &Buffer::from(result), Buffer::from(errors)) {
+    let mut reader = Reader::new(schema(), RowsMode::OneToOne, 1);
+    match reader.read(done, &rows(), &Buffer::from(result), Buffer::from(errors)) {
         Ok(answer) => Ok(answer),
         Err(Unusable::Malformed(message)) => Err(message),
         Err(Unusable::Undeclared(failure)) => Err(failure.message),
@@ -94,8 +93,8 @@ fn nulls_where_none_may_be_are_the_users_mistake() {
     let (input, good) = (rows(), message(&rows()));
     let fields: Vec<_> = schema().fields().iter().map(|f| f.as_ref().clone().with_nullable(f.name() != "x")).collect();
     let output = Arc::new(Schema::new(fields));
-    let asked = Asked { input: &input, output: &output, rows: RowsMode::OneToOne, worker: 1 };
-    let answer = read(&done(FRESH.to_vec(), 4), &asked, &Buffer::from(&good[..]), Buffer::default());
+    let mut reader = Reader::new(output, RowsMode::OneToOne, 1);
+    let answer = reader.read(&done(FRESH.to_vec(), 4), &input, &Buffer::from(&good[..]), Buffer::default());
     let Err(Unusable::Undeclared(failure)) = answer else { panic!("NULL is not declared") };
     assert_eq!(failure.message, "column `x` holds NULL and is declared as never NULL");
 }
