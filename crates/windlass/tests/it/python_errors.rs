@@ -43,7 +43,7 @@ fn causes_are_told_with_an_example() {
         score  11 of 1,000 rows failed (1.10%), version 0
 
           10  requires  `x` is null
-                        such as id=7  {"id":7}
+                        such as id=7  {"id":7,"x":null}
            1  python    ValueError: 500 is
                         such as id=500  {"id":500,"x":250.0}
                         Traceback (most recent call last):
@@ -61,7 +61,7 @@ fn causes_are_told_with_an_example() {
         score  11 of 1,000 rows failed (1.10%), version 0
 
           10  requires  `x` is null
-                        such as id=7  {"id":7}
+                        such as id=7  {"id":7,"x":null}
     "#]]);
     expect![[r#"
         {
@@ -94,7 +94,8 @@ fn causes_are_told_with_an_example() {
               "traceback": null,
               "example_key": "id=7",
               "example_row": {
-                "id": 7
+                "id": 7,
+                "x": null
               }
             },
             {

@@ -23,7 +23,7 @@ fn a_transform_is_tried_on_a_few_rows() {
         1 row failed
 
           1  requires  `x` is null
-                       such as id=7  {"id":7}
+                       such as id=7  {"id":7,"x":null}
         -- stderr
         20 rows in, 19 rows out, 1 failed, first 3 shown · ready after [TIME], computed in [TIME]
     "#]]);
@@ -58,7 +58,8 @@ fn a_transform_is_tried_on_a_few_rows() {
               "traceback": null,
               "example_key": "id=7",
               "example_row": {
-                "id": 7
+                "id": 7,
+                "x": null
               }
             }
           ],
@@ -96,7 +97,7 @@ fn prints_and_tracebacks_go_to_the_screen() {
         7 rows failed
 
           6  requires  `x` is null
-                       such as id=7  {"id":7}
+                       such as id=7  {"id":7,"x":null}
           1  python    ValueError: 500 is
                        such as id=500  {"id":500,"x":250.0}
                        Traceback (most recent call last):

@@ -28,7 +28,8 @@ fn same(project: &Project, folder: &str, sql: &str) -> Vec<Value> {
 
 /// Copies the example.
 fn flights() -> Project {
-    let project = Project::bare();
+    // It brings the lock of its Python files; uv is found as a user's is.
+    let project = Project::unlocked("");
     copy(&python::root().join("examples/flights"), &project.path(""));
     project
 }

@@ -93,7 +93,6 @@ impl Project {
 
     /// Returns a project as [`Project::with_python`] does, but without locks.
     #[expect(clippy::disallowed_methods, reason = "commands find uv and packages as the user's do")]
-    #[expect(clippy::disallowed_methods, reason = "what leads to packages has names that only the machine knows")]
     pub(crate) fn unlocked(text: &str) -> Self {
         let mut project = Self::new(text);
         let ours = ["WINDLASS_", "AWS_", "PYTHON", "CUDA_"];
