@@ -10,6 +10,8 @@
 
 mod attempt;
 mod build;
+#[allow(dead_code, reason = "the operator that uses it follows")]
+mod checks;
 mod engine;
 mod error;
 mod errors;
@@ -24,6 +26,7 @@ mod tables;
 
 pub use attempt::Tried;
 pub use build::{BuildProgress, BuildRequest, Built, FailedRows, Phase};
+pub use checks::outcome::{CheckOutcome, CheckStatus};
 pub use engine::{Engine, EngineConfig};
 pub use error::Error;
 pub use errors::{ErrorCause, ErrorCauses, Replayed};

@@ -93,6 +93,8 @@ codes! {
     UV = "E0504", "uv is missing and cannot be fetched";
     MISSING_COLUMN = "E0601", "a declared column is missing";
     CHANGED_TYPE = "E0602", "a declared column has another type";
+    INVALID_CHECK = "E0603", "a check does not fit its table";
+    CHECK_FAILED = "E0604", "a table breaks its checks";
     LAKE_NOT_WRITABLE = "E0701", "the lake cannot be written";
     DISK_FULL = "E0702", "the disk is full";
     STORAGE = "E0703", "a file or object store cannot be read or written";

@@ -9,6 +9,7 @@
 //! Must stay true: no tokio, no clock, no environment (it is passed in), and only `load` reads files.
 
 mod assemble;
+pub mod checks;
 mod columns;
 mod config;
 mod decode;

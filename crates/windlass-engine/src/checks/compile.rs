@@ -1,0 +1,381 @@
+//! From definitions to a program for a table's columns.
+//!
+//! Must stay true: a check that does not fit its table is a diagnostic at the user's line, before a
+//! row is read; every other check is in the program.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Schema};
+use windlass_error::{Code, Diagnostic, nearest};
+use windlass_project::checks::{Bound, CheckDefinition, CheckKind, DriftMethod, SchemaRule, Statistic, Written};
+
+use super::columns::{is_number, is_ordered, is_text, kernel_type};
+use super::literal::{Allowed, Unfit, ValueSet};
+use super::numbers::Wanted;
+use super::order::Direction;
+use super::program::{Answer, Compiled, Measure, MeasureKind, Program, RowCheck};
+use super::rules::{Condition, Rule};
+
+/// What checks are compiled against.
+pub(crate) struct Target<'a> {
+    /// The table.
+    pub(crate) node: &'a str,
+    /// Its columns.
+    pub(crate) schema: &'a Schema,
+    /// Names a type for people.
+    pub(crate) type_name: fn(&DataType) -> String,
+    /// Plans a SQL condition over the columns.
+    pub(crate) condition: &'a dyn Fn(&Written) -> Result<Condition, Diagnostic>,
+}
+
+/// Compiles the checks of a table.
+///
+/// # Errors
+///
+/// One diagnostic for each check that does not fit.
+pub(crate) fn compile(definitions: &[CheckDefinition], target: &Target<'_>) -> Result<Program, Vec<Diagnostic>> {
+    let mut program = Program::default();
+    let mut mistakes = Vec::new();
+    for definition in definitions {
+        match (Compiler { target, program: &mut program, definition }).answer() {
+            Ok(answer) => program.checks.push(Compiled { definition: Arc::new(definition.clone()), answer }),
+            Err(mistake) => mistakes.push(mistake.node(target.node)),
+        }
+    }
+    if mistakes.is_empty() { Ok(program) } else { Err(mistakes) }
+}
+
+struct Compiler<'a, 'b> {
+    target: &'a Target<'b>,
+    program: &'a mut Program,
+    definition: &'a CheckDefinition,
+}
+
+type Found<T> = Result<T, Diagnostic>;
+
+impl Compiler<'_, '_> {
+    fn answer(&mut self) -> Found<Answer> {
+        let definition = self.definition;
+        match &definition.kind {
+            CheckKind::Schema(rule) => Ok(Answer::Known(self.schema_problems(rule))),
+            CheckKind::NotNull | CheckKind::NullRate(_) => {
+                let column = self.own()?;
+                self.rule(Rule::NotNull { column })
+            }
+            CheckKind::Values { values, are_accepted } => self.values(values, *are_accepted),
+            CheckKind::Range { min, max } => self.range(min.as_ref(), max.as_ref()),
+            CheckKind::Length { min, max } => {
+                let column = self.own_text()?;
+                self.rule(Rule::Length { column, min: min.unwrap_or(0), max: max.unwrap_or(u64::MAX) })
+            }
+            CheckKind::Regex { pattern, must_match } => self.regex(pattern, *must_match),
+            CheckKind::Pair { left, comparison, right } => {
+                let (left, right) = (self.column(left)?, self.pair(left, right)?);
+                self.rule(Rule::Pair { left, comparison: *comparison, right })
+            }
+            CheckKind::Expression { sql } => {
+                let condition = (self.target.condition)(sql)?;
+                self.rule(Rule::Condition { condition })
+            }
+            CheckKind::Monotonic { order_by: Some(by), .. } => {
+                self.own_ordered()?;
+                self.column(by)?;
+                self.query()
+            }
+            CheckKind::Monotonic { descending, strict, order_by: None } => {
+                let direction = Direction { descending: *descending, strict: *strict };
+                let column = self.own_ordered()?;
+                self.measure(MeasureKind::Order { column, direction, sample_rows: definition.sample_rows })
+            }
+            CheckKind::Unique { columns } => {
+                let columns = self.keys(columns)?;
+                self.measure(MeasureKind::Unique { columns })
+            }
+            CheckKind::RowsPerKey { columns, .. } => {
+                let columns = self.keys(columns)?;
+                self.measure(MeasureKind::KeyCounts { columns })
+            }
+            CheckKind::RowCount(_)
+            | CheckKind::RowCountChange(_)
+            | CheckKind::SameRowCount { .. }
+            | CheckKind::Coverage { .. } => self.measure(MeasureKind::Rows),
+            CheckKind::Freshness { column, .. } => self.freshness(column),
+            CheckKind::Statistic { statistic, .. } => self.statistic(*statistic),
+            CheckKind::Anomaly(rule) => match rule.statistic {
+                Some(statistic) => self.statistic(statistic),
+                None => self.measure(MeasureKind::Rows),
+            },
+            CheckKind::Drift(rule) => self.drift(rule.method),
+            CheckKind::Relationships { columns, .. } => {
+                columns.iter().try_for_each(|column| self.column(column).map(|_| ()))?;
+                self.query()
+            }
+            CheckKind::Reconcile(rule) => {
+                let tolerant = rule.tolerance.iter().map(|(column, _)| column);
+                for column in rule.key.iter().chain(&rule.exclude).chain(tolerant) {
+                    self.column(column)?;
+                }
+                self.query()
+            }
+            CheckKind::Sql { .. } => self.query(),
+        }
+    }
+
+    fn query(&mut self) -> Found<Answer> {
+        if let Some(filter) = &self.definition.filter {
+            // Only to find mistakes: the query states the condition itself.
+            (self.target.condition)(filter)?;
+        }
+        Ok(Answer::Query)
+    }
+
+    fn rule(&mut self, rule: Rule) -> Found<Answer> {
+        let filter = self.filter()?;
+        self.program.rules.push(RowCheck { rule, filter, sample_rows: self.definition.sample_rows });
+        Ok(Answer::Rule(self.program.rules.len() - 1))
+    }
+
+    fn measure(&mut self, kind: MeasureKind) -> Found<Answer> {
+        let filter = self.filter()?;
+        Ok(Answer::Measure(self.program.measure(Measure { filter, kind })))
+    }
+
+    fn filter(&mut self) -> Found<Option<usize>> {
+        let Some(filter) = &self.definition.filter else { return Ok(None) };
+        if let Some(at) = self.program.filter_texts.iter().position(|known| *known == filter.text) {
+            return Ok(Some(at));
+        }
+        let condition = (self.target.condition)(filter)?;
+        self.program.filters.push(condition);
+        self.program.filter_texts.push(filter.text.clone());
+        Ok(Some(self.program.filters.len() - 1))
+    }
+
+    /// Returns the column below which the check stands.
+    fn own(&self) -> Found<usize> {
+        let location = self.definition.location.clone();
+        match &self.definition.column {
+            Some(column) => self.column(&Written { text: column.clone(), location }),
+            None => {
+                let kind = self.definition.kind.name();
+                let message = format!("`{kind}` looks at a column, and stands below none");
+                Err(Diagnostic::error(Code::INVALID_CHECK, message)
+                    .at(location)
+                    .hint(format!("move it below a column, or add `column:` to `{kind}`")))
+            }
+        }
+    }
+
+    fn column(&self, name: &Written) -> Found<usize> {
+        if let Ok(at) = self.target.schema.index_of(&name.text) {
+            return Ok(at);
+        }
+        let known: Vec<&str> = self.target.schema.fields().iter().map(|field| field.name().as_str()).collect();
+        let message = format!(
+            "check `{}` names column `{}`, which `{}` does not have",
+            self.definition.name, name.text, self.target.node
+        );
+        let shown: Vec<String> = known.iter().take(12).map(|name| format!("`{name}`")).collect();
+        let mistake = Diagnostic::error(Code::UNKNOWN_COLUMN, message).at(name.location.clone());
+        Err(match nearest(&name.text, known.iter().copied()) {
+            Some(near) => mistake.label(format!("did you mean `{near}`?")),
+            None => mistake.note(format!("columns: {}", shown.join(", "))),
+        })
+    }
+
+    fn data_type(&self, column: usize) -> &DataType {
+        self.target.schema.field(column).data_type()
+    }
+
+    fn misfit(&self, column: usize, needs: &str) -> Diagnostic {
+        let field = self.target.schema.field(column);
+        let found = (self.target.type_name)(field.data_type());
+        let message =
+            format!("`{}` needs {needs}, and column `{}` is {found}", self.definition.kind.name(), field.name());
+        Diagnostic::error(Code::INVALID_CHECK, message).at(self.definition.location.clone())
+    }
+
+    fn own_text(&self) -> Found<usize> {
+        let column = self.own()?;
+        if is_text(self.data_type(column)) { Ok(column) } else { Err(self.misfit(column, "a text")) }
+    }
+
+    fn own_ordered(&self) -> Found<usize> {
+        let column = self.own()?;
+        let fits = is_ordered(self.data_type(column));
+        if fits { Ok(column) } else { Err(self.misfit(column, "a number, text, date or timestamp")) }
+    }
+
+    fn own_number(&self) -> Found<usize> {
+        let column = self.own()?;
+        if is_number(self.data_type(column)) { Ok(column) } else { Err(self.misfit(column, "a number")) }
+    }
+
+    fn keys(&self, columns: &[Written]) -> Found<Vec<usize>> {
+        let columns = columns.iter().map(|column| self.column(column)).collect::<Found<Vec<usize>>>()?;
+        match columns.iter().find(|column| !is_comparable(self.data_type(**column))) {
+            Some(column) => Err(self.misfit(*column, "values that can be compared")),
+            None => Ok(columns),
+        }
+    }
+
+    fn pair(&self, left: &Written, right: &Written) -> Found<usize> {
+        let (a, b) = (self.column(left)?, self.column(right)?);
+        let (left_type, right_type) = (kernel_type(self.data_type(a)), kernel_type(self.data_type(b)));
+        let fits = (is_number(&left_type) && is_number(&right_type))
+            || (is_text(&left_type) && is_text(&right_type))
+            || (left_type == right_type && is_comparable(&left_type));
+        if fits {
+            return Ok(b);
+        }
+        let name = self.target.type_name;
+        let message = format!(
+            "`{}` is {} and `{}` is {}: they cannot be compared",
+            left.text,
+            name(&left_type),
+            right.text,
+            name(&right_type)
+        );
+        Err(Diagnostic::error(Code::INVALID_CHECK, message)
+            .at(right.location.clone())
+            .hint("cast one of them in the SQL"))
+    }
+
+    fn values(&mut self, values: &[Written], are_accepted: bool) -> Found<Answer> {
+        let column = self.own()?;
+        let texts: Vec<&str> = values.iter().map(|value| value.text.as_str()).collect();
+        match ValueSet::of(&texts, self.data_type(column)) {
+            Ok(set) => self.rule(Rule::Values { column, set, are_accepted }),
+            Err(None) => Err(self.misfit(column, "values that can be written down")),
+            Err(Some(at)) => Err(self.no_value(column, &values[at])),
+        }
+    }
+
+    fn no_value(&self, column: usize, value: &Written) -> Diagnostic {
+        let field = self.target.schema.field(column);
+        let wanted = (self.target.type_name)(field.data_type());
+        let message = format!("`{}` is no {wanted}, as column `{}` is", value.text, field.name());
+        Diagnostic::error(Code::INVALID_CHECK, message).at(value.location.clone())
+    }
+
+    fn range(&mut self, min: Option<&Bound>, max: Option<&Bound>) -> Found<Answer> {
+        let column = self.own()?;
+        let limit = |bound: Option<&Bound>| bound.map(|bound| (bound.value.text.clone(), bound.is_inclusive));
+        let (low, high) = (limit(min), limit(max));
+        let low = low.as_ref().map(|(text, inclusive)| (text.as_str(), *inclusive));
+        let high = high.as_ref().map(|(text, inclusive)| (text.as_str(), *inclusive));
+        match (Allowed::between(low, high, self.data_type(column)), min, max) {
+            (Ok(allowed), ..) => self.rule(Rule::Range { column, allowed }),
+            (Err(Unfit::Lower), Some(bound), _) | (Err(Unfit::Upper), _, Some(bound)) => {
+                Err(self.no_value(column, &bound.value))
+            }
+            (Err(_), ..) => Err(self.misfit(column, "a number, text, date or timestamp")),
+        }
+    }
+
+    fn regex(&mut self, pattern: &Written, must_match: bool) -> Found<Answer> {
+        let column = self.own_text()?;
+        match regex::bytes::Regex::new(&pattern.text) {
+            Ok(regex) => self.rule(Rule::Regex { column, regex, must_match }),
+            Err(error) => {
+                let text = error.to_string();
+                let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_string();
+                let mistake = Diagnostic::error(Code::INVALID_CHECK, "the regular expression cannot be parsed");
+                Err(mistake
+                    .at(pattern.location.clone())
+                    .note(reason)
+                    .hint("expressions follow Rust's `regex`, which has neither look-around nor back-references"))
+            }
+        }
+    }
+
+    fn freshness(&mut self, column: &Written) -> Found<Answer> {
+        let at = self.column(column)?;
+        match kernel_type(self.data_type(at)) {
+            DataType::Timestamp(..) | DataType::Date32 => self.measure(MeasureKind::Newest { column: at }),
+            _ => Err(self.misfit(at, "a date or timestamp")),
+        }
+    }
+
+    fn statistic(&mut self, statistic: Statistic) -> Found<Answer> {
+        match statistic {
+            Statistic::DistinctCount => {
+                let column = self.own()?;
+                if !is_comparable(self.data_type(column)) {
+                    return Err(self.misfit(column, "values that can be compared"));
+                }
+                self.measure(MeasureKind::Distinct { columns: vec![column] })
+            }
+            Statistic::Quantile(_) => self.numbers(Wanted { distribution: true, moments: true }),
+            _ => self.numbers(Wanted { moments: true, distribution: false }),
+        }
+    }
+
+    fn numbers(&mut self, wanted: Wanted) -> Found<Answer> {
+        let column = self.own_number()?;
+        self.measure(MeasureKind::Numbers { column, wanted })
+    }
+
+    fn drift(&mut self, method: DriftMethod) -> Found<Answer> {
+        let column = self.own()?;
+        let data_type = self.data_type(column);
+        if is_number(data_type) {
+            return self.numbers(Wanted { distribution: true, moments: false });
+        }
+        let is_categorical = is_text(data_type) || *data_type == DataType::Boolean;
+        match (is_categorical, method) {
+            (false, _) => Err(self.misfit(column, "a number, text or boolean")),
+            (true, DriftMethod::KolmogorovSmirnov | DriftMethod::Wasserstein) => {
+                Err(self.misfit(column, "a number for this method").hint("use `jensen_shannon`, `psi` or `chi_square`"))
+            }
+            (true, _) => self.measure(MeasureKind::Categories { column }),
+        }
+    }
+
+    /// Returns what is wrong with the table's columns.
+    fn schema_problems(&self, rule: &SchemaRule) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut last = None;
+        for (name, wanted) in &rule.columns {
+            let Ok(at) = self.target.schema.index_of(&name.text) else {
+                problems.push(format!("column `{}` is missing", name.text));
+                continue;
+            };
+            let found = (self.target.type_name)(self.data_type(at));
+            if let Some(wanted) = wanted.as_ref().filter(|wanted| canonical(&wanted.text) != canonical(&found)) {
+                problems.push(format!("column `{}` is {found}, not {}", name.text, wanted.text));
+            }
+            if rule.is_ordered && last.is_some_and(|last| at < last) {
+                problems.push(format!("column `{}` stands too early", name.text));
+            }
+            last = last.max(Some(at));
+        }
+        if !rule.allows_others {
+            let is_known = |name: &str| rule.columns.iter().any(|(known, _)| known.text == name);
+            let others = self.target.schema.fields().iter().filter(|field| !is_known(field.name()));
+            problems.extend(others.map(|field| format!("column `{}` is not expected", field.name())));
+        }
+        problems
+    }
+}
+
+fn is_comparable(data_type: &DataType) -> bool {
+    is_ordered(data_type) || kernel_type(data_type) == DataType::Boolean
+}
+
+/// Returns one spelling for the names of a type.
+fn canonical(name: &str) -> String {
+    let name = name.trim().to_lowercase().replace(' ', "");
+    match name.as_str() {
+        "string" | "text" | "utf8" => "varchar".to_string(),
+        "int64" | "long" => "bigint".to_string(),
+        "int32" | "integer" => "int".to_string(),
+        "int16" => "smallint".to_string(),
+        "int8" => "tinyint".to_string(),
+        "float64" => "double".to_string(),
+        "float32" | "real" => "float".to_string(),
+        "bool" => "boolean".to_string(),
+        "timestamptz" => "timestampwithtimezone".to_string(),
+        _ => name,
+    }
+}

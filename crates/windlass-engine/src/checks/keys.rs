@@ -1,0 +1,200 @@
+//! Keys of rows: duplicates, and rows per key.
+//!
+//! Duplicates need all keys at the end of the table: 8 or 16 bytes a row, spread over parts by their
+//! first bits, so that each part is sorted alone. Rows per key need one counter a key.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
+
+use super::hash::Keys;
+
+const PARTS: usize = 256;
+/// A key's text is kept once so many of its rows were seen in one part of the table.
+const NAMED_FROM: u64 = 16;
+
+/// A hasher for keys that are hashes already.
+pub(crate) type Prehashed = BuildHasherDefault<Identity>;
+
+/// Takes a 64-bit key as its own hash.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Identity(u64);
+
+impl Hasher for Identity {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = super::hash::bytes64(bytes, self.0);
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}
+
+/// All keys of a table, to find those that are there twice.
+#[derive(Debug, Clone)]
+pub(crate) struct KeySet {
+    narrow: Vec<Vec<u64>>,
+    wide: Vec<Vec<u128>>,
+    rows: u64,
+    /// Set where there was no room to go on; the keys are gone.
+    pub(crate) is_abandoned: bool,
+}
+
+impl Default for KeySet {
+    fn default() -> Self {
+        Self { narrow: vec![Vec::new(); PARTS], wide: vec![Vec::new(); PARTS], rows: 0, is_abandoned: false }
+    }
+}
+
+/// What the keys of a table come to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Duplicates {
+    /// Rows with a key.
+    pub(crate) rows: u64,
+    /// Rows that share their key with another.
+    pub(crate) failing: u64,
+    /// Keys that several rows have.
+    pub(crate) keys: u64,
+}
+
+impl KeySet {
+    /// Adds the keys of the rows that `is_counted` accepts.
+    pub(crate) fn add(&mut self, keys: &Keys, is_counted: impl Fn(usize) -> bool) {
+        if self.is_abandoned {
+            return;
+        }
+        match keys {
+            Keys::Narrow(keys) => {
+                for key in keys.iter().enumerate().filter(|(row, _)| is_counted(*row)).map(|(_, key)| *key) {
+                    self.narrow[(key >> 56) as usize].push(key);
+                    self.rows += 1;
+                }
+            }
+            Keys::Wide(keys) => {
+                for key in keys.iter().enumerate().filter(|(row, _)| is_counted(*row)).map(|(_, key)| *key) {
+                    self.wide[(key >> 120) as usize].push(key);
+                    self.rows += 1;
+                }
+            }
+        }
+    }
+
+    /// Adds the keys of another part of the table.
+    pub(crate) fn merge(&mut self, other: Self) {
+        if other.is_abandoned {
+            self.abandon();
+        }
+        if self.is_abandoned {
+            return;
+        }
+        self.rows += other.rows;
+        self.narrow.iter_mut().zip(other.narrow).for_each(|(mine, theirs)| append(mine, theirs));
+        self.wide.iter_mut().zip(other.wide).for_each(|(mine, theirs)| append(mine, theirs));
+    }
+
+    /// Gives all keys up, to free their memory.
+    pub(crate) fn abandon(&mut self) {
+        *self = Self { is_abandoned: true, ..Self::default() };
+    }
+
+    /// Returns the bytes that it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let narrow: usize = self.narrow.iter().map(Vec::capacity).sum();
+        let wide: usize = self.wide.iter().map(Vec::capacity).sum();
+        narrow * 8 + wide * 16
+    }
+
+    /// Returns what the keys come to; `None` where they were given up.
+    pub(crate) fn finish(self) -> Option<Duplicates> {
+        if self.is_abandoned {
+            return None;
+        }
+        let mut found = Duplicates { rows: self.rows, ..Duplicates::default() };
+        self.narrow.into_iter().for_each(|part| count(part, &mut found));
+        self.wide.into_iter().for_each(|part| count(part, &mut found));
+        Some(found)
+    }
+}
+
+fn append<T>(mine: &mut Vec<T>, mut theirs: Vec<T>) {
+    if mine.is_empty() {
+        *mine = theirs;
+    } else {
+        mine.append(&mut theirs);
+    }
+}
+
+fn count<T: Ord>(mut part: Vec<T>, found: &mut Duplicates) {
+    part.sort_unstable();
+    for group in part.chunk_by(|left, right| left == right).filter(|group| group.len() > 1) {
+        found.failing += group.len() as u64;
+        found.keys += 1;
+    }
+}
+
+/// How many rows each key has.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct KeyCounts {
+    counts: HashMap<u64, u64, Prehashed>,
+    names: HashMap<u64, String, Prehashed>,
+    /// The largest key so far, and its rows.
+    largest: (u64, u64),
+}
+
+impl KeyCounts {
+    /// Adds the keys of the rows that `is_counted` accepts; `name` spells the key of a row.
+    pub(crate) fn add(&mut self, keys: &Keys, is_counted: impl Fn(usize) -> bool, name: impl Fn(usize) -> String) {
+        let mut one = |row: usize, key: u64| {
+            let count = self.counts.entry(key).or_default();
+            *count += 1;
+            let is_largest = *count > self.largest.1;
+            if is_largest {
+                self.largest = (key, *count);
+            }
+            if *count == NAMED_FROM || (is_largest && *count < NAMED_FROM) {
+                self.names.entry(key).or_insert_with(|| name(row));
+            }
+        };
+        match keys {
+            Keys::Narrow(keys) => {
+                keys.iter().enumerate().filter(|(row, _)| is_counted(*row)).for_each(|(row, key)| one(row, *key));
+            }
+            Keys::Wide(keys) => {
+                keys.iter()
+                    .enumerate()
+                    .filter(|(row, _)| is_counted(*row))
+                    .for_each(|(row, key)| one(row, *key as u64));
+            }
+        }
+    }
+
+    /// Adds the counts of another part of the table.
+    pub(crate) fn merge(&mut self, other: Self) {
+        for (key, count) in other.counts {
+            let sum = self.counts.entry(key).or_default();
+            *sum += count;
+            if *sum > self.largest.1 {
+                self.largest = (key, *sum);
+            }
+        }
+        self.names.extend(other.names);
+    }
+
+    /// Returns the bytes that it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.counts.capacity() * 17
+    }
+
+    /// Returns keys, rows, the rows of the largest key, and its name where it is known.
+    pub(crate) fn finish(&self) -> (u64, u64, u64, Option<&str>) {
+        // Of equally large keys, the first by name, so that the answer does not depend on the order.
+        let largest = self.counts.values().copied().max().unwrap_or_default();
+        let named: BTreeMap<&str, u64> =
+            self.names.iter().filter_map(|(key, name)| Some((name.as_str(), *self.counts.get(key)?))).collect();
+        let name = named.into_iter().find(|(_, count)| *count == largest).map(|(name, _)| name);
+        (self.counts.len() as u64, self.counts.values().sum(), largest, name)
+    }
+}

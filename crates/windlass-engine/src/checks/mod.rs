@@ -1,0 +1,31 @@
+//! Checks: rules on a table, evaluated in one pass over its batches.
+//!
+//! `compile` turns definitions into a program for a table's columns, `part` runs it over batches,
+//! and `evaluate` holds what was gathered against the bounds. `stats` holds the mathematics, without
+//! Arrow; `columns`, `literal` and `hash` know Arrow's layouts, and `rules`, `numbers`,
+//! `distribution`, `distinct`, `keys` and `order` each gather one thing.
+//!
+//! Must stay true: a check that has no answer says so and never passes; parts of a table merge in any
+//! order to the same answer.
+
+pub(crate) mod columns;
+pub(crate) mod compile;
+pub(crate) mod distinct;
+pub(crate) mod distribution;
+pub(crate) mod drift;
+pub(crate) mod evaluate;
+pub(crate) mod hash;
+pub(crate) mod keys;
+pub(crate) mod literal;
+pub(crate) mod numbers;
+pub(crate) mod order;
+pub(crate) mod outcome;
+pub(crate) mod part;
+pub(crate) mod profile;
+pub(crate) mod program;
+pub(crate) mod rules;
+pub(crate) mod stats;
+pub(crate) mod text;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,337 @@
+//! Runs a program over the batches of one part of a table.
+//!
+//! A part is what one partition has seen. Parts merge in any order to the same result, up to the
+//! choice of example rows. Nothing here blocks, and nothing grows with the table but key sets.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::take_record_batch;
+use arrow::error::ArrowError;
+
+use super::columns::{Values, View, normalise};
+use super::distinct::Distinct;
+use super::hash::{self, Keys};
+use super::keys::{KeyCounts, KeySet};
+use super::numbers::Numbers;
+use super::order::Order;
+use super::program::{Measure, MeasureKind, Program};
+
+/// Categories beyond this number are no categories.
+const CATEGORIES: usize = 100_000;
+
+/// What the checks of a table have seen so far.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    program: Arc<Program>,
+    /// Rows seen.
+    pub(crate) rows: u64,
+    /// By the number of the rule.
+    pub(crate) tallies: Vec<Tally>,
+    /// By the number of the measure.
+    pub(crate) states: Vec<State>,
+}
+
+/// Rows that break a rule.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tally {
+    /// Rows looked at.
+    pub(crate) rows: u64,
+    /// Rows that break it.
+    pub(crate) failing: u64,
+    /// Some of them.
+    pub(crate) examples: Examples,
+}
+
+/// Some rows, copied out of their batches.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Examples {
+    pub(crate) batches: Vec<RecordBatch>,
+    rows: usize,
+}
+
+/// What a measure has gathered.
+#[derive(Debug, Clone)]
+pub(crate) enum State {
+    Rows(u64),
+    Numbers(Box<Numbers>),
+    /// Rows by category; those without one; `None` once there were too many categories.
+    Categories(Option<HashMap<Vec<u8>, u64>>, u64),
+    Unique(KeySet),
+    KeyCounts(KeyCounts),
+    Distinct(Distinct),
+    Newest(Option<i64>),
+    Order(Order, Examples),
+}
+
+/// The rows of a batch that break a rule, by the number of the rule.
+pub(crate) type Verdict = Vec<(usize, BooleanBuffer)>;
+
+impl Part {
+    /// Returns a part that has seen nothing.
+    pub(crate) fn new(program: Arc<Program>) -> Self {
+        let states = program.measures.iter().map(State::of).collect();
+        let tallies = vec![Tally::default(); program.rules.len()];
+        Self { program, rows: 0, tallies, states }
+    }
+
+    /// Returns what the checks look for.
+    pub(crate) fn program(&self) -> &Arc<Program> {
+        &self.program
+    }
+
+    /// Looks at a batch. Answers which rows break which rule.
+    pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<Verdict, ArrowError> {
+        let program = Arc::clone(&self.program);
+        self.rows += batch.num_rows() as u64;
+        let mut arrays: Vec<Option<ArrayRef>> = vec![None; batch.num_columns()];
+        for column in program.columns() {
+            arrays[column] = Some(normalise(batch.column(column))?);
+        }
+        let views: Vec<Option<View<'_>>> = arrays.iter().map(|array| array.as_ref().map(View::of)).collect();
+        let view = |column: usize| views[column].as_ref().expect("`Program::columns` names all that are used");
+        let mut selections = Vec::with_capacity(program.filters.len());
+        for filter in &program.filters {
+            let holds = filter(batch)?;
+            // A condition that is NULL does not hold, as in SQL.
+            selections.push(match holds.nulls() {
+                Some(nulls) => holds.values() & nulls.inner(),
+                None => holds.values().clone(),
+            });
+        }
+        let mut verdict = Vec::new();
+        for (at, (check, tally)) in program.rules.iter().zip(&mut self.tallies).enumerate() {
+            let selection = check.filter.map(|filter| &selections[filter]);
+            tally.rows += selection.map_or(batch.num_rows(), BooleanBuffer::count_set_bits) as u64;
+            let Some(broken) = check.rule.broken(batch, view)? else { continue };
+            let broken = selection.map_or_else(|| broken.clone(), |selection| &broken & selection);
+            let failing = broken.count_set_bits();
+            if failing > 0 {
+                tally.failing += failing as u64;
+                tally.examples.add(batch, &broken, check.sample_rows)?;
+                verdict.push((at, broken));
+            }
+        }
+        for (measure, state) in program.measures.iter().zip(&mut self.states) {
+            let selection = measure.filter.map(|filter| &selections[filter]);
+            state.add(measure, batch, view, selection)?;
+        }
+        Ok(verdict)
+    }
+
+    /// Adds what another part has seen.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.rows += other.rows;
+        for ((mine, theirs), check) in self.tallies.iter_mut().zip(other.tallies).zip(&self.program.rules) {
+            mine.rows += theirs.rows;
+            mine.failing += theirs.failing;
+            mine.examples.merge(theirs.examples, check.sample_rows);
+        }
+        for ((mine, theirs), measure) in self.states.iter_mut().zip(other.states).zip(&self.program.measures) {
+            mine.merge(theirs, measure);
+        }
+    }
+
+    /// Returns the bytes of what grows with the table.
+    pub(crate) fn bytes(&self) -> usize {
+        self.states.iter().map(State::bytes).sum()
+    }
+
+    /// Gives up what takes most memory: sets of keys, which a query over the staged files replaces.
+    /// Answers whether that freed any.
+    pub(crate) fn shrink(&mut self) -> bool {
+        let sets = self.states.iter_mut().filter_map(|state| match state {
+            State::Unique(set) if set.bytes() > 0 => Some(set),
+            _ => None,
+        });
+        sets.max_by_key(|set| set.bytes()).map(KeySet::abandon).is_some()
+    }
+}
+
+impl Examples {
+    fn add(&mut self, batch: &RecordBatch, broken: &BooleanBuffer, wanted: usize) -> Result<(), ArrowError> {
+        let room = wanted.saturating_sub(self.rows);
+        if room == 0 {
+            return Ok(());
+        }
+        let rows: UInt32Array = broken.set_indices().take(room).map(|row| row as u32).collect::<Vec<_>>().into();
+        self.rows += rows.len();
+        self.batches.push(take_record_batch(batch, &rows)?);
+        Ok(())
+    }
+
+    fn merge(&mut self, other: Self, wanted: usize) {
+        for batch in other.batches {
+            let room = wanted.saturating_sub(self.rows).min(batch.num_rows());
+            if room > 0 {
+                self.rows += room;
+                self.batches.push(batch.slice(0, room));
+            }
+        }
+    }
+}
+
+impl State {
+    fn of(measure: &Measure) -> Self {
+        match &measure.kind {
+            MeasureKind::Rows => Self::Rows(0),
+            MeasureKind::Numbers { wanted, .. } => Self::Numbers(Box::new(Numbers::new(*wanted))),
+            MeasureKind::Categories { .. } => Self::Categories(Some(HashMap::new()), 0),
+            MeasureKind::Unique { .. } => Self::Unique(KeySet::default()),
+            MeasureKind::KeyCounts { .. } => Self::KeyCounts(KeyCounts::default()),
+            MeasureKind::Distinct { .. } => Self::Distinct(Distinct::default()),
+            MeasureKind::Newest { .. } => Self::Newest(None),
+            MeasureKind::Order { .. } => Self::Order(Order::default(), Examples::default()),
+        }
+    }
+
+    fn add<'v, 'a: 'v>(
+        &mut self,
+        measure: &Measure,
+        batch: &RecordBatch,
+        view: impl Fn(usize) -> &'v View<'a>,
+        selection: Option<&BooleanBuffer>,
+    ) -> Result<(), ArrowError> {
+        match (self, &measure.kind) {
+            (Self::Rows(rows), _) => *rows += selection.map_or(batch.num_rows(), BooleanBuffer::count_set_bits) as u64,
+            (Self::Numbers(numbers), MeasureKind::Numbers { column, .. }) => numbers.add(view(*column), selection),
+            (Self::Categories(known, missing), MeasureKind::Categories { column }) => {
+                add_categories(known, missing, view(*column), selection);
+            }
+            (Self::Newest(newest), MeasureKind::Newest { column }) => {
+                let view = view(*column);
+                if let Values::Integer(values) = &view.values {
+                    let found = match view.valid(selection) {
+                        None => values.iter().copied().max(),
+                        Some(valid) => valid.set_indices().map(|row| values[row]).max(),
+                    };
+                    *newest = found.max(*newest);
+                }
+            }
+            (Self::Order(order, examples), MeasureKind::Order { column, direction, sample_rows }) => {
+                if let Some(broken) = order.add(view(*column), selection, *direction) {
+                    examples.add(batch, &broken, *sample_rows)?;
+                }
+            }
+            (
+                state,
+                MeasureKind::Unique { columns }
+                | MeasureKind::KeyCounts { columns }
+                | MeasureKind::Distinct { columns },
+            ) => {
+                let views: Vec<&View<'_>> = columns.iter().map(|column| view(*column)).collect();
+                state.add_keys(&views, selection);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn add_keys(&mut self, views: &[&View<'_>], selection: Option<&BooleanBuffer>) {
+        let keys = hash::keys(views);
+        // A key of one column is left out where that is NULL; of several, NULL is like any value,
+        // save for rows per key, where it stands for no key.
+        let needs_value = views.len() == 1 || matches!(self, Self::KeyCounts(_));
+        let is_counted = |row: usize| {
+            selection.is_none_or(|selection| selection.value(row))
+                && !(needs_value
+                    && views.iter().any(|view| view.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row))))
+        };
+        match self {
+            Self::Unique(set) => set.add(&keys, is_counted),
+            Self::KeyCounts(counts) => counts.add(&keys, is_counted, |row| spell(views, row)),
+            Self::Distinct(distinct) => match &keys {
+                Keys::Narrow(keys) => add_distinct(distinct, keys.iter().copied(), is_counted),
+                Keys::Wide(keys) => add_distinct(distinct, keys.iter().map(|key| *key as u64), is_counted),
+            },
+            _ => {}
+        }
+    }
+
+    fn merge(&mut self, other: Self, measure: &Measure) {
+        match (self, other) {
+            (Self::Rows(mine), Self::Rows(theirs)) => *mine += theirs,
+            (Self::Numbers(mine), Self::Numbers(theirs)) => mine.merge(*theirs),
+            (Self::Categories(mine, missing), Self::Categories(theirs, more)) => {
+                *missing += more;
+                match theirs {
+                    None => *mine = None,
+                    Some(theirs) => theirs.into_iter().for_each(|(value, count)| count_category(mine, &value, count)),
+                }
+            }
+            (Self::Unique(mine), Self::Unique(theirs)) => mine.merge(theirs),
+            (Self::KeyCounts(mine), Self::KeyCounts(theirs)) => mine.merge(theirs),
+            (Self::Distinct(mine), Self::Distinct(theirs)) => mine.merge(theirs),
+            (Self::Newest(mine), Self::Newest(theirs)) => *mine = theirs.max(*mine),
+            (Self::Order(mine, examples), Self::Order(theirs, more)) => {
+                mine.merge(&theirs);
+                if let MeasureKind::Order { sample_rows, .. } = measure.kind {
+                    examples.merge(more, sample_rows);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Unique(set) => set.bytes(),
+            Self::KeyCounts(counts) => counts.bytes(),
+            Self::Numbers(numbers) => numbers.distribution.bytes(),
+            Self::Categories(Some(known), _) => known.len() * 64,
+            _ => 0,
+        }
+    }
+}
+
+fn add_distinct(distinct: &mut Distinct, keys: impl Iterator<Item = u64>, is_counted: impl Fn(usize) -> bool) {
+    keys.enumerate().filter(|(row, _)| is_counted(*row)).for_each(|(_, key)| distinct.add(key));
+}
+
+fn add_categories(
+    known: &mut Option<HashMap<Vec<u8>, u64>>,
+    missing: &mut u64,
+    view: &View<'_>,
+    selection: Option<&BooleanBuffer>,
+) {
+    let valid = view.valid(selection);
+    let looked_at = selection.map_or(view.rows, BooleanBuffer::count_set_bits);
+    *missing += (looked_at - valid.as_ref().map_or(view.rows, BooleanBuffer::count_set_bits)) as u64;
+    match &view.values {
+        Values::Text(text) => text.for_each_count(valid.as_ref(), |value, count| count_category(known, value, count)),
+        Values::Boolean(array) => {
+            let mut one = |row: usize| count_category(known, if array.value(row) { b"true" } else { b"false" }, 1);
+            match &valid {
+                None => (0..view.rows).for_each(&mut one),
+                Some(valid) => valid.set_indices().for_each(&mut one),
+            }
+        }
+        _ => {}
+    }
+}
+
+fn count_category(known: &mut Option<HashMap<Vec<u8>, u64>>, value: &[u8], count: u64) {
+    let Some(counts) = known else { return };
+    if let Some(sum) = counts.get_mut(value) {
+        *sum += count;
+    } else if counts.len() < CATEGORIES {
+        counts.insert(value.to_vec(), count);
+    } else {
+        *known = None;
+    }
+}
+
+/// Spells the key of a row.
+fn spell(views: &[&View<'_>], row: usize) -> String {
+    let one = |view: &&View<'_>| match &view.values {
+        Values::Text(text) => String::from_utf8_lossy(text.value(row)).into_owned(),
+        Values::Integer(values) => values[row].to_string(),
+        Values::Float(values) => values[row].to_string(),
+        Values::Boolean(array) => array.value(row).to_string(),
+        Values::Decimal(values, scale) => super::rules::decimal(values[row], *scale).to_string(),
+        Values::Opaque => String::new(),
+    };
+    views.iter().map(one).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,152 @@
+//! What a table is checked for: rules on rows and measures of the whole, each found once.
+//!
+//! `compile` makes it from definitions, `part` runs it over batches, `evaluate` holds the results
+//! against the bounds. It is plain data apart from SQL conditions, and the same for all partitions.
+
+use std::sync::Arc;
+
+use windlass_project::checks::CheckDefinition;
+
+use super::numbers::Wanted;
+use super::order::Direction;
+use super::rules::{Condition, Rule};
+
+/// The compiled checks of a table.
+#[derive(Clone, Default)]
+pub(crate) struct Program {
+    /// The checks, in the order of their definition.
+    pub(crate) checks: Vec<Compiled>,
+    /// Rules on rows.
+    pub(crate) rules: Vec<RowCheck>,
+    /// What is gathered over all rows.
+    pub(crate) measures: Vec<Measure>,
+    /// Conditions of `where`, which checks refer to by number.
+    pub(crate) filters: Vec<Condition>,
+    /// The texts of the conditions.
+    pub(crate) filter_texts: Vec<String>,
+}
+
+impl std::fmt::Debug for Program {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.checks.iter().map(|check| check.definition.name.as_str()).collect();
+        f.debug_struct("Program").field("checks", &names).field("measures", &self.measures).finish_non_exhaustive()
+    }
+}
+
+/// A check with what answers it.
+#[derive(Debug, Clone)]
+pub(crate) struct Compiled {
+    /// The check.
+    pub(crate) definition: Arc<CheckDefinition>,
+    /// What answers it.
+    pub(crate) answer: Answer,
+}
+
+/// What answers a check.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Answer {
+    /// The rows that break a rule, by its number.
+    Rule(usize),
+    /// A measure, by its number.
+    Measure(usize),
+    /// The table's columns alone: what is wrong with them.
+    Known(Vec<String>),
+    /// A query over the staged files and other tables.
+    Query,
+}
+
+/// A rule with the rows it is for.
+#[derive(Clone)]
+pub(crate) struct RowCheck {
+    pub(crate) rule: Rule,
+    pub(crate) filter: Option<usize>,
+    /// How many offending rows are kept.
+    pub(crate) sample_rows: usize,
+}
+
+/// What is gathered over all rows, or those of a filter.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Measure {
+    pub(crate) filter: Option<usize>,
+    pub(crate) kind: MeasureKind,
+}
+
+/// What is gathered.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum MeasureKind {
+    /// The number of rows.
+    Rows,
+    /// Numbers of a column.
+    Numbers { column: usize, wanted: Wanted },
+    /// Categories of a column with their rows.
+    Categories { column: usize },
+    /// Rows that share their key.
+    Unique { columns: Vec<usize> },
+    /// Rows of each key.
+    KeyCounts { columns: Vec<usize> },
+    /// Different values.
+    Distinct { columns: Vec<usize> },
+    /// The largest date or timestamp, in its own unit.
+    Newest { column: usize },
+    /// Rows out of order.
+    Order { column: usize, direction: Direction, sample_rows: usize },
+}
+
+impl Program {
+    /// Returns whether there is nothing to look for in batches.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.rules.is_empty() && self.measures.is_empty()
+    }
+
+    /// Returns the number of a measure, which is added where it is new.
+    pub(crate) fn measure(&mut self, measure: Measure) -> usize {
+        if let MeasureKind::Numbers { column, wanted } = measure.kind {
+            let same = |known: &Measure| known.filter == measure.filter && known.column_of_numbers() == Some(column);
+            if let Some(at) = self.measures.iter().position(same) {
+                if let MeasureKind::Numbers { wanted: known, .. } = &mut self.measures[at].kind {
+                    known.moments |= wanted.moments;
+                    known.distribution |= wanted.distribution;
+                }
+                return at;
+            }
+        }
+        match self.measures.iter().position(|known| *known == measure) {
+            Some(at) => at,
+            None => {
+                self.measures.push(measure);
+                self.measures.len() - 1
+            }
+        }
+    }
+
+    /// Returns the columns that are looked at, each once.
+    pub(crate) fn columns(&self) -> Vec<usize> {
+        let of_rules = self.rules.iter().flat_map(|check| check.rule.columns());
+        let mut columns: Vec<usize> = of_rules.chain(self.measures.iter().flat_map(Measure::columns)).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        columns
+    }
+}
+
+impl Measure {
+    fn column_of_numbers(&self) -> Option<usize> {
+        match self.kind {
+            MeasureKind::Numbers { column, .. } => Some(column),
+            _ => None,
+        }
+    }
+
+    fn columns(&self) -> Vec<usize> {
+        match &self.kind {
+            MeasureKind::Rows => Vec::new(),
+            MeasureKind::Numbers { column, .. }
+            | MeasureKind::Categories { column }
+            | MeasureKind::Newest { column }
+            | MeasureKind::Order { column, .. } => vec![*column],
+            MeasureKind::Unique { columns }
+            | MeasureKind::KeyCounts { columns }
+            | MeasureKind::Distinct { columns } => columns.clone(),
+        }
+    }
+}

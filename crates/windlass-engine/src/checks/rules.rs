@@ -1,0 +1,218 @@
+//! Rules on single rows: for each, the rows of a batch that break it.
+//!
+//! Must stay true: NULL breaks no rule but `not_null`, as in SQL; NaN lies in no range.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, BooleanArray, RecordBatch};
+use arrow::buffer::BooleanBuffer;
+use arrow::error::ArrowError;
+use windlass_project::checks::Comparison;
+
+use super::columns::{Text, Values, View};
+use super::hash::float_bits;
+use super::literal::{Allowed, ValueSet};
+
+/// A SQL condition over a batch, planned by whoever made it; it answers for each row.
+pub(crate) type Condition = Arc<dyn Fn(&RecordBatch) -> Result<BooleanArray, ArrowError> + Send + Sync>;
+
+/// A rule on single rows.
+#[derive(Clone)]
+pub(crate) enum Rule {
+    NotNull { column: usize },
+    Values { column: usize, set: ValueSet, are_accepted: bool },
+    Range { column: usize, allowed: Allowed },
+    Length { column: usize, min: u64, max: u64 },
+    Regex { column: usize, regex: regex::bytes::Regex, must_match: bool },
+    Pair { left: usize, comparison: Comparison, right: usize },
+    Condition { condition: Condition },
+}
+
+impl Rule {
+    /// Returns the columns that it reads as views.
+    pub(crate) fn columns(&self) -> Vec<usize> {
+        match self {
+            Self::NotNull { column }
+            | Self::Values { column, .. }
+            | Self::Range { column, .. }
+            | Self::Length { column, .. }
+            | Self::Regex { column, .. } => vec![*column],
+            Self::Pair { left, right, .. } => vec![*left, *right],
+            Self::Condition { .. } => Vec::new(),
+        }
+    }
+
+    /// Returns the rows that break it; `None` where none does. `view` answers for [`Self::columns`].
+    pub(crate) fn broken<'v, 'a: 'v>(
+        &self,
+        batch: &RecordBatch,
+        view: impl Fn(usize) -> &'v View<'a>,
+    ) -> Result<Option<BooleanBuffer>, ArrowError> {
+        let (broken, nulls) = match self {
+            Self::NotNull { column } => {
+                let view = view(*column);
+                return Ok(view.nulls.as_ref().map(|nulls| !nulls.inner()));
+            }
+            Self::Values { column, set, are_accepted } => {
+                let view = view(*column);
+                (in_set(view, set, !*are_accepted), view.nulls.as_ref())
+            }
+            Self::Range { column, allowed } => {
+                let view = view(*column);
+                (outside(view, allowed), view.nulls.as_ref())
+            }
+            Self::Length { column, min, max } => {
+                let view = view(*column);
+                let is_wrong = |text: &[u8]| !(*min..=*max).contains(&characters(text));
+                (of_text(view, is_wrong), view.nulls.as_ref())
+            }
+            Self::Regex { column, regex, must_match } => {
+                let view = view(*column);
+                (of_text(view, |text| regex.is_match(text) != *must_match), view.nulls.as_ref())
+            }
+            Self::Pair { left, comparison, right } => {
+                let (left, right) = (view(*left), view(*right));
+                let broken = pairs(left, *comparison, right);
+                let both = arrow::buffer::NullBuffer::union(left.nulls.as_ref(), right.nulls.as_ref());
+                return Ok(some_of(broken, both.as_ref()));
+            }
+            Self::Condition { condition } => {
+                let holds = condition(batch)?;
+                let nulls = holds.nulls().cloned();
+                return Ok(some_of(!holds.values(), nulls.as_ref()));
+            }
+        };
+        Ok(some_of(broken, nulls))
+    }
+}
+
+fn some_of(broken: BooleanBuffer, nulls: Option<&arrow::buffer::NullBuffer>) -> Option<BooleanBuffer> {
+    let broken = match nulls {
+        Some(nulls) => &broken & nulls.inner(),
+        None => broken,
+    };
+    (broken.count_set_bits() > 0).then_some(broken)
+}
+
+fn of_text(view: &View<'_>, test: impl FnMut(&[u8]) -> bool) -> BooleanBuffer {
+    match &view.values {
+        Values::Text(text) => text.test(test),
+        _ => BooleanBuffer::new_unset(view.rows),
+    }
+}
+
+/// Returns the number of characters of a text, which is that of bytes that start one.
+fn characters(text: &[u8]) -> u64 {
+    text.iter().filter(|byte| (**byte as i8) >= -0x40).count() as u64
+}
+
+fn in_set(view: &View<'_>, set: &ValueSet, wanted: bool) -> BooleanBuffer {
+    let rows = view.rows;
+    match (&view.values, set) {
+        (Values::Boolean(array), ValueSet::Boolean { accepts_true, accepts_false }) => {
+            let contains = |value: bool| if value { *accepts_true } else { *accepts_false };
+            BooleanBuffer::collect_bool(rows, |row| contains(array.value(row)) == wanted)
+        }
+        (Values::Integer(values), ValueSet::Integers(set)) => {
+            BooleanBuffer::collect_bool(rows, |row| set.contains(&values[row]) == wanted)
+        }
+        (Values::Float(values), ValueSet::Floats(set)) => {
+            BooleanBuffer::collect_bool(rows, |row| set.contains(&float_bits(values[row])) == wanted)
+        }
+        (Values::Decimal(values, _), ValueSet::Decimals(set)) => {
+            BooleanBuffer::collect_bool(rows, |row| set.contains(&values[row]) == wanted)
+        }
+        (Values::Text(text), ValueSet::Texts(set)) => text.test(|value| set.contains(value) == wanted),
+        _ => BooleanBuffer::new_unset(rows),
+    }
+}
+
+fn outside(view: &View<'_>, allowed: &Allowed) -> BooleanBuffer {
+    let rows = view.rows;
+    match (&view.values, allowed) {
+        (Values::Integer(values), Allowed::Integers(low, high)) => {
+            let (low, high) = (*low, *high);
+            BooleanBuffer::collect_bool(rows, |row| (values[row] < low) | (values[row] > high))
+        }
+        (Values::Decimal(values, _), Allowed::Decimals(low, high)) => {
+            BooleanBuffer::collect_bool(rows, |row| values[row] < *low || values[row] > *high)
+        }
+        // Written so that NaN is outside: it is neither above the one nor below the other bound.
+        (Values::Float(values), Allowed::Floats { min: (min, true), max: (max, true) }) => {
+            let (min, max) = (*min, *max);
+            BooleanBuffer::collect_bool(rows, |row| !((values[row] >= min) & (values[row] <= max)))
+        }
+        (Values::Float(values), Allowed::Floats { min, max }) => BooleanBuffer::collect_bool(rows, |row| {
+            let value = values[row];
+            let above = value > min.0 || (min.1 && value == min.0);
+            let below = value < max.0 || (max.1 && value == max.0);
+            !(above && below)
+        }),
+        (Values::Text(text), Allowed::Texts { min, max }) => text.test(|value| {
+            let above = min
+                .as_ref()
+                .is_none_or(|(min, inclusive)| value > min.as_slice() || (*inclusive && value == min.as_slice()));
+            let below = max
+                .as_ref()
+                .is_none_or(|(max, inclusive)| value < max.as_slice() || (*inclusive && value == max.as_slice()));
+            !(above && below)
+        }),
+        _ => BooleanBuffer::new_unset(rows),
+    }
+}
+
+/// Returns the rows in which two columns do not compare as they should. A NaN compares with nothing,
+/// so it breaks every rule but that values differ.
+fn pairs(left: &View<'_>, comparison: Comparison, right: &View<'_>) -> BooleanBuffer {
+    let rows = left.rows;
+    let broken = |order: Option<std::cmp::Ordering>| !comparison.holds(order);
+    match (&left.values, &right.values) {
+        (Values::Integer(a), Values::Integer(b)) => {
+            BooleanBuffer::collect_bool(rows, |row| broken(Some(a[row].cmp(&b[row]))))
+        }
+        (Values::Text(a), Values::Text(b)) => BooleanBuffer::collect_bool(rows, |row| broken(text_order(a, b, row))),
+        (Values::Boolean(a), Values::Boolean(b)) => {
+            BooleanBuffer::collect_bool(rows, |row| broken(Some(a.value(row).cmp(&b.value(row)))))
+        }
+        (Values::Decimal(a, left), Values::Decimal(b, right)) if left == right => {
+            BooleanBuffer::collect_bool(rows, |row| broken(Some(a[row].cmp(&b[row]))))
+        }
+        (a, b) => BooleanBuffer::collect_bool(rows, |row| broken(number_order(a, b, row))),
+    }
+}
+
+fn text_order(left: &Text<'_>, right: &Text<'_>, row: usize) -> Option<std::cmp::Ordering> {
+    Some(left.value(row).cmp(right.value(row)))
+}
+
+fn number_order(left: &Values<'_>, right: &Values<'_>, row: usize) -> Option<std::cmp::Ordering> {
+    match (left, right) {
+        (Values::Decimal(a, left), Values::Decimal(b, right)) => {
+            // By value, whatever the scale; where one side has no room for more digits, by floats.
+            let common = (*left).max(*right);
+            let scaled = |value: i128, scale: i8| {
+                10i128.checked_pow(u32::try_from(common - scale).ok()?).and_then(|factor| value.checked_mul(factor))
+            };
+            match (scaled(a[row], *left), scaled(b[row], *right)) {
+                (Some(a), Some(b)) => Some(a.cmp(&b)),
+                _ => decimal(a[row], *left).partial_cmp(&decimal(b[row], *right)),
+            }
+        }
+        _ => number(left, row)?.partial_cmp(&number(right, row)?),
+    }
+}
+
+/// Returns a number as a float.
+pub(crate) fn number(values: &Values<'_>, row: usize) -> Option<f64> {
+    match values {
+        Values::Integer(values) => Some(values[row] as f64),
+        Values::Float(values) => Some(values[row]),
+        Values::Decimal(values, scale) => Some(decimal(values[row], *scale)),
+        _ => None,
+    }
+}
+
+/// Returns a decimal as the nearest float.
+pub(crate) fn decimal(value: i128, scale: i8) -> f64 {
+    value as f64 / 10f64.powi(i32::from(scale))
+}
