@@ -130,6 +130,7 @@ fn ad_hoc(project: &Project, state: &SessionState, sql: &str) -> Result<Node, Er
         }),
         config: NodeConfig { materialized: Materialized::View, ..NodeConfig::default() },
         columns: Vec::new(),
+        checks: Vec::new(),
     };
     let syntax = |error: DataFusionError| {
         let node = transform(Vec::new());

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use windlass_error::{Code, Diagnostic, Location, SourceFile};
 
+use crate::checks::{attach, read_singular};
 use crate::columns::describe;
 use crate::config::{Patch, Settings, Subject};
 use crate::decode::is_identifier;
@@ -95,9 +96,14 @@ fn build(files: &FileSet, options: &LoadOptions, problems: &mut Problems) -> (Op
         select(files, |path| path.starts_with("macros/")),
         problems,
     );
+    let singular = read_singular(&select(files, |path| path.starts_with("checks/")), &templates, problems);
     let parts = Parts { manifest: &manifest, properties, templates, options, names, blocked: blocked(&shared) };
     let mut nodes = nodes(&parts, &declared, drafts, problems);
     nodes.extend(sources.nodes.into_iter().map(|node| (node.name.clone(), node)));
+    let tables =
+        sources.names.iter().flat_map(|(source, tables)| tables.iter().map(move |table| format!("{source}.{table}")));
+    let known: BTreeSet<String> = declared.keys().cloned().chain(tables).collect();
+    broken.extend(attach(&mut nodes, singular, &known, problems));
     broken.extend(declared.keys().filter(|name| !nodes.contains_key(*name)).cloned());
 
     let shared: Vec<(String, Vec<String>)> = sources.broken_sources.into_iter().chain(shared).collect();
@@ -336,6 +342,7 @@ impl Parts<'_> {
             kind,
             config: settings.config,
             columns: properties.map(|found| found.columns.clone()).unwrap_or_default(),
+            checks: properties.map(|found| found.checks.clone()).unwrap_or_default(),
         })
     }
 
@@ -388,8 +395,15 @@ fn connect(
     broken: &mut BTreeSet<String>,
     problems: &mut Problems,
 ) -> Graph {
-    let inputs: IndexMap<String, Vec<Input>> =
-        nodes.iter().map(|(name, node)| (name.clone(), node.inputs().to_vec())).collect();
+    let inputs: IndexMap<String, Vec<Input>> = nodes
+        .iter()
+        .map(|(name, node)| {
+            let mut inputs = node.inputs().to_vec();
+            // What a check looks at must be there before it.
+            inputs.extend(node.checks.iter().flat_map(|check| check.inputs(name)));
+            (name.clone(), inputs)
+        })
+        .collect();
     for (cycle, members) in graph::find_cycles(&inputs) {
         problems.push(cycle);
         nodes.retain(|name, _| !members.contains(name));

@@ -2,14 +2,34 @@
 //!
 //! Plain data with the place of everything that may turn out wrong later, when the table's columns
 //! and types are known. `decode` reads them from YAML, `kinds` holds the list of what may be
-//! checked, `singular` reads `checks/*.sql`.
+//! checked, `singular` reads `checks/*.sql`, and `attach` gives them to their nodes.
 //!
 //! Must stay true: names of checks are unique in a node; a bound is kept as written, since only its
 //! column's type says what it means.
 
+mod arguments;
+mod attach;
+mod decode;
+mod kinds;
+mod of_rows;
+mod of_tables;
+mod rules;
+mod singular;
+mod threshold;
+mod values;
+
 use std::time::Duration;
 
 use windlass_error::Location;
+
+use crate::Transform;
+
+pub use rules::{AnomalyMethod, AnomalyRule, Baseline, DriftMethod, DriftRule, ReconcileRule, SchemaRule, Tolerance};
+pub use threshold::{Comparison, Threshold};
+
+pub(crate) use attach::attach;
+pub(crate) use decode::{CHECK_KEYS, decode_checks, decode_column_checks};
+pub(crate) use singular::read_singular;
 
 /// A rule on a table.
 #[derive(Debug, Clone)]
@@ -67,107 +87,6 @@ pub enum OnFail {
     Warn,
     /// Offending rows go to the error table, the others are published.
     Quarantine,
-}
-
-/// How many offending rows are too many.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Threshold {
-    /// How the number compares.
-    pub comparison: Comparison,
-    /// With what, in rows, or as a share from 0 to 1.
-    pub value: f64,
-    /// The other end of `between`.
-    pub upper: Option<f64>,
-    /// Whether `value` is a share of the rows looked at.
-    pub is_share: bool,
-}
-
-impl Threshold {
-    /// Any offending row is one too many.
-    pub const ANY: Self = Self { comparison: Comparison::NotEqual, value: 0.0, upper: None, is_share: false };
-
-    /// Returns whether `failing` of `rows` rows are too many.
-    pub fn is_met(&self, failing: u64, rows: u64) -> bool {
-        let found = match self.is_share {
-            true if rows == 0 => 0.0,
-            true => failing as f64 / rows as f64,
-            false => failing as f64,
-        };
-        match self.upper {
-            Some(upper) => (self.value..=upper).contains(&found),
-            None => self.comparison.holds(found.partial_cmp(&self.value)),
-        }
-    }
-}
-
-impl std::fmt::Display for Threshold {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let number = |value: f64| match self.is_share {
-            true => format!("{} %", value * 100.0),
-            false => format!("{value}"),
-        };
-        match self.upper {
-            Some(upper) => write!(f, "between {} and {}", number(self.value), number(upper)),
-            None => write!(f, "{} {}", self.comparison.symbol(), number(self.value)),
-        }
-    }
-}
-
-/// How two values compare.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Comparison {
-    /// `=`
-    Equal,
-    /// `<>`
-    NotEqual,
-    /// `<`
-    Less,
-    /// `<=`
-    LessOrEqual,
-    /// `>`
-    Greater,
-    /// `>=`
-    GreaterOrEqual,
-}
-
-impl Comparison {
-    /// Returns the comparison of an operator; `==`, `!=` and `<>` are understood too.
-    pub fn of_symbol(symbol: &str) -> Option<Self> {
-        Some(match symbol {
-            "=" | "==" => Self::Equal,
-            "!=" | "<>" => Self::NotEqual,
-            "<" => Self::Less,
-            "<=" => Self::LessOrEqual,
-            ">" => Self::Greater,
-            ">=" => Self::GreaterOrEqual,
-            _ => return None,
-        })
-    }
-
-    /// Returns its operator.
-    pub fn symbol(self) -> &'static str {
-        match self {
-            Self::Equal => "=",
-            Self::NotEqual => "<>",
-            Self::Less => "<",
-            Self::LessOrEqual => "<=",
-            Self::Greater => ">",
-            Self::GreaterOrEqual => ">=",
-        }
-    }
-
-    /// Returns whether it holds for values in this order. Values without an order differ.
-    pub fn holds(self, order: Option<std::cmp::Ordering>) -> bool {
-        let Some(order) = order else { return self == Self::NotEqual };
-        match self {
-            Self::Equal => order.is_eq(),
-            Self::NotEqual => order.is_ne(),
-            Self::Less => order.is_lt(),
-            Self::LessOrEqual => order.is_le(),
-            Self::Greater => order.is_gt(),
-            Self::GreaterOrEqual => order.is_ge(),
-        }
-    }
 }
 
 /// What must hold.
@@ -267,8 +186,8 @@ pub enum CheckKind {
     },
     /// A query returns no rows.
     Sql {
-        /// The query, rendered; the table is named in it.
-        query: Written,
+        /// The query, rendered; its own table is among its inputs.
+        query: Box<Transform>,
     },
     /// A figure of the column lies within bounds.
     Statistic {
@@ -418,113 +337,5 @@ impl Statistic {
     }
 }
 
-/// Which columns a table has.
-#[derive(Debug, Clone)]
-pub struct SchemaRule {
-    /// Names with types where they matter.
-    pub columns: Vec<(Written, Option<Written>)>,
-    /// Whether others may be there too.
-    pub allows_others: bool,
-    /// Whether their order matters.
-    pub is_ordered: bool,
-}
-
-/// How drift is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DriftMethod {
-    /// By the column: an index of shares for numbers with many values, else Jensen-Shannon.
-    #[default]
-    Auto,
-    /// Population stability index.
-    Psi,
-    /// The Kolmogorov-Smirnov statistic.
-    KolmogorovSmirnov,
-    /// Cramer's V of the chi-square test.
-    ChiSquare,
-    /// The Jensen-Shannon distance in base 2.
-    JensenShannon,
-    /// The Wasserstein distance in standard deviations of the reference.
-    Wasserstein,
-}
-
-/// With what a column is compared.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Baseline {
-    /// The version that is published now.
-    #[default]
-    Previous,
-    /// A version of the table.
-    Version(u64),
-    /// What `windlass profile` has stored.
-    Stored,
-}
-
-/// Drift of a column.
-#[derive(Debug, Clone)]
-pub struct DriftRule {
-    /// How it is measured.
-    pub method: DriftMethod,
-    /// Against what.
-    pub baseline: Baseline,
-    /// From here on it is a warning.
-    pub warn: Option<f64>,
-    /// From here on it is an error.
-    pub error: Option<f64>,
-    /// Bins of the index.
-    pub bins: usize,
-    /// The p-value below which it is an error; for users who insist.
-    pub p_value: Option<f64>,
-    /// Whether categories that the baseline lacks are wrong.
-    pub forbids_new: bool,
-    /// Whether categories that only the baseline has are wrong.
-    pub forbids_missing: bool,
-}
-
-/// How a figure is compared with its history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum AnomalyMethod {
-    /// By the median absolute deviation.
-    #[default]
-    Mad,
-    /// By the standard deviation.
-    ZScore,
-    /// By the interquartile range.
-    Iqr,
-}
-
-/// Whether a figure stands out.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct AnomalyRule {
-    /// Which figure: of the column, or the number of rows.
-    pub statistic: Option<Statistic>,
-    /// How far is measured.
-    pub method: AnomalyMethod,
-    /// How many deviations are too far.
-    pub sensitivity: f64,
-    /// With fewer runs before, nothing is said.
-    pub min_runs: usize,
-    /// The last so many runs are looked at.
-    pub window: usize,
-}
-
-/// How two tables are compared.
-#[derive(Debug, Clone)]
-pub struct ReconcileRule {
-    /// The other table.
-    pub to: Written,
-    /// Columns that identify a row.
-    pub key: Vec<Written>,
-    /// Columns that may differ.
-    pub exclude: Vec<Written>,
-    /// How far numbers of a column may be apart.
-    pub tolerance: Vec<(Written, Tolerance)>,
-}
-
-/// How far two numbers may be apart.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Tolerance {
-    /// In units of the value.
-    pub absolute: f64,
-    /// As a share of the other value.
-    pub relative: f64,
-}
+#[cfg(test)]
+mod tests;

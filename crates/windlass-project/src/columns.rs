@@ -7,7 +7,8 @@ use crate::decode::{Fields, expected, list, named, text};
 use crate::problems::Problems;
 use crate::yaml::{Value, Yaml};
 
-const KEYS: [&str; 2] = ["description", "type"];
+/// Checks of a column are decoded with those of its table.
+const KEYS: [&str; 5] = ["checks", "data_tests", "description", "tests", "type"];
 
 /// Decodes the key `columns`: a list of `- name:` or of names, or a map by name, where
 /// `id: bigint` is short for `id: {type: bigint}`.

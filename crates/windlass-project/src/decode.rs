@@ -7,9 +7,6 @@ use windlass_error::{Code, Diagnostic, Location, nearest};
 use crate::problems::Problems;
 use crate::yaml::{Entry, Value, Yaml, duplicate};
 
-/// Keys that stand for checks in this product or in dbt.
-const CHECK_KEYS: [&str; 3] = ["checks", "tests", "data_tests"];
-
 /// A map whose keys are known.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fields<'a> {
@@ -207,11 +204,6 @@ pub(crate) fn missing_key(key: &str, what: &str, at: &Location) -> Diagnostic {
 
 /// Returns the diagnostic for a key that is not known.
 pub(crate) fn unknown_key(key: &str, at: &Location, what: &str, known: &[&str]) -> Diagnostic {
-    if CHECK_KEYS.contains(&key) {
-        return Diagnostic::error(Code::UNKNOWN_KEY, format!("`{key}` is not supported yet in {what}"))
-            .at(at.clone())
-            .hint("checks arrive in a later version of Windlass; remove the key until then");
-    }
     let problem = Diagnostic::error(Code::UNKNOWN_KEY, format!("unknown key `{key}` in {what}")).at(at.clone());
     match nearest(key, known.iter().copied()) {
         Some(near) => problem.label(format!("did you mean `{near}`?")),

@@ -18,7 +18,8 @@ use crate::python::LIB;
 /// The file that makes a folder a project.
 pub(crate) const MANIFEST: &str = "windlass.yml";
 
-const FOLDERS: [(&str, &[&str]); 6] = [
+const FOLDERS: [(&str, &[&str]); 7] = [
+    ("checks", &["sql"]),
     ("functions", &["py"]),
     (LIB, &["py"]),
     ("macros", &["sql"]),

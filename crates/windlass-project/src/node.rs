@@ -9,6 +9,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use windlass_error::{Location, SourceFile};
 
+use crate::checks::CheckDefinition;
 use crate::{Function, Graph, PythonTransform, SourceMap, Target};
 
 /// A project folder, read and checked.
@@ -45,6 +46,8 @@ pub struct Node {
     pub config: NodeConfig,
     /// Declared columns, in order. For a source they are a contract.
     pub columns: Vec<Column>,
+    /// What must hold for its rows.
+    pub checks: Vec<CheckDefinition>,
 }
 
 /// What a node does.

@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use windlass_error::{Code, Diagnostic, Location, SourceFile, nearest};
 
 use crate::Column;
+use crate::checks::{CHECK_KEYS, CheckDefinition, decode_checks, decode_column_checks};
 use crate::columns::decode_columns;
 use crate::config::{Patch, Subject};
 use crate::decode::{Fields, Named, missing_key, named};
@@ -19,6 +20,7 @@ pub(crate) struct Properties {
     pub(crate) at: Location,
     pub(crate) patch: Patch,
     pub(crate) columns: Vec<Column>,
+    pub(crate) checks: Vec<CheckDefinition>,
     /// Whether something in it cannot be used.
     pub(crate) is_broken: bool,
 }
@@ -69,7 +71,8 @@ pub(crate) fn read_properties(
 }
 
 fn read_item(subject: Subject, item: &Named<'_>, problems: &mut Problems) -> Properties {
-    let mut known: Vec<&str> = subject.settings().iter().copied().chain(["columns", "config"]).collect();
+    let mut known: Vec<&str> =
+        subject.settings().iter().copied().chain(["columns", "config"]).chain(CHECK_KEYS).collect();
     if subject == Subject::Python && item.has("materialized") {
         // Refused below, with its reason.
         known.push("materialized");
@@ -79,7 +82,9 @@ fn read_item(subject: Subject, item: &Named<'_>, problems: &mut Problems) -> Pro
         Some(fields) => (Patch::of_properties(subject, fields.entries(), problems), decode_columns(fields, problems)),
         None => Default::default(),
     };
-    Properties { at: item.at.clone(), patch, columns, is_broken: problems.has_errors() }
+    let mut checks = fields.map(|fields| decode_column_checks(fields, problems)).unwrap_or_default();
+    checks.extend(fields.map(|fields| decode_checks(fields, None, problems)).unwrap_or_default());
+    Properties { at: item.at.clone(), patch, columns, checks, is_broken: problems.has_errors() }
 }
 
 fn unknown_node(subject: Subject, item: &Named<'_>, known: &KnownNodes<'_>) -> Diagnostic {

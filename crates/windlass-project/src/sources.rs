@@ -6,6 +6,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use windlass_error::{Code, Diagnostic, Location, SourceFile};
 
+use crate::checks::{CheckDefinition, decode_checks, decode_column_checks};
 use crate::columns::decode_columns;
 use crate::config::{Patch, Settings, Subject};
 use crate::decode::{Fields, Named, delimiter, expected, flag, is_identifier, list, missing_key, named};
@@ -17,10 +18,32 @@ use crate::yaml::{Yaml, duplicate};
 use crate::{FileFormat, Node, NodeKind, SourceTable};
 
 const TOP_KEYS: [&str; 2] = ["sources", "version"];
-const SOURCE_KEYS: [&str; 8] =
-    ["description", "format", "options", "owner", "partitioned_by", "path", "tables", "tags"];
-const TABLE_KEYS: [&str; 8] =
-    ["columns", "description", "format", "options", "owner", "partitioned_by", "path", "tags"];
+const SOURCE_KEYS: [&str; 11] = [
+    "checks",
+    "data_tests",
+    "description",
+    "format",
+    "options",
+    "owner",
+    "partitioned_by",
+    "path",
+    "tables",
+    "tags",
+    "tests",
+];
+const TABLE_KEYS: [&str; 11] = [
+    "checks",
+    "columns",
+    "data_tests",
+    "description",
+    "format",
+    "options",
+    "owner",
+    "partitioned_by",
+    "path",
+    "tags",
+    "tests",
+];
 const FORMATS: [&str; 4] = ["parquet", "csv", "json", "delta"];
 
 /// The tables of all sources.
@@ -83,6 +106,8 @@ struct Common {
     source: String,
     place: Place,
     patch: Patch,
+    /// Checks that every table has.
+    checks: Vec<CheckDefinition>,
     is_broken: bool,
 }
 
@@ -139,6 +164,7 @@ impl Reader<'_> {
         if let Some(fields) = source.with_body(Some(&body)).fields(what, &SOURCE_KEYS, &mut seen) {
             common.place = Place::read(fields, problems);
             common.patch = Patch::of_properties(Subject::Source, fields.entries(), problems).without_description();
+            common.checks = decode_checks(fields, None, problems);
         }
         common.is_broken = problems.has_errors();
         common
@@ -157,6 +183,9 @@ impl Reader<'_> {
         let fields = rendered.fields(&what, &TABLE_KEYS, problems)?;
         let own = Patch::of_properties(Subject::Source, fields.entries(), problems);
         let columns = decode_columns(fields, problems);
+        let mut checks = decode_column_checks(fields, problems);
+        checks.extend(decode_checks(fields, None, problems));
+        checks.extend(common.checks.iter().cloned());
         let place = Place::read(fields, problems).or(&common.place);
         if common.is_broken {
             return None;
@@ -176,7 +205,7 @@ impl Reader<'_> {
         });
         let (file, location) = (Arc::clone(&table.at.file), table.at.clone());
         let config = Settings::resolve([&common.patch, &own]).config;
-        Some(Node { name, file, location, kind, config, columns })
+        Some(Node { name, file, location, kind, config, columns, checks })
     }
 }
 

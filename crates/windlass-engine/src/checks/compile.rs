@@ -95,6 +95,13 @@ impl Compiler<'_, '_> {
                 let columns = self.keys(columns)?;
                 self.measure(MeasureKind::KeyCounts { columns })
             }
+            kind => self.table_answer(kind),
+        }
+    }
+
+    /// Compiles what is asked of the table as a whole.
+    fn table_answer(&mut self, kind: &CheckKind) -> Found<Answer> {
+        match kind {
             CheckKind::RowCount(_)
             | CheckKind::RowCountChange(_)
             | CheckKind::SameRowCount { .. }
@@ -117,7 +124,7 @@ impl Compiler<'_, '_> {
                 }
                 self.query()
             }
-            CheckKind::Sql { .. } => self.query(),
+            _ => self.query(),
         }
     }
 

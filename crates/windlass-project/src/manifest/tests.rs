@@ -19,11 +19,11 @@ fn keys_are_known() {
           windlass.yml:1:1
           | nam: x
           | ^^^ did you mean `name`?
-        error[E0202]: `checks` is not supported yet in `windlass.yml`
+        error[E0202]: unknown key `checks` in `windlass.yml`
           windlass.yml:2:1
           | checks: {}
           | ^^^^^^
-          hint: checks arrive in a later version of Windlass; remove the key until then
+          hint: known keys: `name`, `version`, `requires`, `vars`, `transforms`, `seeds`, `python`
         error[E0202]: unknown key `models` in `windlass.yml`
           windlass.yml:3:1
           | models: {}
@@ -121,34 +121,34 @@ fn folder_defaults_name_folders_and_settings() {
     check(
         "name: demo\ntransforms:\n  +materialized: incremental\n  +retries: -1\n  staging:\n    +checks: [x]\n  +partition_by: {a: b}\nseeds:\n  +materialized: view\n  +delimiter: ab\n  s: {+delimiter: tab}",
         expect![[r#"
-        error[E0203]: `materialized: incremental` is not supported yet, use `view` or `table`
-          windlass.yml:3:18
-          |   +materialized: incremental
-          |                  ^^^^^^^^^^^
-          hint: incremental transforms arrive in a later version of Windlass
-        error[E0203]: expected a whole number from 0 for `retries`, found `-1`
-          windlass.yml:4:13
-          |   +retries: -1
-          |             ^^
-        error[E0202]: `checks` is not supported yet in the settings of transforms
-          windlass.yml:6:5
-          |     +checks: [x]
-          |     ^^^^^^^
-          hint: checks arrive in a later version of Windlass; remove the key until then
-        error[E0203]: expected a text or a list of texts for `partition_by`, found a map
-          windlass.yml:7:18
-          |   +partition_by: {a: b}
-          |                  ^^^^^^
-        error[E0202]: `materialized` does not apply to seeds
-          windlass.yml:9:3
-          |   +materialized: view
-          |   ^^^^^^^^^^^^^
-          hint: a seed is always a table; remove the key
-        error[E0203]: expected one ASCII character or `tab` for `delimiter`, found `ab`
-          windlass.yml:10:15
-          |   +delimiter: ab
-          |               ^^
-    "#]],
+            error[E0203]: `materialized: incremental` is not supported yet, use `view` or `table`
+              windlass.yml:3:18
+              |   +materialized: incremental
+              |                  ^^^^^^^^^^^
+              hint: incremental transforms arrive in a later version of Windlass
+            error[E0203]: expected a whole number from 0 for `retries`, found `-1`
+              windlass.yml:4:13
+              |   +retries: -1
+              |             ^^
+            error[E0202]: unknown key `checks` in the settings of transforms
+              windlass.yml:6:5
+              |     +checks: [x]
+              |     ^^^^^^^
+              hint: known keys: `description`, `materialized`, `owner`, `partition_by`, `retries`, `sort_by`, `tags`
+            error[E0203]: expected a text or a list of texts for `partition_by`, found a map
+              windlass.yml:7:18
+              |   +partition_by: {a: b}
+              |                  ^^^^^^
+            error[E0202]: `materialized` does not apply to seeds
+              windlass.yml:9:3
+              |   +materialized: view
+              |   ^^^^^^^^^^^^^
+              hint: a seed is always a table; remove the key
+            error[E0203]: expected one ASCII character or `tab` for `delimiter`, found `ab`
+              windlass.yml:10:15
+              |   +delimiter: ab
+              |               ^^
+        "#]],
     );
 }
 

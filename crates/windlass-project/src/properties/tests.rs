@@ -107,26 +107,14 @@ fn checks_arrive_later() {
     check(
         "transforms:\n  a:\n    checks: [unique]\n    columns:\n      x: {tests: [not_null]}\n  b: {data_tests: []}",
         expect![[r#"
-        error[E0202]: `checks` is not supported yet in the properties of `a`
-          transforms/p.yml:3:5
-          |     checks: [unique]
-          |     ^^^^^^
-          hint: checks arrive in a later version of Windlass; remove the key until then
-          node: a
-        error[E0202]: `tests` is not supported yet in column `x`
-          transforms/p.yml:5:11
-          |       x: {tests: [not_null]}
-          |           ^^^^^
-          hint: checks arrive in a later version of Windlass; remove the key until then
-          node: a
-        error[E0202]: `data_tests` is not supported yet in the properties of `b`
-          transforms/p.yml:6:7
-          |   b: {data_tests: []}
-          |       ^^^^^^^^^^
-          hint: checks arrive in a later version of Windlass; remove the key until then
-          node: b
-        broken: a, b
-    "#]],
+            error[E0204]: check `unique` needs a column
+              transforms/p.yml:3:14
+              |     checks: [unique]
+              |              ^^^^^^
+              hint: move it below a column, or name one with `column:`
+              node: a
+            broken: a
+        "#]],
     );
 }
 
@@ -159,7 +147,7 @@ fn settings_stand_once() {
           seeds/p.yml:1:17
           | seeds: {codes: {materialized: view, delimiter: ';'}, a: {}}
           |                 ^^^^^^^^^^^^
-          hint: known keys: `delimiter`, `description`, `owner`, `partition_by`, `retries`, `sort_by`, `tags`, `columns`, `config`
+          hint: known keys: `delimiter`, `description`, `owner`, `partition_by`, `retries`, `sort_by`, `tags`, `columns`, `config`, `checks`, `tests`, `data_tests`
           node: codes
         error[E0209]: no seed `a`
           seeds/p.yml:1:54

@@ -139,27 +139,26 @@ fn mistakes_are_located() {
     check(
         "sources: {s: {path: x.csv, tables: {a: {chekcs: 1, checks: [x], tests: [y]}, b: }}}",
         expect![[r#"
-        error[E0202]: unknown key `chekcs` in source table `s.a`
-          sources.yml:1:41
-          | sources: {s: {path: x.csv, tables: {a: {chekcs: 1, checks: [x], tests: [y]}, b: }}}
-          |                                         ^^^^^^
-          hint: known keys: `columns`, `description`, `format`, `options`, `owner`, `partitioned_by`, `path`, `tags`
-          node: s.a
-        error[E0202]: `checks` is not supported yet in source table `s.a`
-          sources.yml:1:52
-          | sources: {s: {path: x.csv, tables: {a: {chekcs: 1, checks: [x], tests: [y]}, b: }}}
-          |                                                    ^^^^^^
-          hint: checks arrive in a later version of Windlass; remove the key until then
-          node: s.a
-        error[E0202]: `tests` is not supported yet in source table `s.a`
-          sources.yml:1:65
-          | sources: {s: {path: x.csv, tables: {a: {chekcs: 1, checks: [x], tests: [y]}, b: }}}
-          |                                                                 ^^^^^
-          hint: checks arrive in a later version of Windlass; remove the key until then
-          node: s.a
-        s.b: /p/x.csv Csv { delimiter: 44, header: true }
-        broken: s.a
-    "#]],
+            error[E0202]: unknown key `chekcs` in source table `s.a`
+              sources.yml:1:41
+              | sources: {s: {path: x.csv, tables: {a: {chekcs: 1, checks: [x], tests: [y]}, b: }}}
+              |                                         ^^^^^^ did you mean `checks`?
+              node: s.a
+            error[E0202]: unknown check `x`
+              sources.yml:1:61
+              | sources: {s: {path: x.csv, tables: {a: {chekcs: 1, checks: [x], tests: [y]}, b: }}}
+              |                                                             ^
+              hint: checks: `not_null`, `null_rate`, `unique`, `accepted_values`, `rejected_values`, `range`, `length`, `regex`, `not_regex`, `monotonic`, `pair`, `expression`, `relationships`, `row_count`, `row_count_change`, `same_row_count`, `freshness`, `mean`, `stddev`, `sum`, `min`, `max`, `median`, `quantile`, `distinct_count`, `drift`, `anomaly`, `reconcile`, `coverage`, `rows_per_key`, `schema`
+              node: s.a
+            error[E0202]: unknown check `y`
+              sources.yml:1:73
+              | sources: {s: {path: x.csv, tables: {a: {chekcs: 1, checks: [x], tests: [y]}, b: }}}
+              |                                                                         ^
+              hint: checks: `not_null`, `null_rate`, `unique`, `accepted_values`, `rejected_values`, `range`, `length`, `regex`, `not_regex`, `monotonic`, `pair`, `expression`, `relationships`, `row_count`, `row_count_change`, `same_row_count`, `freshness`, `mean`, `stddev`, `sum`, `min`, `max`, `median`, `quantile`, `distinct_count`, `drift`, `anomaly`, `reconcile`, `coverage`, `rows_per_key`, `schema`
+              node: s.a
+            s.b: /p/x.csv Csv { delimiter: 44, header: true }
+            broken: s.a
+        "#]],
     );
     check(
         "sources: {s: {path: x.csv, tables: [a, b, a]}}",

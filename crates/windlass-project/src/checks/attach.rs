@@ -1,0 +1,81 @@
+//! Gives nodes their checks, and finds the tables that checks name.
+
+use std::collections::BTreeSet;
+
+use indexmap::IndexMap;
+use windlass_error::{Code, Diagnostic, nearest};
+
+use super::decode::settle;
+use super::singular::Singular;
+use super::{CheckDefinition, CheckKind, Written};
+use crate::problems::Problems;
+use crate::{Input, Node};
+
+/// Adds checks from files to their nodes and settles all names. A node whose checks name a table
+/// that does not exist is taken out. `known` holds the names of all nodes, usable or not.
+pub(crate) fn attach(
+    nodes: &mut IndexMap<String, Node>,
+    singular: Vec<Singular>,
+    known: &BTreeSet<String>,
+    problems: &mut Problems,
+) -> Vec<String> {
+    for check in singular {
+        match nodes.get_mut(&check.on.text) {
+            Some(node) => node.checks.push(check.definition),
+            None if known.contains(&check.on.text) => {}
+            None => problems.push(unknown_table("the check", &check.on, known)),
+        }
+    }
+    let mut broken = Vec::new();
+    for (name, node) in nodes.iter_mut() {
+        let mut own = Problems::of_node(name);
+        settle(&mut node.checks, &mut own);
+        for check in &node.checks {
+            for table in check.tables().filter(|table| !known.contains(&table.text)) {
+                own.push(unknown_table(&format!("check `{}`", check.name), table, known));
+            }
+        }
+        if own.has_errors() {
+            broken.push(name.clone());
+        }
+        problems.absorb(own);
+    }
+    nodes.retain(|name, _| !broken.contains(name));
+    broken
+}
+
+fn unknown_table(what: &str, table: &Written, known: &BTreeSet<String>) -> Diagnostic {
+    let message = format!("{what} names table `{}`, which does not exist", table.text);
+    let problem = Diagnostic::error(Code::UNKNOWN_REF, message).at(table.location.clone());
+    match nearest(&table.text, known.iter().map(String::as_str)) {
+        Some(near) => problem.label(format!("did you mean `{near}`?")),
+        None => problem.hint("name a transform, a seed, or a source's table such as `shop.orders`"),
+    }
+}
+
+impl CheckDefinition {
+    /// Returns the tables that it names besides its own.
+    pub fn tables(&self) -> impl Iterator<Item = &Written> {
+        let one = match &self.kind {
+            CheckKind::Relationships { to, .. } | CheckKind::SameRowCount { to, .. } => Some(to),
+            CheckKind::Coverage { of, .. } => Some(of),
+            CheckKind::Reconcile(rule) => Some(&rule.to),
+            _ => None,
+        };
+        one.into_iter()
+    }
+
+    /// Returns what it reads besides its own table, which must be there before it is looked at.
+    pub(crate) fn inputs(&self, node: &str) -> Vec<Input> {
+        let named = self.tables().map(|table| Input {
+            node: table.text.clone(),
+            reference: table.text.clone(),
+            location: table.location.clone(),
+        });
+        let of_query = match &self.kind {
+            CheckKind::Sql { query } => query.inputs.clone(),
+            _ => Vec::new(),
+        };
+        named.chain(of_query).filter(|input| input.node != node).collect()
+    }
+}

@@ -1,0 +1,222 @@
+//! Reads the rules on figures, and on a table as a whole.
+
+use windlass_error::Location;
+
+use super::arguments::{Arguments, TransposeAll};
+use super::kinds::CHANGES;
+use super::values::{all_written, growth, lacks, number, share, span, table, whole, word, written};
+use super::{
+    AnomalyMethod, AnomalyRule, Baseline, Change, CheckKind, DriftMethod, DriftRule, Interval, ReconcileRule,
+    SchemaRule, Statistic, Tolerance, Written,
+};
+use crate::decode::{Fields, expected};
+use crate::problems::Problems;
+use crate::yaml::{Value, Yaml};
+
+pub(super) fn change(fields: Fields<'_>, what: &str, at: &Location, problems: &mut Problems) -> Option<Change> {
+    let mut of = |key: &'static str| fields.value(key).map(|yaml| growth(yaml, key, problems));
+    let both = of("max_change").transpose_all()?;
+    let (drop, rise) = (of("max_drop").transpose_all()?, of("max_rise").transpose_all()?);
+    let change = Change { max_drop: drop.or(both), max_rise: rise.or(both) };
+    if change == Change::default() {
+        problems.push(lacks(what, "`max_drop`, `max_rise` or `max_change`", at));
+        return None;
+    }
+    Some(change)
+}
+
+pub(super) fn row_count_change(found: &mut Arguments<'_>) -> Option<CheckKind> {
+    change(found.fields, found.kind, found.at, found.problems).map(CheckKind::RowCountChange)
+}
+
+pub(super) fn same_row_count(found: &mut Arguments<'_>) -> Option<CheckKind> {
+    let (key, yaml) = found.needed(&["to", "compare_model"])?;
+    let to = table(yaml, key, found.problems)?;
+    let tolerance = found.fields.value("tolerance").map(|yaml| share(yaml, "tolerance", found.problems));
+    Some(CheckKind::SameRowCount { to, tolerance: tolerance.transpose_all()?.unwrap_or(0.0) })
+}
+
+pub(super) fn freshness(found: &mut Arguments<'_>) -> Option<CheckKind> {
+    let column = found.own_column()?;
+    let mut of = |keys: &[&'static str]| found.value(keys).map(|(key, yaml)| span(yaml, key, found.problems));
+    let max_age = of(&["max_age", "error_after"]).transpose_all()?;
+    let warn_after = of(&["warn_after"]).transpose_all()?;
+    if max_age.is_none() && warn_after.is_none() {
+        found.problems.push(lacks(found.kind, "the key `max_age`", found.at));
+        return None;
+    }
+    Some(CheckKind::Freshness { column, max_age, warn_after })
+}
+
+pub(super) fn statistic(found: &mut Arguments<'_>, statistic: Statistic) -> Option<CheckKind> {
+    found.own_column()?;
+    let bounds = found.interval();
+    let change = match found.fields.value("vs_previous") {
+        Some(yaml) => {
+            let fields = Fields::open(yaml, "`vs_previous`", CHANGES, found.problems)?;
+            Some(change(fields, found.kind, found.at, found.problems)?)
+        }
+        None => None,
+    };
+    if bounds == Interval::default() && change.is_none() {
+        found.problems.push(lacks(found.kind, "`min`, `max`, `equals` or `vs_previous`", found.at));
+        return None;
+    }
+    Some(CheckKind::Statistic { statistic, bounds, change })
+}
+
+pub(super) fn quantile(found: &mut Arguments<'_>) -> Option<CheckKind> {
+    let (key, yaml) = found.needed(&["p", "quantile"])?;
+    let at = share(yaml, key, found.problems)?;
+    statistic(found, Statistic::Quantile(at))
+}
+
+pub(super) fn drift(found: &mut Arguments<'_>) -> Option<CheckKind> {
+    found.own_column()?;
+    let methods = [
+        ("auto", DriftMethod::Auto),
+        ("psi", DriftMethod::Psi),
+        ("ks", DriftMethod::KolmogorovSmirnov),
+        ("chi_square", DriftMethod::ChiSquare),
+        ("jensen_shannon", DriftMethod::JensenShannon),
+        ("js", DriftMethod::JensenShannon),
+        ("wasserstein", DriftMethod::Wasserstein),
+    ];
+    let method = match found.value(&["method", "metric"]) {
+        Some((key, yaml)) => word(yaml, key, &methods, found.problems)?,
+        None => DriftMethod::Auto,
+    };
+    let baseline = match found.fields.value("baseline") {
+        Some(yaml) => baseline(yaml, found.problems)?,
+        None => Baseline::Previous,
+    };
+    let bins = found.fields.value("bins").map(|yaml| whole(yaml, "bins", found.problems)).transpose_all()?;
+    let p_value = found.fields.value("p_value").map(|yaml| share(yaml, "p_value", found.problems)).transpose_all()?;
+    let mut forbids = |key: &'static str| {
+        let words = [("allow", false), ("forbid", true)];
+        found.fields.value(key).map(|yaml| word(yaml, key, &words, found.problems))
+    };
+    let forbids_new = forbids("new_categories").transpose_all()?.unwrap_or(false);
+    let forbids_missing = forbids("missing_categories").transpose_all()?.unwrap_or(false);
+    Some(CheckKind::Drift(DriftRule {
+        method,
+        baseline,
+        warn: found.number(&["warn"]),
+        error: found.number(&["error"]),
+        bins: bins.unwrap_or(10).clamp(2, 1000) as usize,
+        p_value,
+        forbids_new,
+        forbids_missing,
+    }))
+}
+
+pub(super) fn baseline(yaml: &Yaml, problems: &mut Problems) -> Option<Baseline> {
+    let text = yaml.scalar().map(|scalar| scalar.text.trim().to_string()).unwrap_or_default();
+    match text.as_str() {
+        "previous" => return Some(Baseline::Previous),
+        "stored" => return Some(Baseline::Stored),
+        _ => {}
+    }
+    let version = text.strip_prefix("version").map_or(text.as_str(), str::trim).parse().ok();
+    if version.is_none() {
+        problems.push(expected("`previous`, `stored` or a version such as `version 3`", "`baseline`", yaml));
+    }
+    version.map(Baseline::Version)
+}
+
+pub(super) fn anomaly(found: &mut Arguments<'_>) -> Option<CheckKind> {
+    let metrics = [
+        ("row_count", None),
+        ("mean", Some(Statistic::Mean)),
+        ("stddev", Some(Statistic::Deviation)),
+        ("sum", Some(Statistic::Sum)),
+        ("min", Some(Statistic::Min)),
+        ("max", Some(Statistic::Max)),
+        ("median", Some(Statistic::Quantile(0.5))),
+        ("distinct_count", Some(Statistic::DistinctCount)),
+    ];
+    let statistic = match found.fields.value("metric") {
+        Some(yaml) => word(yaml, "metric", &metrics, found.problems)?,
+        None => None,
+    };
+    if statistic.is_some() {
+        found.own_column()?;
+    }
+    let methods = [("mad", AnomalyMethod::Mad), ("zscore", AnomalyMethod::ZScore), ("iqr", AnomalyMethod::Iqr)];
+    let method = match found.fields.value("method") {
+        Some(yaml) => word(yaml, "method", &methods, found.problems)?,
+        None => AnomalyMethod::Mad,
+    };
+    let mut of = |key: &'static str, usual: u64| {
+        found.fields.value(key).map_or(Some(usual), |yaml| whole(yaml, key, found.problems))
+    };
+    let (min_runs, window) = (of("min_runs", 7)? as usize, of("window", 30)? as usize);
+    let sensitivity = found.number(&["sensitivity"]).unwrap_or(3.0);
+    Some(CheckKind::Anomaly(AnomalyRule { statistic, method, sensitivity, min_runs, window }))
+}
+
+pub(super) fn reconcile(found: &mut Arguments<'_>) -> Option<CheckKind> {
+    let (key, yaml) = found.needed(&["to", "compare_model"])?;
+    let to = table(yaml, key, found.problems)?;
+    let mut of = |key: &'static str| found.fields.value(key).map(|yaml| all_written(yaml, key, found.problems));
+    let (keys, exclude) = (of("key").transpose_all()?, of("exclude").transpose_all()?);
+    let mut tolerance = Vec::new();
+    if let Some(yaml) = found.fields.value("tolerance") {
+        for entry in crate::decode::entries(yaml, "`tolerance`", found.problems)? {
+            let column = Written { text: entry.key.clone(), location: entry.key_at.clone() };
+            tolerance.push((column, one_tolerance(&entry.value, found.problems)?));
+        }
+    }
+    let rule = ReconcileRule { to, key: keys.unwrap_or_default(), exclude: exclude.unwrap_or_default(), tolerance };
+    Some(CheckKind::Reconcile(rule))
+}
+
+pub(super) fn one_tolerance(yaml: &Yaml, problems: &mut Problems) -> Option<Tolerance> {
+    if yaml.scalar().is_some() {
+        return Some(Tolerance { absolute: number(yaml, "tolerance", problems)?, relative: 0.0 });
+    }
+    let fields = Fields::open(yaml, "`tolerance`", &["abs", "rel"], problems)?;
+    let mut of = |key: &'static str| fields.value(key).map_or(Some(0.0), |yaml| number(yaml, key, problems));
+    Some(Tolerance { absolute: of("abs")?, relative: of("rel")? })
+}
+
+pub(super) fn coverage(found: &mut Arguments<'_>) -> Option<CheckKind> {
+    let (key, yaml) = found.needed(&["of"])?;
+    let of = table(yaml, key, found.problems)?;
+    let min = found.fields.value("min").map(|yaml| share(yaml, "min", found.problems)).transpose_all()?;
+    Some(CheckKind::Coverage { of, min: min.unwrap_or(1.0) })
+}
+
+pub(super) fn rows_per_key(found: &mut Arguments<'_>) -> Option<CheckKind> {
+    let columns = match found.value(&["columns", "key"]) {
+        Some((key, yaml)) => all_written(yaml, key, found.problems)?,
+        None => vec![found.own_column()?],
+    };
+    let (max_over_mean, max_rows) = (found.number(&["max_over_mean"]), found.number(&["max_rows"]));
+    let mean = Interval { min: found.number(&["min_mean"]), max: found.number(&["max_mean"]) };
+    let mean = found.checked(mean);
+    if max_over_mean.is_none() && max_rows.is_none() && mean == Interval::default() {
+        found.problems.push(lacks(found.kind, "the key `max_over_mean`", found.at));
+        return None;
+    }
+    Some(CheckKind::RowsPerKey { columns, max_over_mean, mean, max_rows })
+}
+
+pub(super) fn schema(found: &mut Arguments<'_>) -> Option<CheckKind> {
+    let (key, yaml) = found.needed(&["columns"])?;
+    let columns = match &yaml.value {
+        Value::Map(entries) => entries
+            .iter()
+            .map(|entry| {
+                let name = Written { text: entry.key.clone(), location: entry.key_at.clone() };
+                let wanted = (!entry.value.is_null()).then(|| written(&entry.value, &entry.key, found.problems));
+                Some((name, wanted.transpose_all()?))
+            })
+            .collect::<Option<Vec<_>>>()?,
+        _ => all_written(yaml, key, found.problems)?.into_iter().map(|name| (name, None)).collect(),
+    };
+    let words = [("allow", true), ("forbid", false)];
+    let others = found.fields.value("others").map(|yaml| word(yaml, "others", &words, found.problems));
+    let is_ordered = found.flag("ordered").unwrap_or(false);
+    Some(CheckKind::Schema(SchemaRule { columns, allows_others: others.transpose_all()?.unwrap_or(false), is_ordered }))
+}
