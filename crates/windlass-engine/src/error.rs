@@ -11,6 +11,7 @@ use datafusion::error::DataFusionError;
 use deltalake_core::DeltaTableError;
 use windlass_error::{Classify, Code, Diagnostic, Fault, Retry};
 
+use crate::checks::outcome::CheckOutcome;
 use crate::operators::python::PythonError;
 use crate::tables::publish::is_conflict;
 
@@ -83,6 +84,14 @@ pub enum Error {
         /// Why.
         source: DataFusionError,
     },
+    /// A table breaks its checks and was not published.
+    #[error("{}", crate::audit::told(table, outcomes))]
+    Checks {
+        /// Table name.
+        table: String,
+        /// The outcome of every check of the table.
+        outcomes: Vec<CheckOutcome>,
+    },
     /// A result has a column that Delta tables cannot hold.
     #[error("column `{column}` of `{node}` has type {data_type}, which a Delta table cannot hold")]
     UnsupportedType {
@@ -133,6 +142,7 @@ impl Classify for Error {
             | Self::Mistakes { .. }
             | Self::NoErrors { .. }
             | Self::ChangedColumns { .. }
+            | Self::Checks { .. }
             | Self::UnsupportedType { .. } => Fault::User,
             Self::Compute { blame: Some(_), .. } => Fault::User,
             _ => classify(self).0,
@@ -158,6 +168,7 @@ impl Classify for Error {
                 _ => Some(Code::LAKE_NOT_WRITABLE),
             },
             Self::NotPublished { .. } => Some(Code::UNKNOWN_TABLE),
+            Self::Checks { .. } => Some(Code::CHECK_FAILED),
             Self::UnsupportedType { .. } | Self::ChangedColumns { .. } => Some(Code::TYPE_MISMATCH),
             _ => classify(self).2,
         }

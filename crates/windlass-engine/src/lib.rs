@@ -9,8 +9,8 @@
 //! collected into memory; no name of the run store, the terminal or the clock appears here.
 
 mod attempt;
+mod audit;
 mod build;
-#[allow(dead_code, reason = "the operator that uses it follows")]
 mod checks;
 mod engine;
 mod error;
@@ -25,6 +25,7 @@ mod storage;
 mod tables;
 
 pub use attempt::Tried;
+pub use audit::line as outcome_line;
 pub use build::{BuildProgress, BuildRequest, Built, FailedRows, Phase};
 pub use checks::outcome::{CheckOutcome, CheckStatus};
 pub use engine::{Engine, EngineConfig};

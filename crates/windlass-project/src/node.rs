@@ -236,6 +236,11 @@ impl Node {
         }
     }
 
+    /// Returns the tables that its checks read, besides its own.
+    pub fn check_inputs(&self) -> impl Iterator<Item = String> {
+        self.checks.iter().flat_map(|check| check.inputs(&self.name)).map(|input| input.node)
+    }
+
     /// Returns whether a run publishes a Delta table for this node.
     pub fn is_published(&self) -> bool {
         match self.kind {

@@ -321,6 +321,7 @@ impl Evaluation<'_> {
             _ => format!("within {} deviations of {} runs", number(rule.sensitivity), history.len()),
         };
         outcome.detail = match score {
+            Some(score) if score.is_infinite() => format!("{} after a history that never moved", number(found)),
             Some(score) => format!("{} is {} deviations away", number(found), number(score)),
             None => number(found),
         };
@@ -351,7 +352,7 @@ impl Evaluation<'_> {
         };
         outcome.detail = format!("{} {}", found.method, number(found.distance));
         if let Some(p_value) = found.p_value {
-            outcome.detail.push_str(&format!(", p = {p_value:.3e}"));
+            outcome.detail.push_str(&format!(", p {}", number(p_value)));
         }
         let categories = [("new", &found.new, rule.forbids_new), ("gone", &found.missing, rule.forbids_missing)];
         let mut is_wrong = rule.p_value.zip(found.p_value).is_some_and(|(limit, found)| found < limit);

@@ -55,6 +55,7 @@ impl Profile {
     }
 
     /// Returns the profile in the form that is stored.
+    #[allow(dead_code, reason = "`windlass profile` stores it")]
     pub(crate) fn compact(self) -> Self {
         let spread = match self.spread {
             Spread::Integers(points) if points.len() > BINS as usize => {

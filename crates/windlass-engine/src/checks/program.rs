@@ -93,11 +93,6 @@ pub(crate) enum MeasureKind {
 }
 
 impl Program {
-    /// Returns whether there is nothing to look for in batches.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.rules.is_empty() && self.measures.is_empty()
-    }
-
     /// Returns the number of a measure, which is added where it is new.
     pub(crate) fn measure(&mut self, measure: Measure) -> usize {
         if let MeasureKind::Numbers { column, wanted } = measure.kind {

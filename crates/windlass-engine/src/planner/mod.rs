@@ -99,8 +99,20 @@ pub(crate) struct Reading<'a> {
 impl Engine {
     /// Type-checks the selected nodes and all that they read through views.
     pub async fn plan(&self, project: &Project, selected: &BTreeSet<String>) -> Plan {
-        let needed = needed(project, selected);
-        self.plan_reading(project, &needed, selected).await
+        let mut needed = needed(project, selected);
+        // Sources are looked at as well, before anything reads them.
+        let read: Vec<&Node> = needed.iter().filter_map(|name| project.nodes.get(name)).collect();
+        let is_checked = |node: &&Node| selected.contains(&node.name) || matches!(node.kind, NodeKind::Source(_));
+        let checked: Vec<&Node> = read.into_iter().filter(is_checked).collect();
+        for input in checked.iter().flat_map(|node| node.check_inputs()) {
+            needed.insert(input);
+        }
+        let mut plan = self.plan_reading(project, &needed, selected).await;
+        for node in checked {
+            let mistakes = self.check_mistakes(project, node, &plan).await;
+            plan.diagnostics.extend(mistakes);
+        }
+        plan
     }
 
     /// Plans the needed nodes: the selected ones from their definitions, the others as they stand in
@@ -297,7 +309,7 @@ impl Engine {
     }
 
     /// Returns what reads an input, and notes which version or files that are.
-    async fn input_provider(
+    pub(crate) async fn input_provider(
         &self,
         name: &str,
         planned: &PlannedNode,

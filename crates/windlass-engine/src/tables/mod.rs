@@ -8,4 +8,5 @@ pub(crate) mod publish;
 pub(crate) mod published;
 pub(crate) mod schema;
 pub(crate) mod source;
+pub(crate) mod staged;
 pub(crate) mod statistics;

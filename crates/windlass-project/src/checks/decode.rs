@@ -33,8 +33,8 @@ pub(super) const COMMON: [&str; 14] = [
     "sample_rows",
 ];
 /// Keys of dbt that say where it stores what; they change nothing here.
-const IGNORED: [&str; 9] =
-    ["enabled", "store_failures", "store_failures_as", "tags", "meta", "schema", "alias", "database", "docs"];
+const IGNORED: [&str; 8] =
+    ["enabled", "store_failures", "store_failures_as", "tags", "meta", "alias", "database", "docs"];
 const PREFIXES: [&str; 3] = ["dbt_utils.", "dbt_expectations.", "dbt."];
 /// Offending rows that are kept as examples unless told otherwise.
 pub(super) const SAMPLE_ROWS: usize = 5;

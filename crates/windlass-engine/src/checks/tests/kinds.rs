@@ -278,7 +278,7 @@ fn columns_as_declared() {
 
 #[test]
 fn queries_answer_for_checks() {
-    let kind = || CheckKind::Sql { query: written("select 1") };
+    let kind = || CheckKind::Sql { query: Box::new(query()) };
     let rows = x(integers(&[1, 2]));
     let answered = |answer| Facts { queried: HashMap::from([("sql".to_string(), answer)]), ..Facts::default() };
     let found = Queried { failing: 1, ..Queried::default() };

@@ -185,3 +185,14 @@ fn describe(outcome: &CheckOutcome) -> String {
     assert!(examples <= 2, "more examples than wanted");
     text
 }
+
+/// Returns a query that nobody runs.
+pub(super) fn query() -> windlass_project::Transform {
+    let file = &written("select 1").location.file;
+    windlass_project::Transform {
+        sql: "select 1".to_string(),
+        map: windlass_project::SourceMap::identity(file),
+        inputs: Vec::new(),
+        vars: Default::default(),
+    }
+}

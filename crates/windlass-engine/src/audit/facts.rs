@@ -1,0 +1,157 @@
+//! What checks compare with: other tables, earlier versions, their own history.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use datafusion::error::DataFusionError;
+use datafusion::functions_aggregate::expr_fn::count;
+use datafusion::physical_plan::execute_stream_partitioned;
+use datafusion::prelude::lit;
+use futures::TryStreamExt;
+use windlass_project::checks::{Baseline, CheckDefinition, CheckKind};
+
+use super::{Subject, queries::first_number, spec};
+use crate::checks::evaluate::Facts;
+use crate::checks::part::Part;
+use crate::checks::profile::Profile;
+use crate::checks::program::{Answer, Program};
+use crate::operators::check::CheckSpec;
+use crate::session::PlanStyle;
+use crate::tables::published::PublishedTable;
+use crate::{Engine, Error};
+
+/// So many versions are looked at for the history of a figure.
+const VERSIONS: usize = 200;
+
+impl Engine {
+    /// Returns what the checks of a program compare with. What is not there is left out: the checks
+    /// say so themselves.
+    pub(super) async fn facts(&self, subject: &Subject<'_>, program: &Program) -> Result<Facts, Error> {
+        let mut facts = Facts { now_us: subject.now_us, ..Facts::default() };
+        let definitions = || program.checks.iter().map(|check| check.definition.as_ref());
+        if definitions().any(needs_published)
+            && let Some(published) = self.version_before(subject).await?
+        {
+            facts.previous_rows = published.size().0;
+            facts.history = history(&published, &subject.node.name).await?;
+            for definition in definitions() {
+                if let Some(profile) = self.baseline(subject, definition, &published).await? {
+                    facts.baselines.insert(definition.name.clone(), profile);
+                }
+            }
+        }
+        for check in &program.checks {
+            let is_counted = matches!(check.answer, Answer::Measure(_));
+            for table in check.definition.tables().filter(|_| is_counted) {
+                if let Some(rows) = self.rows_of(subject, &table.text).await? {
+                    facts.other_rows.insert(table.text.clone(), rows);
+                }
+            }
+        }
+        Ok(facts)
+    }
+
+    /// Returns the version that the rows are compared with.
+    async fn version_before(&self, subject: &Subject<'_>) -> Result<Option<PublishedTable>, Error> {
+        let name = &subject.node.name;
+        let Some(newest) = self.open_table(name).await? else { return Ok(None) };
+        match (subject.is_published, newest.version()) {
+            (false, _) => Ok(Some(newest)),
+            (true, 0) => Ok(None),
+            (true, version) => PublishedTable::open(name, &self.place(name), Some(version - 1)).await,
+        }
+    }
+
+    /// Returns what reads a table that a check names.
+    pub(super) async fn other(
+        &self,
+        subject: &Subject<'_>,
+        name: &str,
+    ) -> Result<Option<Arc<dyn TableProvider>>, Error> {
+        let Some(planned) = subject.reading.plan.nodes.get(name) else { return Ok(None) };
+        let mut read = Default::default();
+        self.input_provider(name, planned, &subject.reading, &mut read).await.map(Some)
+    }
+
+    async fn rows_of(&self, subject: &Subject<'_>, name: &str) -> Result<Option<u64>, Error> {
+        let Some(provider) = self.other(subject, name).await? else { return Ok(None) };
+        let failed = |source| Error::Compute { node: subject.node.name.clone(), blame: None, source };
+        let context = self.session.context(PlanStyle::Fast);
+        let rows = context.read_table(provider).and_then(|frame| frame.aggregate(vec![], vec![count(lit(1))]));
+        let stream = rows.map_err(failed)?.execute_stream().await.map_err(failed)?;
+        Ok(first_number(stream).await.map_err(failed)?.map(|rows| rows as u64))
+    }
+
+    /// Returns the profile that drift is measured from.
+    async fn baseline(
+        &self,
+        subject: &Subject<'_>,
+        definition: &CheckDefinition,
+        published: &PublishedTable,
+    ) -> Result<Option<Profile>, Error> {
+        let CheckKind::Drift(rule) = &definition.kind else { return Ok(None) };
+        let table = match rule.baseline {
+            Baseline::Previous => Some(published.clone()),
+            Baseline::Version(version) => {
+                let name = &subject.node.name;
+                PublishedTable::open(name, &self.place(name), Some(version)).await?
+            }
+            Baseline::Stored => None,
+        };
+        let Some(table) = table else { return Ok(None) };
+        let provider = table.provider(&subject.node.name).await?;
+        let failed = |source| Error::Compute { node: subject.node.name.clone(), blame: None, source };
+        self.profile(subject, definition, provider).await.map_err(failed)
+    }
+
+    /// Looks at a table for one check. `None` where that version has no such column.
+    async fn profile(
+        &self,
+        subject: &Subject<'_>,
+        definition: &CheckDefinition,
+        provider: Arc<dyn TableProvider>,
+    ) -> Result<Option<Profile>, DataFusionError> {
+        let context = self.session.context(PlanStyle::Fast);
+        let (state, plan) = context.read_table(provider)?.into_parts();
+        let plan = state.create_physical_plan(&plan).await?;
+        let Ok(all) = spec(subject.node, &plan.schema(), &state) else { return Ok(None) };
+        let one = CheckSpec { checks: Arc::from([definition.clone()]), ..all };
+        let Ok(program) = one.compile(&plan.schema()) else { return Ok(None) };
+        let program = Arc::new(program);
+        let mut whole = Part::new(Arc::clone(&program));
+        for mut stream in execute_stream_partitioned(plan, state.task_ctx())? {
+            while let Some(batch) = stream.try_next().await? {
+                whole.add(&batch)?;
+            }
+        }
+        Ok(whole.states.first().and_then(|state| Profile::of(state).ok()))
+    }
+}
+
+fn needs_published(definition: &CheckDefinition) -> bool {
+    match &definition.kind {
+        CheckKind::RowCountChange(_) | CheckKind::Anomaly(_) | CheckKind::Drift(_) => true,
+        CheckKind::Statistic { change, .. } => change.is_some(),
+        _ => false,
+    }
+}
+
+/// Returns what checks have observed in the versions of a table, oldest first. Only versions that were
+/// published count: a broken one never teaches what is usual.
+async fn history(published: &PublishedTable, table: &str) -> Result<HashMap<String, Vec<f64>>, Error> {
+    let failed = |source| Error::OpenTable { table: table.to_string(), source };
+    let commits: Vec<_> = published.delta().history(Some(VERSIONS)).try_collect().await.map_err(failed)?;
+    let mut history: HashMap<String, Vec<f64>> = HashMap::new();
+    for commit in commits.iter().rev() {
+        let Some(checks) = commit.info.get("windlass").and_then(|info| info.get("checks")?.as_array()) else {
+            continue;
+        };
+        for check in checks {
+            if let (Some(name), Some(observed)) = (check["name"].as_str(), check["observed"].as_f64()) {
+                history.entry(name.to_string()).or_default().push(observed);
+            }
+        }
+    }
+    Ok(history)
+}

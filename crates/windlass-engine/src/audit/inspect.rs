@@ -1,0 +1,71 @@
+//! Looks at rows that are there already: files of a source, a view, a published table.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use datafusion::error::DataFusionError;
+use datafusion::physical_plan::execute_stream_partitioned;
+use datafusion::prelude::SessionContext;
+use futures::TryStreamExt;
+use tokio::task::JoinSet;
+use windlass_project::{Node, Project};
+
+use super::Subject;
+use crate::checks::outcome::CheckOutcome;
+use crate::operators::check::CheckSink;
+use crate::planner::{Plan, Reading, Tables};
+use crate::session::PlanStyle;
+use crate::{Engine, Error};
+
+impl Engine {
+    /// Returns the outcome of every check of a node, for its rows as they are now. Writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotPublished`] for a table that is not there, [`Error::Compute`] where its rows cannot
+    /// be read. Broken rules are outcomes, not errors.
+    pub async fn inspect(
+        &self,
+        project: &Project,
+        plan: &Plan,
+        node: &Node,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<CheckOutcome>, Error> {
+        if node.checks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let reading = Reading { project, plan, tables: Tables::InLake };
+        let unknown = || Error::NotPublished { table: node.name.clone() };
+        let planned = plan.nodes.get(&node.name).ok_or_else(unknown)?;
+        let rows = self.input_provider(&node.name, planned, &reading, &mut Default::default()).await?;
+        let is_published = node.is_published();
+        let subject = Subject { node, rows, reading, now_us: now.timestamp_micros(), is_published };
+        let context = self.session.context(PlanStyle::Fast);
+        let sink = Arc::new(CheckSink::default());
+        context.state_ref().write().config_mut().set_extension(Arc::clone(&sink));
+        let failed = |source| Error::Compute { node: node.name.clone(), blame: None, source };
+        self.read_through(&context, &subject).await.map_err(failed)?;
+        match sink.take() {
+            Some(gathered) => self.audit(&subject, gathered).await,
+            None => Err(failed(DataFusionError::Internal("no partition was looked at".to_string()))),
+        }
+    }
+
+    /// Reads all rows, for the sake of those who look at them on the way.
+    async fn read_through(&self, context: &SessionContext, subject: &Subject<'_>) -> Result<(), DataFusionError> {
+        let (state, plan) = context.read_table(Arc::clone(&subject.rows))?.into_parts();
+        let plan = state.create_physical_plan(&plan).await?;
+        let plan = self.with_checks(subject.node, plan, &state)?;
+        let mut partitions = JoinSet::new();
+        for mut stream in execute_stream_partitioned(plan, state.task_ctx())? {
+            partitions.spawn(async move {
+                while stream.try_next().await?.is_some() {}
+                Ok::<(), DataFusionError>(())
+            });
+        }
+        while let Some(joined) = partitions.join_next().await {
+            joined.map_err(|error| DataFusionError::Internal(error.to_string()))??;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,167 @@
+//! Checks of a table: planned with it, looked at while it is written, judged before it is published.
+//!
+//! `conditions` plans the SQL of `where` and `expression`; the operator `CheckExec` gathers; here the
+//! rest is fetched that an answer needs (`facts`, `queries`), and every check gets its outcome.
+//!
+//! Must stay true: nothing is written, and a check that cannot be looked at is an error of its own.
+
+mod conditions;
+mod facts;
+mod inspect;
+mod queries;
+mod reconcile;
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::catalog::TableProvider;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
+use datafusion::physical_plan::ExecutionPlan;
+use windlass_error::Diagnostic;
+use windlass_project::checks::{CheckDefinition, CheckKind};
+use windlass_project::{Node, Project};
+
+use crate::checks::evaluate::evaluate;
+use crate::checks::outcome::CheckOutcome;
+use crate::checks::part::State;
+use crate::checks::program::Answer;
+use crate::operators::check::{CheckExec, CheckSpec, Gathered};
+use crate::planner::{Plan, Reading, Tables};
+use crate::session::PlanStyle;
+use crate::{Engine, Error};
+
+/// A table that is looked at.
+pub(crate) struct Subject<'a> {
+    /// Its node.
+    pub(crate) node: &'a Node,
+    /// Its rows.
+    pub(crate) rows: Arc<dyn TableProvider>,
+    /// What else there is to read.
+    pub(crate) reading: Reading<'a>,
+    /// The time of the run, in microseconds since 1970.
+    pub(crate) now_us: i64,
+    /// Whether its rows are those of the published version, so that the one before is the last.
+    pub(crate) is_published: bool,
+}
+
+impl Engine {
+    /// Returns what is wrong with the checks of a node whose columns are known.
+    pub(crate) async fn check_mistakes(&self, project: &Project, node: &Node, plan: &Plan) -> Vec<Diagnostic> {
+        let Some(planned) = plan.nodes.get(&node.name).filter(|_| !node.checks.is_empty()) else {
+            return Vec::new();
+        };
+        let (schema, reading) = (&planned.schema, &Reading { project, plan, tables: Tables::BySchema });
+        let state = self.session.context(PlanStyle::Fast).state();
+        let (conditions, mut mistakes) = conditions::plan(node, schema, &state);
+        let is_planned =
+            |check: &&CheckDefinition| conditions::of(check).all(|text| conditions.contains_key(&text.text));
+        let checks: Vec<CheckDefinition> = node.checks.iter().filter(is_planned).cloned().collect();
+        let spec = CheckSpec { node: node.name.clone(), checks: checks.into(), conditions };
+        mistakes.extend(spec.compile(schema).err().unwrap_or_default());
+        for check in node.checks.iter() {
+            if let CheckKind::Sql { query } = &check.kind {
+                mistakes.extend(self.query_mistake(node, (query, &check.location.file), reading).await);
+            }
+        }
+        mistakes
+    }
+
+    /// Returns a plan that looks at the rows of `plan` on their way.
+    pub(crate) fn with_checks(
+        &self,
+        node: &Node,
+        plan: Arc<dyn ExecutionPlan>,
+        state: &SessionState,
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        if node.checks.is_empty() {
+            return Ok(plan);
+        }
+        let spec = spec(node, &plan.schema(), state)
+            .map_err(|diagnostics| DataFusionError::External(Box::new(Error::Mistakes { diagnostics })))?;
+        Ok(Arc::new(CheckExec::try_new(plan, spec)?))
+    }
+
+    /// Returns the outcome of every check of a table whose rows have been looked at.
+    pub(crate) async fn audit(&self, subject: &Subject<'_>, gathered: Gathered) -> Result<Vec<CheckOutcome>, Error> {
+        let mut facts = self.facts(subject, gathered.part.program()).await?;
+        for check in &gathered.part.program().checks {
+            let is_needed = match &check.answer {
+                Answer::Query => true,
+                Answer::Measure(at) => {
+                    matches!(&gathered.part.states[*at], State::Unique(set) if set.is_abandoned)
+                }
+                Answer::Rule(_) | Answer::Known(_) => false,
+            };
+            if is_needed {
+                let answer = self.look(subject, &check.definition).await;
+                facts.queried.insert(check.definition.name.clone(), answer);
+            }
+        }
+        let mut outcomes = evaluate(&gathered.part, &gathered.schema, &facts);
+        drop(gathered);
+        for (outcome, definition) in outcomes.iter_mut().zip(&subject.node.checks) {
+            // Duplicates are known by the hashes of their keys; the keys themselves are looked up.
+            let is_unnamed = outcome.examples.is_empty() && outcome.failing.is_some_and(|failing| failing > 0);
+            if is_unnamed
+                && matches!(definition.kind, CheckKind::Unique { .. })
+                && let Ok(answer) = self.look(subject, definition).await
+            {
+                outcome.examples = answer.examples;
+            }
+        }
+        Ok(outcomes)
+    }
+}
+
+/// Returns a failure of checks for people: the table, then each check that stands in the way.
+pub(crate) fn told(table: &str, outcomes: &[CheckOutcome]) -> String {
+    let blocking: Vec<&CheckOutcome> = outcomes.iter().filter(|outcome| outcome.blocks()).collect();
+    let checks = if blocking.len() == 1 { "a check" } else { "checks" };
+    let mut text = format!("table `{table}` breaks {checks} and was not published");
+    for outcome in blocking {
+        text.push('\n');
+        text.push_str(&line(outcome));
+    }
+    text
+}
+
+/// Returns an outcome in one line, with an example where there is one.
+pub fn line(outcome: &CheckOutcome) -> String {
+    let mut text = format!("{} {}: {}", outcome.status.name(), outcome.check, outcome.detail);
+    if !outcome.bound.is_empty() {
+        text.push_str(&format!(", {}", outcome.bound));
+    }
+    if let Some(example) = outcome.examples.first().and_then(spell) {
+        text.push_str(&format!(", such as {example}"));
+    }
+    text.push_str(&format!(" ({})", outcome.location));
+    text
+}
+
+/// Spells the first row of a batch: `id=3, amount=null`.
+fn spell(rows: &RecordBatch) -> Option<String> {
+    const COLUMNS: usize = 8;
+    let options = FormatOptions::default().with_null("null");
+    let mut parts = Vec::new();
+    for (field, column) in rows.schema().fields().iter().zip(rows.columns()).take(COLUMNS) {
+        let value = ArrayFormatter::try_new(column.as_ref(), &options).ok()?.value(0).to_string();
+        let value: String = value.chars().take(40).collect();
+        parts.push(format!("{}={value}", field.name()));
+    }
+    if rows.num_columns() > COLUMNS {
+        parts.push("...".to_string());
+    }
+    Some(parts.join(" "))
+}
+
+/// Returns what the operator needs.
+fn spec(node: &Node, schema: &SchemaRef, state: &SessionState) -> Result<CheckSpec, Vec<Diagnostic>> {
+    let (conditions, mistakes) = conditions::plan(node, schema, state);
+    if !mistakes.is_empty() {
+        return Err(mistakes);
+    }
+    Ok(CheckSpec { node: node.name.clone(), checks: node.checks.as_slice().into(), conditions })
+}
