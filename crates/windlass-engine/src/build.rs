@@ -26,12 +26,16 @@ use tokio::task::JoinSet;
 use windlass_error::Code;
 use windlass_project::{Node, Project};
 
+use crate::audit::Subject;
+use crate::checks::outcome::CheckOutcome;
+use crate::operators::check::CheckSink;
 use crate::operators::python::{PythonError, PythonExec, Verdict};
 use crate::operators::write::{StagedTable, staged_files};
-use crate::planner::{Content, Plan, blame};
+use crate::planner::{Content, Plan, Reading, Tables, blame};
 use crate::python;
 use crate::session::PlanStyle;
 use crate::tables::published::PublishedTable;
+use crate::tables::staged;
 use crate::{Engine, Error};
 
 /// How often a running build reports what it has read.
@@ -97,6 +101,8 @@ pub struct Built {
     pub fingerprint: String,
     /// Rows that failed, where the node has an error table.
     pub failures: Option<FailedRows>,
+    /// What its checks found.
+    pub checks: Vec<CheckOutcome>,
 }
 
 /// Rows that failed and went to the error table.
@@ -162,15 +168,45 @@ impl Engine {
             }
         };
         request.progress.phase(Phase::Staged);
+        let checks = self.audit_staged(request, &prepared, &staged, rows).await?;
         if !request.progress.begin_commit() {
             return Ok(None);
         }
         let built = match rows {
-            RowsFrom::Inputs => self.commit(request, &prepared, staged).await?,
-            RowsFrom::Errors(_) => self.commit_replay(request, &prepared, staged).await?,
+            RowsFrom::Inputs => self.commit(request, &prepared, staged, checks).await?,
+            RowsFrom::Errors(_) => self.commit_replay(request, &prepared, staged, checks).await?,
         };
         request.progress.phase(Phase::Committed);
         Ok(Some(built))
+    }
+
+    /// Judges staged rows. A table that breaks its checks is not published.
+    async fn audit_staged(
+        &self,
+        request: &BuildRequest<'_>,
+        prepared: &Prepared,
+        staged: &Staged,
+        rows: &RowsFrom,
+    ) -> Result<Vec<CheckOutcome>, Error> {
+        let sink = prepared.state.config().get_extension::<CheckSink>();
+        let Some(gathered) = sink.and_then(|sink| sink.take()) else { return Ok(Vec::new()) };
+        let node = request.node;
+        let (place, partition_by) = (self.place(&node.name), &node.config.partition_by);
+        let table = staged::table(&node.name, &place, &prepared.published, partition_by, &staged.result.files)?;
+        let reading = Reading { project: request.project, plan: request.plan, tables: Tables::InLake };
+        let rows_of = Arc::new(table);
+        let subject = Subject { node, rows: rows_of, reading, now_us: request.started_us, is_published: false };
+        let mut outcomes = self.audit(&subject, gathered).await?;
+        if let RowsFrom::Errors(_) = rows {
+            // What is added is a part of the table: it says nothing about the table as a whole.
+            let is_on_rows =
+                |name: &String| node.checks.iter().any(|check| check.name == *name && check.kind.is_on_rows());
+            outcomes.retain(|outcome| is_on_rows(&outcome.check));
+        }
+        if outcomes.iter().any(CheckOutcome::blocks) {
+            return Err(Error::Checks { table: node.name.clone(), outcomes });
+        }
+        Ok(outcomes)
     }
 
     async fn stage(

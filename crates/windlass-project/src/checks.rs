@@ -225,6 +225,20 @@ pub enum CheckKind {
 }
 
 impl CheckKind {
+    /// Returns whether each row is judged alone.
+    pub fn is_on_rows(&self) -> bool {
+        matches!(
+            self,
+            Self::NotNull
+                | Self::Values { .. }
+                | Self::Range { .. }
+                | Self::Length { .. }
+                | Self::Regex { .. }
+                | Self::Pair { .. }
+                | Self::Expression { .. }
+        )
+    }
+
     /// Returns its name as written in YAML.
     pub fn name(&self) -> &'static str {
         match self {

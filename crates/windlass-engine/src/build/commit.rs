@@ -6,6 +6,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use windlass_project::{Node, error_table};
 
 use super::{BuildRequest, Built, FailedRows, Prepared, Staged};
+use crate::checks::outcome::CheckOutcome;
 use crate::operators::python::Verdict;
 use crate::operators::write::StagedTable;
 use crate::tables::publish::{Mode, Origin, Publication, publish};
@@ -17,6 +18,7 @@ impl Engine {
         request: &BuildRequest<'_>,
         prepared: &Prepared,
         staged: Staged,
+        checks: Vec<CheckOutcome>,
     ) -> Result<Built, Error> {
         let node = request.node;
         let Staged { result, errors, failures } = staged;
@@ -28,6 +30,7 @@ impl Engine {
             rows: errors.rows,
             inputs: &prepared.read,
             errors: None,
+            checks: &[],
         };
         // Delta has no commit over two tables. Error rows go first and count only once the result names
         // their version, so whatever happens in between, readers see both tables of one run.
@@ -44,13 +47,18 @@ impl Engine {
             partition_by: &node.config.partition_by,
             files: result.files,
             mode: Mode::Replace,
-            origin: Origin { rows: result.rows, errors: errors_version.map(|version| (version, error_rows)), ..origin },
+            origin: Origin {
+                rows: result.rows,
+                errors: errors_version.map(|version| (version, error_rows)),
+                checks: &checks,
+                ..origin
+            },
         })
         .await?;
         let failures = failures.filter(|_| prepared.errors.is_some());
         let failures = failures.map(|verdict| failed_rows(&verdict, error_rows));
         let fingerprint = prepared.fingerprint.clone();
-        Ok(Built { version, rows: result.rows, bytes, files, fingerprint, failures })
+        Ok(Built { version, rows: result.rows, bytes, files, fingerprint, failures, checks })
     }
 
     async fn publish_errors(
@@ -72,6 +80,7 @@ impl Engine {
         request: &BuildRequest<'_>,
         prepared: &Prepared,
         staged: Staged,
+        checks: Vec<CheckOutcome>,
     ) -> Result<Built, Error> {
         let node = request.node;
         let Staged { result, errors, failures } = staged;
@@ -94,6 +103,7 @@ impl Engine {
             rows: error_rows,
             inputs: &inputs,
             errors: None,
+            checks: &[],
         };
         let schema = prepared.errors.as_ref().ok_or_else(|| Error::NoErrors { node: node.name.clone() })?;
         let errors_version = self.publish_errors(node, schema, errors, origin).await?;
@@ -107,11 +117,11 @@ impl Engine {
             partition_by: &node.config.partition_by,
             files: result.files,
             mode: Mode::Append,
-            origin: Origin { rows, errors: Some((errors_version, error_rows)), ..origin },
+            origin: Origin { rows, errors: Some((errors_version, error_rows)), checks: &checks, ..origin },
         })
         .await?;
         let failures = failures.map(|verdict| failed_rows(&verdict, error_rows));
-        Ok(Built { version, rows: result.rows, bytes, files, fingerprint: fingerprint.clone(), failures })
+        Ok(Built { version, rows: result.rows, bytes, files, fingerprint: fingerprint.clone(), failures, checks })
     }
 }
 

@@ -22,6 +22,7 @@ use windlass_project::{Node, Project, PythonEnvironment, PythonMode, error_table
 use windlass_worker::Environment;
 
 use super::{BuildProgress, BuildRequest, Prepared, RowsFrom};
+use crate::operators::check::CheckSink;
 use crate::operators::moving_mean::specialise;
 use crate::operators::python::{FailureObserver, Limit, PythonError, PythonExec, WorkersHandle};
 use crate::operators::write::{WriteExec, WriteObserver, WriteSpec};
@@ -81,6 +82,7 @@ impl Engine {
             _ => plan,
         };
         let plan = self.lay_out(node, plan).map_err(failed)?;
+        let plan = self.with_checks(node, plan, &context.state()).map_err(failed)?;
         let spec = self.write_spec(request, &published, errors.as_ref());
         let plan: Arc<dyn ExecutionPlan> = Arc::new(WriteExec::new(plan, spec));
         tracing::debug!(node = %node.name, plan = %datafusion::physical_plan::displayable(plan.as_ref()).indent(false), "planned");
@@ -199,6 +201,7 @@ impl Engine {
         let mut state = state.write();
         state.config_mut().set_extension(observer);
         state.config_mut().set_extension(failures);
+        state.config_mut().set_extension(Arc::new(CheckSink::default()));
         state.config_mut().set_extension(Arc::new(WorkersHandle(Arc::clone(&self.workers))));
         drop(state);
         context

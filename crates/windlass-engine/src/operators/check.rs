@@ -11,8 +11,9 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use datafusion::arrow::array::{AsArray, RecordBatch};
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::array::{Array, AsArray, RecordBatch};
+use datafusion::arrow::compute::{filter_record_batch, is_null};
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
@@ -32,6 +33,7 @@ use crate::checks::compile::{Target, compile};
 use crate::checks::part::Part;
 use crate::checks::program::Program;
 use crate::checks::rules::Condition;
+use crate::tables::error_rows::CARRIER;
 use crate::tables::schema::sql_type;
 
 /// SQL conditions of checks by their text, planned over a table's columns.
@@ -116,7 +118,7 @@ pub(crate) struct CheckExec {
 impl CheckExec {
     /// Returns the operator above `input`.
     pub(crate) fn try_new(input: Arc<dyn ExecutionPlan>, spec: CheckSpec) -> Result<Self> {
-        let program = spec.compile(&input.schema()).map_err(|diagnostics| {
+        let program = spec.compile(&without_carrier(&input.schema())).map_err(|diagnostics| {
             // Found while planning already; here only where the result's columns differ from the plan's.
             DataFusionError::External(Box::new(crate::Error::Mistakes { diagnostics }))
         })?;
@@ -192,6 +194,27 @@ impl ExecutionPlan for CheckExec {
     }
 }
 
+/// Returns the columns of the result: the carrier of error rows is none of them.
+fn without_carrier(schema: &SchemaRef) -> SchemaRef {
+    if schema.index_of(CARRIER).is_err() {
+        return Arc::clone(schema);
+    }
+    let fields = schema.fields().iter().filter(|field| field.name() != CARRIER).cloned();
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// Returns the rows of the result; a row that carries error rows is none of them.
+fn rows_of_result(batch: &RecordBatch) -> Result<RecordBatch> {
+    let Ok(carrier) = batch.schema().index_of(CARRIER) else { return Ok(batch.clone()) };
+    let columns: Vec<usize> = (0..batch.num_columns()).filter(|column| *column != carrier).collect();
+    let result = batch.project(&columns)?;
+    let carried = batch.column(carrier);
+    match carried.null_count() == batch.num_rows() {
+        true => Ok(result),
+        false => Ok(filter_record_batch(&result, &is_null(carried)?)?),
+    }
+}
+
 /// The rows of one partition.
 struct Looking {
     input: SendableRecordBatchStream,
@@ -204,7 +227,7 @@ struct Looking {
 impl Looking {
     async fn next(mut self) -> Result<Option<(RecordBatch, Self)>> {
         let Some(batch) = self.input.next().await.transpose()? else {
-            let schema = self.input.schema();
+            let schema = without_carrier(&self.input.schema());
             if let Some(sink) = &self.sink {
                 sink.add(self.part, schema, self.memory);
             }
@@ -212,7 +235,7 @@ impl Looking {
             return Ok(None);
         };
         let timer = self.metrics.elapsed_compute().timer();
-        self.part.add(&batch)?;
+        self.part.add(&rows_of_result(&batch)?)?;
         while self.memory.try_resize(self.part.bytes()).is_err() {
             if !self.part.shrink() {
                 // What remains is small; it is accounted for all the same.

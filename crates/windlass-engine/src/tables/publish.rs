@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use super::published::PublishedTable;
 use super::statistics;
 use crate::Error;
+use crate::checks::outcome::CheckOutcome;
 use crate::storage::Place;
 
 /// What is about to be published.
@@ -65,6 +66,8 @@ pub(crate) struct Origin<'a> {
     pub(crate) inputs: &'a BTreeMap<String, String>,
     /// The version of the error table that belongs to the new version, and its rows.
     pub(crate) errors: Option<(Version, u64)>,
+    /// What the checks found; empty where there are none.
+    pub(crate) checks: &'a [CheckOutcome],
 }
 
 /// Publishes and returns the new version. A repeated attempt of one run changes nothing.
@@ -118,12 +121,24 @@ fn commit_info(origin: &Origin<'_>) -> HashMap<String, Value> {
         "fingerprint": origin.fingerprint,
         "rows": origin.rows,
         "inputs": origin.inputs,
+        "checks": origin.checks.iter().map(verdict).collect::<Vec<_>>(),
         "version": env!("CARGO_PKG_VERSION"),
     });
     if let Some((version, rows)) = origin.errors {
         ours["errors"] = json!({"version": version, "rows": rows});
     }
     HashMap::from([("windlass".to_string(), ours)])
+}
+
+/// Returns what later runs want to know of a check: how it ended, and the figure it compared.
+fn verdict(outcome: &CheckOutcome) -> Value {
+    json!({
+        "name": outcome.check,
+        "status": outcome.status.name(),
+        "observed": outcome.observed,
+        "failing": outcome.failing,
+        "rows": outcome.rows,
+    })
 }
 
 /// Returns the log entry's actions: what changed in protocol and metadata, then all new files, then

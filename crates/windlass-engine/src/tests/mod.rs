@@ -1,5 +1,6 @@
 //! The engine on small projects that stand in the test as text.
 
+mod checks;
 mod functions;
 mod mistakes;
 mod publishing;

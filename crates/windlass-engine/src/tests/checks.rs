@@ -1,0 +1,323 @@
+//! Checks on the way in: what is published, and what is not.
+
+use expect_test::{Expect, expect};
+
+use super::support::{World, plain};
+use crate::{CheckOutcome, Error};
+
+const ORDERS: &str = "
+-- seeds/customers.csv --
+id,country
+1,NO
+2,IT
+-- transforms/orders.sql --
+select * from (values
+  (1, 1, 10.5, 'placed', timestamp '2024-10-03 00:00:00'),
+  (2, 2, 20.0, 'shipped', timestamp '2024-10-04 00:00:00'),
+  (3, 2, 5.0, 'placed', timestamp '2024-10-04 12:00:00')
+) as v(id, customer, amount, status, at)
+";
+
+fn world(checks: &str) -> World {
+    World::new(&format!("{ORDERS}-- transforms/p.yml --\n{checks}\n"))
+}
+
+fn lines(outcomes: &[CheckOutcome]) -> String {
+    outcomes.iter().map(|outcome| crate::audit::line(outcome) + "\n").collect()
+}
+
+async fn check(checks: &str, expected: Expect) {
+    let mut world = world(checks);
+    let told = match world.run().await {
+        Ok(built) => lines(&built["orders"].checks),
+        Err(Error::Checks { outcomes, .. }) => format!("not published\n{}", lines(&outcomes)),
+        Err(error) => format!("{error:?}"),
+    };
+    expected.assert_eq(&told);
+}
+
+#[tokio::test]
+async fn a_table_that_keeps_its_rules_is_published() {
+    check(
+        "transforms:
+  orders:
+    checks:
+      - row_count: {min: 1, max: 100}
+      - unique: [customer, at]
+      - relationships: {columns: customer, to: ref('customers'), field: id}
+      - same_row_count: {to: customers, tolerance: 50%}
+      - coverage: {of: customers}
+      - expression: amount > 0 and id < 100
+      - schema: {columns: {id: bigint, customer: bigint, amount: double, status: varchar, at: timestamp}, ordered: true}
+      - rows_per_key: {key: customer, max_over_mean: 2}
+    columns:
+      id: {checks: [not_null, unique, {monotonic: increasing}, {monotonic: {order_by: at}}]}
+      status: {checks: [{accepted_values: [placed, shipped]}, {regex: '^[a-z]+$'}, {length: {max: 10}}, {distinct_count: 2}]}
+      amount:
+        checks:
+          - range: {min: 0, max: 1000}
+          - mean: {min: 1, max: 12}
+          - quantile: {p: 0.5, min: 10.5, max: 10.5}
+          - anomaly: mean
+          - drift
+      at: {checks: [{freshness: 1 day}]}
+",
+        expect![[r#"
+            pass not_null_id: 0 of 3 rows (0.0 %), error if <> 0 (transforms/p.yml:13:21)
+            pass unique_id: 0 of 3 rows (0.0 %), error if <> 0 (transforms/p.yml:13:31)
+            pass monotonic_id: 0 of 3 rows (0.0 %), error if <> 0 (transforms/p.yml:13:40)
+            pass monotonic_id_2: 0 of 3 rows (0.0 %), error if <> 0 (transforms/p.yml:13:65)
+            pass accepted_values_status: 0 of 3 rows (0.0 %), error if <> 0 (transforms/p.yml:14:26)
+            pass regex_status: 0 of 3 rows (0.0 %), error if <> 0 (transforms/p.yml:14:64)
+            pass length_status: 0 of 3 rows (0.0 %), error if <> 0 (transforms/p.yml:14:85)
+            pass distinct_count_status: distinct_count 2, 2 (transforms/p.yml:14:106)
+            pass range_amount: 0 of 3 rows (0.0 %), error if <> 0 (transforms/p.yml:17:13)
+            pass mean_amount: mean 11.8333, 1 to 12 (transforms/p.yml:18:13)
+            pass quantile_amount: quantile 10.5, 10.5 (transforms/p.yml:19:13)
+            not_evaluable anomaly_amount: cannot be evaluated: too few runs have left a value to compare with (transforms/p.yml:20:13)
+            not_evaluable drift_amount: cannot be evaluated: there is nothing to compare with yet (transforms/p.yml:21:13)
+            pass freshness_at: the newest row is -12 h old, at most 1 d (transforms/p.yml:22:22)
+            pass row_count: rows 3, 1 to 100 (transforms/p.yml:4:9)
+            pass unique_customer_at: 0 of 3 rows (0.0 %), error if <> 0 (transforms/p.yml:5:9)
+            pass relationships_customer_customers: 0 of 3 rows (0.0 %), error if <> 0 (transforms/p.yml:6:9)
+            pass same_row_count_customers: 3 rows, `customers` has 2, 2 as in `customers` (transforms/p.yml:7:9)
+            pass coverage_customers: 3 of 2 rows of `customers` (150.0 %), at least 100.0 % (transforms/p.yml:8:9)
+            pass expression: 0 of 3 rows (0.0 %), error if <> 0 (transforms/p.yml:9:9)
+            pass schema: columns are as declared (transforms/p.yml:10:9)
+            pass rows_per_key_customer: 2 keys, 1.5 rows on average, largest `2` has 2 (1.33333 times the mean), at most 2 times the mean (transforms/p.yml:11:9)
+        "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_table_that_breaks_a_rule_is_not() {
+    check(
+        "transforms:
+  orders:
+    checks:
+      - row_count: {min: 4}
+      - row_count: {max: 2}
+        severity: warn
+      - relationships: {columns: customer, to: customers, field: country}
+      - expression: {expression: amount < 20, where: status = 'shipped'}
+    columns:
+      status:
+        checks:
+          - accepted_values: [placed]
+          - unique
+          - unique: {where: id < 3}
+            max_rows: 5
+      at: {checks: [{freshness: 3h}]}
+",
+        expect![[r#"
+            not published
+            fail accepted_values_status: 1 of 3 rows (33.3 %), error if <> 0, such as id=2 customer=2 amount=20.0 status=shipped at=2024-10-04T00:00:00 (transforms/p.yml:12:13)
+            fail unique_status: 2 of 3 rows (66.7 %), error if <> 0, such as status=placed rows=2 (transforms/p.yml:13:13)
+            pass unique_status_2: 0 of 2 rows (0.0 %), error if > 5 (transforms/p.yml:14:13)
+            pass freshness_at: the newest row is -12 h old, at most 3 h (transforms/p.yml:16:22)
+            fail row_count: rows 3, at least 4 (transforms/p.yml:4:9)
+            warn row_count_2: rows 3, at most 2 (transforms/p.yml:5:9)
+            error relationships_customer_customers: cannot be looked at: Arrow error: Cast error: Cannot cast string 'NO' to value of Int64 type (transforms/p.yml:7:9)
+            fail expression: 1 of 1 rows (100.0 %), error if <> 0, such as id=2 customer=2 amount=20.0 status=shipped at=2024-10-04T00:00:00 (transforms/p.yml:8:9)
+        "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn the_published_version_stays() {
+    let mut world = world("transforms: {orders: {columns: {amount: {checks: [{range: {min: 1}}]}}}}");
+    world.run().await.unwrap();
+    let before = world.sql("select * from orders order by id").await;
+    world.edit("-- transforms/orders.sql --\nselect 1 as id, 0.5 as amount\n");
+    let error = world.run().await.unwrap_err();
+    expect![[r#"
+        table `orders` breaks a check and was not published
+        fail range_amount: 1 of 1 rows (100.0 %), error if <> 0, such as id=1 amount=0.5 (transforms/p.yml:1:52)"#]]
+    .assert_eq(&error.to_string());
+    assert_eq!(world.sql("select * from orders order by id").await, before);
+    assert!(matches!(error, Error::Checks { .. }));
+}
+
+#[tokio::test]
+async fn figures_are_compared_with_earlier_versions() {
+    let mut world = world(
+        "transforms:
+  orders:
+    checks: [{row_count_change: 20%}, {anomaly: {metric: row_count, min_runs: 3}}]
+    columns:
+      amount: {checks: [{mean: {vs_previous: {max_change: 10%}}}, {drift: {method: ks, error: 0.3}}]}
+",
+    );
+    for _ in 0..4 {
+        world.run().await.unwrap();
+    }
+    let outcomes = world.run().await.unwrap()["orders"].checks.clone();
+    expect![[r#"
+        pass mean_amount: 11.8333 after 11.8333 (+0.0 %), -10.0 % to +10.0 % (transforms/p.yml:5:26)
+        pass drift_amount: ks 0, p 1, below 0.3 (transforms/p.yml:5:68)
+        pass row_count_change: 3 after 3 (+0.0 %), -20.0 % to +20.0 % (transforms/p.yml:3:15)
+        pass anomaly: 3, within 3 deviations of 4 runs (transforms/p.yml:3:40)
+    "#]]
+    .assert_eq(&lines(&outcomes));
+    world.edit("-- transforms/orders.sql --\nselect 1 as id, 99.5 as amount\n");
+    expect![[r#"
+        table `orders` breaks checks and was not published
+        fail mean_amount: 99.5 after 11.8333 (+740.8 %), -10.0 % to +10.0 % (transforms/p.yml:5:26)
+        fail drift_amount: ks 1, p 0.5, below 0.3 (transforms/p.yml:5:68)
+        fail row_count_change: 1 after 3 (-66.7 %), -20.0 % to +20.0 % (transforms/p.yml:3:15)
+        fail anomaly: 1 after a history that never moved, within 3 deviations of 5 runs (transforms/p.yml:3:40)"#]]
+    .assert_eq(&world.run().await.unwrap_err().to_string());
+}
+
+#[tokio::test]
+async fn queries_of_users_see_what_was_computed() {
+    let mut world = world("transforms: {}");
+    world.edit(
+        "-- checks/expensive.sql --
+{{ config(on='orders', sample_rows=1) }}
+select o.id, o.amount, c.country from {{ ref('orders') }} o join {{ ref('customers') }} c on c.id = o.customer where amount > 10
+",
+    );
+    expect![[r#"
+        table `orders` breaks a check and was not published
+        fail expensive: 2 of 3 rows (66.7 %), error if <> 0, such as id=1 amount=10.5 country=NO (checks/expensive.sql:1:1)"#]].assert_eq(&world.run().await.unwrap_err().to_string());
+}
+
+#[tokio::test]
+async fn tables_are_reconciled() {
+    let old = "-- transforms/old.sql --
+select * from (values (1, 'a', 1.0), (2, 'b', 2.0), (3, 'c', 3.0), (5, null, 5.0)) as v(id, name, amount)
+-- transforms/new.sql --
+select * from (values (1, 'a', 1.0), (2, 'x', 2.0001), (4, 'd', 4.0), (5, null, 5.0)) as v(id, name, amount)
+";
+    for (checks, expected) in [
+        (
+            "{reconcile: {to: old, key: id}}",
+            expect![[r#"
+            table `new` breaks a check and was not published
+            fail reconcile_old: 1 rows missing, 1 rows extra, different: `name` in 1 rows, `amount` in 1 rows, error if <> 0, such as id=2 name=x amount=2.0001 id there=2 name there=b amount there=2.0 (transforms/p.yml:1:30)"#]],
+        ),
+        (
+            "{reconcile: {to: old, key: id, exclude: name, tolerance: {amount: 0.01}}}",
+            expect![[r#"
+                table `new` breaks a check and was not published
+                fail reconcile_old: 1 rows missing, 1 rows extra, error if <> 0, such as id=4 amount=4.0 id there=null amount there=null (transforms/p.yml:1:30)"#]],
+        ),
+        (
+            "{reconcile: {to: old}}",
+            expect![[r#"
+                table `new` breaks a check and was not published
+                fail reconcile_old: 2 rows missing, 2 rows extra, error if <> 0, such as id=2 name=b amount=2.0 rows=-1 (transforms/p.yml:1:30)"#]],
+        ),
+        (
+            "{reconcile: {to: new_again, key: id}}",
+            expect![[r#"
+            pass reconcile_new_again: equal to `new_again`, error if <> 0 (transforms/p.yml:1:30)
+        "#]],
+        ),
+    ] {
+        let again = "-- transforms/new_again.sql --\nselect * from (values (4, 'd', 4.0), (5, null, 5.0), (1, 'a', 1.0), (2, 'x', 2.0001)) as v(id, name, amount)\n";
+        let mut world =
+            World::new(&format!("{old}{again}-- transforms/p.yml --\ntransforms: {{new: {{checks: [{checks}]}}}}\n"));
+        let told = match world.run().await {
+            Ok(built) => lines(&built["new"].checks),
+            Err(error) => error.to_string(),
+        };
+        expected.assert_eq(&told);
+    }
+}
+
+#[tokio::test]
+async fn mistakes_are_found_while_planning() {
+    let mut world = world("transforms: {}");
+    world.edit(
+        "-- transforms/p.yml --
+transforms:
+  orders:
+    checks:
+      - unique: [id, costumer]
+      - expression: amont > 3
+      - expression: amount +
+      - expression: amount + 1
+    columns:
+      id: {checks: [{regex: a}, {range: {min: x}}, {not_null: {where: stat = 1}}]}
+      at: {checks: [{mean: {min: 1}}]}
+-- checks/wrong.sql --
+select idd from {{ ref('orders') }}
+",
+    );
+    expect![[r#"
+        error[E0102]: no column `stat`
+          --> transforms/p.yml:9:71 `stat = 1` did you mean `status`?
+        error[E0102]: no column `amont`
+          --> transforms/p.yml:5:21 `amont > 3` did you mean `amount`?
+        error[E0101]: the condition cannot be parsed
+          --> transforms/p.yml:6:21 `amount +`
+          note: sql parser error: Expected: an expression, found: EOF
+        error[E0105]: the condition is double, not true or false
+          --> transforms/p.yml:7:21 `amount + 1`
+        error[E0603]: `regex` needs a text, and column `id` is bigint
+          --> transforms/p.yml:9:22 `regex`
+        error[E0603]: `x` is no bigint, as column `id` is
+          --> transforms/p.yml:9:47 `x`
+        error[E0603]: `mean` needs a number, and column `at` is timestamp
+          --> transforms/p.yml:10:22 `mean`
+        error[E0102]: check `unique_id_costumer` names column `costumer`, which `orders` does not have
+          --> transforms/p.yml:4:22 `costumer` did you mean `customer`?
+        error[E0102]: no column `idd`
+          --> checks/wrong.sql:1:8 `idd` did you mean `id`?
+          note: columns: `id`, `customer`, `amount`, `status`, `at`
+    "#]]
+    .assert_eq(&plain(&world.plan().await.diagnostics));
+}
+
+#[tokio::test]
+async fn what_is_there_already_is_looked_at() {
+    let mut world = World::new(&format!(
+        "{ORDERS}-- data/a.csv --\nid,day\n1,2024-01-01\n1,\n-- sources.yml --
+sources: {{s: {{path: 'data/{{name}}.csv', tables: {{a: {{columns: {{id: {{checks: [unique]}}, day: {{checks: [not_null]}}}}}}}}}}}}
+-- transforms/v.sql --
+{{{{ config(materialized='view') }}}} select id from {{{{ ref('orders') }}}} where id > 1
+-- transforms/p.yml --
+transforms: {{v: {{checks: [{{row_count: 3}}]}}, orders: {{checks: [{{row_count: 3}}, {{row_count_change: 1%}}]}}}}
+"
+    ));
+    world.run().await.unwrap();
+    let plan = world.plan().await;
+    let mut told = String::new();
+    for name in ["s.a", "v", "orders"] {
+        let node = &world.project.nodes[name];
+        let outcomes = world.engine.inspect(&world.project, &plan, node, chrono::DateTime::UNIX_EPOCH).await.unwrap();
+        told.push_str(&lines(&outcomes));
+    }
+    expect![[r#"
+        fail unique_id: 2 of 2 rows (100.0 %), error if <> 0, such as id=1 rows=2 (sources.yml:1:77)
+        fail not_null_day: 1 of 2 rows (50.0 %), error if <> 0, such as id=1 day=null (sources.yml:1:102)
+        fail row_count: rows 2, 3 (transforms/p.yml:1:28)
+        pass row_count: rows 3, 3 (transforms/p.yml:1:64)
+        not_evaluable row_count_change: cannot be evaluated: there is nothing to compare with yet (transforms/p.yml:1:80)
+    "#]].assert_eq(&told);
+}
+
+#[tokio::test]
+async fn partitioned_and_sorted_tables_are_looked_at_too() {
+    let mut world = World::new(
+        "
+-- transforms/t.sql --
+{{ config(partition_by=['city'], sort_by=['id desc']) }}
+select value as id, case when value % 2 = 0 then 'Oslo' end as city, value % 10 as bucket from range(0, 100000)
+-- transforms/p.yml --
+transforms:
+  t:
+    checks: [{unique: [id]}, {row_count: 100000}, {unique: [city, bucket]}]
+    columns: {city: {checks: [{null_rate: 50%}]}, id: {checks: [{monotonic: {order_by: id}}, {distinct_count: {min: 99000, max: 101000}}]}}
+",
+    );
+    expect![[r#"
+        table `t` breaks checks and was not published
+        fail distinct_count_id: distinct_count 98,746, 99000 to 101000 (transforms/p.yml:4:95)
+        fail unique_city_bucket: 100,000 of 100,000 rows (100.0 %), error if <> 0, such as city=null bucket=1 rows=10000 (transforms/p.yml:3:52)"#]].assert_eq(&world.run().await.unwrap_err().to_string());
+    assert_eq!(world.files("t/_delta_log"), [""; 0]);
+}
