@@ -93,6 +93,12 @@ Examples:
   windlass plan                everything
   windlass plan feat_flight+   one table and all that reads it")]
     Plan(PlanArgs),
+    /// Look at published tables, views and sources with their checks.
+    #[command(after_help = "\
+Examples:
+  windlass check                   everything that has checks
+  windlass check +feat_flight      one table and all that it needs")]
+    Check(CheckArgs),
     /// Show the first rows of a node or query, or how it is computed.
     #[command(after_help = "\
 Examples:
@@ -213,6 +219,21 @@ pub(crate) struct PlanArgs {
     pub(crate) select: SelectArgs,
     #[command(flatten)]
     pub(crate) vars: VarsArgs,
+    /// How to print it.
+    #[arg(long, default_value = "text")]
+    pub(crate) format: Format,
+}
+
+/// Flags of `check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
+    #[command(flatten)]
+    pub(crate) vars: VarsArgs,
+    /// How many threads work; else `threads:` of the target, else all that the process may use.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
     /// How to print it.
     #[arg(long, default_value = "text")]
     pub(crate) format: Format,

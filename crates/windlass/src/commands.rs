@@ -6,6 +6,7 @@ use crate::report::Status;
 use crate::settings::Settings;
 
 mod attempt;
+mod check;
 mod completions;
 mod errors;
 mod explain;
@@ -23,6 +24,7 @@ pub(crate) fn dispatch(command: Command, settings: &Settings, printer: &Printer)
         Command::Init(args) => init::run(&args, settings, printer),
         Command::Run(args) => run::run(&args, settings, printer),
         Command::Plan(args) => plan::run(&args, settings, printer),
+        Command::Check(args) => check::run(&args, settings, printer),
         Command::Show(args) => show::run(&args, settings, printer),
         Command::Try(args) => attempt::run(&args, settings, printer),
         Command::Errors(args) => errors::run(&args, settings, printer),

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use windlass_engine::{BuildProgress, BuildRequest, Built, Engine, FailedRows, Phase, Plan, Replayed};
+use windlass_engine::{BuildProgress, BuildRequest, Built, CheckOutcome, Engine, FailedRows, Phase, Plan, Replayed};
 use windlass_error::{Classify, Code, Diagnostic, Fault, Retry};
-use windlass_project::Project;
+use windlass_project::{Node, Project};
 use windlass_runner::{
     Attempt, Backend, BackendError, ErrorRows, LeaseWatch, NodeOutcome, NodeProgress, OutcomeKind, RunId,
 };
@@ -17,6 +17,7 @@ use windlass_runner::{
 use crate::printer::Printer;
 use crate::refusal::Refusal;
 use crate::settings::HoldPoint;
+use crate::verdicts::Verdicts;
 
 /// What is done with a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub(crate) struct EngineBackend {
     pub(crate) run_id: RunId,
     /// When the run began; later than that of every run that had the lease before.
     pub(crate) started_at: DateTime<Utc>,
+    /// What checks have found so far.
+    pub(crate) verdicts: Verdicts,
     /// Asked before every commit.
     pub(crate) lease: LeaseWatch,
     /// Where a test holds the process.
@@ -75,7 +78,7 @@ impl Backend for EngineBackend {
             return Err(Box::new(Refusal::new(format!("node `{node}` is not part of the project"))));
         };
         if !node.is_published() {
-            return Ok(view());
+            return self.look_at(node).await;
         }
         let reporter = Reporter {
             node: node.name.clone(),
@@ -94,14 +97,38 @@ impl Backend for EngineBackend {
             progress: Arc::new(reporter),
         };
         let outcome = match self.work {
-            Work::Build => Box::pin(self.engine.build(&request)).await.map(|built| built.map(published)),
+            Work::Build => Box::pin(self.engine.build(&request)).await.map(|built| {
+                built.map(|mut built| {
+                    self.verdicts.add(&node.name, std::mem::take(&mut built.checks));
+                    published(built)
+                })
+            }),
             Work::Replay => Box::pin(self.engine.replay(&request)).await.map(|replayed| replayed.map(merged)),
         };
         match outcome {
             Ok(Some(outcome)) => Ok(outcome),
             Ok(None) => Err(Box::new(withheld(&node.name))),
-            Err(error) => Err(Box::new(BuildError(error))),
+            Err(error) => {
+                if let windlass_engine::Error::Checks { outcomes, .. } = &error {
+                    self.verdicts.add(&node.name, outcomes.clone());
+                }
+                Err(Box::new(BuildError(error)))
+            }
         }
+    }
+}
+
+impl EngineBackend {
+    /// Looks at a source or view that has checks; nothing else is to be done for it.
+    async fn look_at(&self, node: &Node) -> Result<NodeOutcome, BackendError> {
+        let failed = |error| Box::new(BuildError(error)) as BackendError;
+        let inspected = Box::pin(self.engine.inspect(&self.project, &self.plan, node, self.started_at)).await;
+        let outcomes = inspected.map_err(failed)?;
+        self.verdicts.add(&node.name, outcomes.clone());
+        if outcomes.iter().any(CheckOutcome::blocks) {
+            return Err(failed(windlass_engine::Error::Checks { table: node.name.clone(), outcomes }));
+        }
+        Ok(view())
     }
 }
 
@@ -196,7 +223,7 @@ fn view() -> NodeOutcome {
 }
 
 fn published(built: Built) -> NodeOutcome {
-    let Built { version, rows, bytes, files, fingerprint, failures } = built;
+    let Built { version, rows, bytes, files, fingerprint, failures, checks: _ } = built;
     let errors = failures.map(|FailedRows { rows, of, causes }| ErrorRows { rows, of, causes });
     let (version, fingerprint) = (Some(version), Some(fingerprint));
     NodeOutcome { kind: OutcomeKind::Published, rows, bytes, files, version, fingerprint, errors }

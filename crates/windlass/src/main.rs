@@ -30,6 +30,7 @@ mod signals;
 mod style;
 mod telemetry;
 mod usage;
+mod verdicts;
 mod wire;
 
 #[global_allocator]

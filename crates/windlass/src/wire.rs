@@ -4,9 +4,15 @@
 //! change that breaks readers raises the number behind the command's name. Times are UTC in
 //! RFC 3339, sizes are bytes, durations are milliseconds; what is not known is `null`.
 
+use std::collections::BTreeMap;
+
+use arrow::array::RecordBatch;
+use arrow::json::writer::{LineDelimited, WriterBuilder};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use windlass_error::{Diagnostic, Location, Severity};
+use windlass_engine::CheckOutcome;
+use windlass_error::{Classify, Diagnostic, Location, Severity};
+use windlass_project::checks::CheckSeverity;
 use windlass_runner::{RunDetail, RunRow};
 
 use crate::open::VERSION;
@@ -243,6 +249,86 @@ pub(crate) struct RunNode {
     pub(crate) table_version: Option<u64>,
     pub(crate) elapsed_ms: Option<u64>,
     pub(crate) error: Option<WireError>,
+    pub(crate) checks: Vec<WireCheck>,
+}
+
+/// What a check found.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct WireCheck {
+    pub(crate) name: String,
+    pub(crate) kind: &'static str,
+    pub(crate) column: Option<String>,
+    pub(crate) severity: &'static str,
+    pub(crate) status: &'static str,
+    pub(crate) blocks: bool,
+    pub(crate) observed: Option<f64>,
+    pub(crate) bound: String,
+    pub(crate) failing: Option<u64>,
+    pub(crate) rows: u64,
+    pub(crate) reason: Option<&'static str>,
+    pub(crate) detail: String,
+    pub(crate) figures: BTreeMap<&'static str, f64>,
+    pub(crate) examples: Vec<Box<RawValue>>,
+    pub(crate) place: Place,
+}
+
+impl From<&CheckOutcome> for WireCheck {
+    fn from(outcome: &CheckOutcome) -> Self {
+        Self {
+            name: outcome.check.clone(),
+            kind: outcome.kind,
+            column: outcome.column.clone(),
+            severity: match outcome.severity {
+                CheckSeverity::Error => "error",
+                CheckSeverity::Warn => "warn",
+            },
+            status: outcome.status.name(),
+            blocks: outcome.blocks(),
+            observed: outcome.observed,
+            bound: outcome.bound.clone(),
+            failing: outcome.failing,
+            rows: outcome.rows,
+            reason: outcome.reason,
+            detail: outcome.detail.clone(),
+            figures: outcome.figures.iter().copied().collect(),
+            examples: outcome.examples.iter().flat_map(json_rows).collect(),
+            place: (&outcome.location).into(),
+        }
+    }
+}
+
+/// `windlass.check/1`.
+#[derive(Debug, Serialize)]
+pub(crate) struct CheckReport {
+    pub(crate) target: String,
+    pub(crate) env: String,
+    pub(crate) lake: String,
+    pub(crate) outcome: &'static str,
+    pub(crate) nodes: Vec<CheckedNode>,
+}
+
+/// A node that was looked at.
+#[derive(Debug, Serialize)]
+pub(crate) struct CheckedNode {
+    pub(crate) name: String,
+    pub(crate) kind: &'static str,
+    pub(crate) checks: Vec<WireCheck>,
+    pub(crate) error: Option<WireFailure>,
+}
+
+/// Why a node could not be looked at.
+#[derive(Debug, Serialize)]
+pub(crate) struct WireFailure {
+    pub(crate) code: Option<&'static str>,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+}
+
+impl WireFailure {
+    /// Returns a failure in a line.
+    pub(crate) fn new(error: &windlass_engine::Error) -> Self {
+        Self { code: error.code().map(|code| code.0), message: crate::report::one_line(error), hint: error.hint() }
+    }
 }
 
 /// Why a node failed.
@@ -312,6 +398,14 @@ pub(crate) struct Explanation {
     pub(crate) code: &'static str,
     pub(crate) title: &'static str,
     pub(crate) explanation: &'static str,
+}
+
+/// Returns each row as an object. A row that cannot be shown is left out.
+fn json_rows(rows: &RecordBatch) -> Vec<Box<RawValue>> {
+    let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(Vec::new());
+    let written = writer.write(rows).and_then(|()| writer.finish());
+    let text = written.ok().and_then(|()| String::from_utf8(writer.into_inner()).ok()).unwrap_or_default();
+    text.lines().filter_map(|line| RawValue::from_string(line.to_owned()).ok()).collect()
 }
 
 impl From<&Location> for Place {

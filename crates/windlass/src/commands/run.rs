@@ -27,6 +27,7 @@ use crate::report::{self, Status};
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::signals::Watch;
+use crate::verdicts::{Verdicts, Wanted};
 use crate::{human, open, usage};
 
 mod tally;
@@ -62,6 +63,7 @@ struct Ended {
     summary: RunSummary,
     tally: Tally,
     display: Display,
+    verdicts: Verdicts,
 }
 
 /// Runs.
@@ -114,6 +116,7 @@ impl Run<'_> {
         self.session.engine.ensure_writable().await?;
         let state = RunState::try_new(self.specs(), self.options())?;
         self.begin()?;
+        let verdicts = Verdicts::default();
         let backend = EngineBackend {
             engine: Arc::clone(&self.session.engine),
             project: Arc::clone(&self.project),
@@ -121,6 +124,7 @@ impl Run<'_> {
             work: self.order.work,
             run_id: self.run_id.clone(),
             started_at: self.clock.now(),
+            verdicts: verdicts.clone(),
             lease: lease.watch(),
             hold_at: self.settings.hold_at.clone(),
             printer: printer.clone(),
@@ -143,15 +147,17 @@ impl Run<'_> {
         if !watch.was_aborted() {
             self.discard(&tally).await;
         }
-        Ok(Ended { summary, tally, display })
+        Ok(Ended { summary, tally, display, verdicts })
     }
 
     /// Returns the nodes in order, each with those selected nodes that it waits for. Sources are
-    /// there already.
+    /// there already; those with checks are looked at first.
     fn specs(&self) -> Vec<NodeSpec> {
-        let runs = |name: &String| {
-            let node = self.project.nodes.get(name);
-            self.nodes.contains(name) && node.is_some_and(|node| !matches!(node.kind, NodeKind::Source(_)))
+        let looked_at = self.sources_to_look_at();
+        let runs = |name: &String| match self.project.nodes.get(name) {
+            Some(node) if matches!(node.kind, NodeKind::Source(_)) => looked_at.contains(name),
+            Some(_) => self.nodes.contains(name),
+            None => false,
         };
         let nodes = self.project.nodes.values().filter(|node| runs(&node.name));
         let spec = |node: &windlass_project::Node| NodeSpec {
@@ -160,6 +166,26 @@ impl Run<'_> {
             retries: node.config.retries,
         };
         nodes.map(spec).collect()
+    }
+
+    /// Returns the sources with checks that the run reads: they are looked at before that.
+    fn sources_to_look_at(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        let mut waiting: Vec<&String> = self.nodes.iter().collect();
+        while let Some(name) = waiting.pop() {
+            let Some(node) = self.project.nodes.get(name).filter(|_| seen.insert(name.clone())) else { continue };
+            match node.kind {
+                NodeKind::Source(_) if !node.checks.is_empty() => {
+                    found.insert(name.clone());
+                }
+                NodeKind::Source(_) => {}
+                // A table that is not selected is read as it stands.
+                _ if node.is_published() && !self.nodes.contains(name) => {}
+                _ => waiting.extend(self.project.graph.parents(name)),
+            }
+        }
+        found
     }
 
     fn options(&self) -> RunOptions {
@@ -196,7 +222,7 @@ impl Run<'_> {
     }
 
     fn tell(&self, ended: &Ended) -> anyhow::Result<()> {
-        let Ended { summary, tally, display } = ended;
+        let Ended { summary, tally, display, verdicts } = ended;
         let (printer, paint) = (self.printer, self.printer.paint());
         if let Some(line) = report::more(&display.codes(), paint) {
             printer.problem(&line);
@@ -214,9 +240,13 @@ impl Run<'_> {
             RunOutcome::Failed => paint.bad(&headline),
             RunOutcome::Cancelled => paint.odd(&headline),
         };
+        if let Some(text) = verdicts.told(paint, Wanted::Untold) {
+            printer.note(&text);
+        }
         printer.note(&format!("{headline}  {}", paint.faint(&facts.join("  "))));
         if self.order.format == Format::Json {
-            printer.json("run", &tally.report(&self.project, &self.run_id, self.selection.clone(), summary))?;
+            printer
+                .json("run", &tally.report(&self.project, &self.run_id, self.selection.clone(), (summary, verdicts)))?;
         }
         Ok(())
     }

@@ -24,6 +24,7 @@ fn every_field_is_documented() {
         ("show", project.command(&["show", "spending", "--explain"])),
         ("try", project.command(&["try", "spending"])),
         ("errors", project.command(&["errors"])),
+        ("check", project.command(&["check"])),
         ("runs.ls", project.command(&["runs", "ls"])),
         ("runs.show", project.command(&["runs", "show"])),
         ("runs.logs", project.command(&["runs", "logs"])),

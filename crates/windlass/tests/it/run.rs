@@ -104,7 +104,8 @@ fn the_summary_is_json() {
               "files": 1,
               "table_version": 0,
               "elapsed_ms": "[ELAPSED_MS]",
-              "error": null
+              "error": null,
+              "checks": []
             },
             {
               "name": "spending",
@@ -119,7 +120,8 @@ fn the_summary_is_json() {
               "files": 1,
               "table_version": 0,
               "elapsed_ms": "[ELAPSED_MS]",
-              "error": null
+              "error": null,
+              "checks": []
             }
           ]
         }"#]]
@@ -199,7 +201,8 @@ fn what_needs_a_failed_node_is_skipped_and_the_rest_goes_on() {
               "files": 1,
               "table_version": 1,
               "elapsed_ms": "[ELAPSED_MS]",
-              "error": null
+              "error": null,
+              "checks": []
             },
             {
               "name": "bad",
@@ -236,7 +239,8 @@ fn what_needs_a_failed_node_is_skipped_and_the_rest_goes_on() {
                   "notes": [],
                   "hint": "divide by `nullif(x, 0)` to get NULL for such rows"
                 }
-              }
+              },
+              "checks": []
             },
             {
               "name": "below",
@@ -251,7 +255,8 @@ fn what_needs_a_failed_node_is_skipped_and_the_rest_goes_on() {
               "files": null,
               "table_version": null,
               "elapsed_ms": null,
-              "error": null
+              "error": null,
+              "checks": []
             },
             {
               "name": "good",
@@ -266,7 +271,8 @@ fn what_needs_a_failed_node_is_skipped_and_the_rest_goes_on() {
               "files": 1,
               "table_version": 1,
               "elapsed_ms": "[ELAPSED_MS]",
-              "error": null
+              "error": null,
+              "checks": []
             }
           ]
         }"#]]

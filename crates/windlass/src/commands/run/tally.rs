@@ -9,6 +9,7 @@ use windlass_runner::{
     Attempt, NodeOutcome, Observer, OutcomeKind, RunEvent, RunId, RunReason, RunSummary, SharedError,
 };
 
+use crate::verdicts::Verdicts;
 use crate::wire::{RunNode, RunReport, WireError};
 use crate::{report, usage};
 
@@ -29,7 +30,7 @@ impl Tally {
     /// more than one attempt.
     pub(super) fn unpublished(&self) -> impl Iterator<Item = &str> {
         let is_left = |node: &&RunNode| match node.kind {
-            "view" => false,
+            "view" | "source" => false,
             _ => node.attempts > 1 || (node.attempts > 0 && node.outcome != "success"),
         };
         self.nodes.values().filter(is_left).map(|node| node.name.as_str())
@@ -37,7 +38,8 @@ impl Tally {
 
     /// Returns the run in a few words: `Published 5 of 6 to prod, 1 failed`.
     pub(super) fn headline(&self, env: &str, summary: &RunSummary) -> String {
-        let tables: Vec<&RunNode> = self.nodes.values().filter(|node| node.kind != "view").collect();
+        let tables: Vec<&RunNode> =
+            self.nodes.values().filter(|node| !["view", "source"].contains(&node.kind)).collect();
         let published = tables.iter().filter(|node| node.outcome == "success").count();
         let mut text = format!("Published {published} of {} to {env}", tables.len());
         let counts = summary.counts;
@@ -62,7 +64,7 @@ impl Tally {
         project: &Project,
         run_id: &RunId,
         selection: Option<String>,
-        summary: &RunSummary,
+        (summary, verdicts): (&RunSummary, &Verdicts),
     ) -> RunReport {
         let target = &project.target;
         RunReport {
@@ -81,7 +83,11 @@ impl Tally {
             elapsed_ms: milliseconds(summary.elapsed),
             cpu_ms: usage::cpu_time().map(milliseconds),
             peak_memory_bytes: windlass_engine::peak_memory_bytes(),
-            nodes: self.nodes.values().cloned().collect(),
+            nodes: self
+                .nodes
+                .values()
+                .map(|node| RunNode { checks: verdicts.of(&node.name), ..node.clone() })
+                .collect(),
         }
     }
 
@@ -101,6 +107,7 @@ impl Tally {
             table_version: None,
             elapsed_ms: None,
             error: None,
+            checks: Vec::new(),
         })
     }
 

@@ -1,0 +1,78 @@
+//! `windlass check`: looks at rows that are there already, and publishes nothing.
+//!
+//! Tables as they are published, views and sources as they are now. Exit code 1 says that a check
+//! stands in the way: a run that computed these rows would not publish them.
+
+use windlass_project::{Node, Project};
+use windlass_runner::{Clock, SystemClock};
+
+use crate::check::{self, Checked};
+use crate::choice;
+use crate::cli::{CheckArgs, Format};
+use crate::printer::Printer;
+use crate::report::{self, Status};
+use crate::settings::Settings;
+use crate::verdicts::{Verdicts, Wanted};
+use crate::wire::{CheckReport, CheckedNode, WireFailure};
+use crate::{human, open};
+
+/// Looks at the selected nodes that have checks.
+pub(super) fn run(args: &CheckArgs, settings: &Settings, printer: &Printer) -> anyhow::Result<Status> {
+    let loaded = open::load(settings, &args.vars.vars)?;
+    let choice = choice::choose(loaded, &args.select)?;
+    let Checked { choice, plan, session, .. } = check::check(choice, args.threads, settings, printer)?;
+    let project = choice.project;
+    let is_looked_at = |node: &&Node| choice.nodes.contains(&node.name) && !node.checks.is_empty();
+    let nodes: Vec<&Node> = project.nodes.values().filter(is_looked_at).collect();
+    let now = SystemClock::new().now();
+    let verdicts = Verdicts::default();
+    let mut report = Vec::new();
+    let mut failed = 0;
+    for node in &nodes {
+        let inspected = session.block_on(Box::pin(session.engine.inspect(&project, &plan, node, now)));
+        let error = match inspected {
+            Ok(outcomes) => {
+                verdicts.add(&node.name, outcomes);
+                None
+            }
+            Err(error) => {
+                printer.problem(&report::failure(&error, printer.paint(), &mut Default::default()));
+                failed += 1;
+                Some(WireFailure::new(&error))
+            }
+        };
+        report.push(CheckedNode {
+            name: node.name.clone(),
+            kind: node.kind_name(),
+            checks: verdicts.of(&node.name),
+            error,
+        });
+    }
+    let is_good = failed == 0 && !verdicts.has_blocking();
+    match args.format {
+        Format::Json => printer.json("check", &json(&project, report, is_good))?,
+        Format::Text => {
+            if let Some(text) = verdicts.told(printer.data_paint(), Wanted::All) {
+                printer.data(&text)?;
+            }
+            if nodes.is_empty() {
+                printer.note("no selected node has checks");
+            } else {
+                let unread = if failed > 0 { format!(", {failed} could not be read") } else { String::new() };
+                printer.note(&format!("Looked at {}{unread}", human::counted(nodes.len() as u64, "node")));
+            }
+        }
+    }
+    Ok(if is_good { Status::Done } else { Status::Failures })
+}
+
+fn json(project: &Project, nodes: Vec<CheckedNode>, is_good: bool) -> CheckReport {
+    let target = &project.target;
+    CheckReport {
+        target: target.name.clone(),
+        env: target.env.clone(),
+        lake: target.lake.clone(),
+        outcome: if is_good { "pass" } else { "fail" },
+        nodes,
+    }
+}

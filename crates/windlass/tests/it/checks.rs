@@ -1,0 +1,196 @@
+//! Checks: what a run publishes, what it says, and what `windlass check` finds.
+
+use expect_test::expect;
+
+use crate::support::{Project, parsed, pretty};
+
+/// A source, a table with checks, and a reader of that table.
+const SHOP: &str = "
+-- sources.yml --
+sources:
+  raw:
+    path: data/{name}.csv
+    tables:
+      orders:
+        columns:
+          id: {checks: [not_null]}
+-- data/orders.csv --
+id,customer,amount
+1,ada,10.5
+2,grace,7
+3,ada,0.25
+-- transforms/spending.sql --
+select customer, sum(amount) as spent from {{ source('raw', 'orders') }} group by customer
+-- transforms/top.sql --
+select * from {{ ref('spending') }} where spent > 8
+-- transforms/p.yml --
+transforms:
+  spending:
+    checks:
+      - row_count: {min: 2}
+      - row_count: {max: 1}
+        severity: warn
+    columns:
+      customer: {checks: [unique, not_null]}
+      spent: {checks: [{range: {min: 1}}]}
+";
+
+#[test]
+fn a_table_that_breaks_a_check_is_not_published() {
+    let project = Project::new(SHOP);
+    project.windlass(["run"]).check(expect![[r#"
+        exit 0
+        -- stderr
+          ✓ raw.orders  view
+          ✓ spending              2 rows  [SIZE]  version 0  [TIME]
+          ✓ top                    1 row  [SIZE]  version 0  [TIME]
+        raw.orders 1 check passed
+        spending 4 checks passed, 1 warned
+          warn row_count_2: rows 2, at most 1 (transforms/p.yml:5:9)
+        Published 2 of 2 to prod  [TIME]  CPU [TIME]  peak [SIZE]  run [RUN]
+    "#]]);
+    let before = project.rows("select * from spending order by customer");
+    project.write("data/orders.csv", "id,customer,amount\n1,ada,10.5\n2,grace,0.5\n");
+    project.windlass(["run"]).check(expect![[r#"
+        exit 1
+        -- stderr
+          ✓ raw.orders  view
+          ✗ spending    failed  [TIME]
+        error[E0604]: table `spending` breaks a check and was not published
+          fail range_spent: 1 of 2 rows (50.0 %), error if <> 0, such as customer=grace spent=0.5 (transforms/p.yml:9:25)
+          - top         skipped, it needs `spending`
+        windlass explain E0604
+        raw.orders 1 check passed
+        spending 3 checks passed, 1 warned, 1 failed
+          warn row_count_2: rows 2, at most 1 (transforms/p.yml:5:9)
+        Published 0 of 2 to prod, 1 failed, 1 skipped  [TIME]  CPU [TIME]  peak [SIZE]  run [RUN]
+    "#]]);
+    assert_eq!(project.rows("select * from spending order by customer"), before);
+    let run = parsed(&project.windlass(["run", "--format", "json", "-q", "spending"]).stdout);
+    let node = &run["data"]["nodes"][1];
+    assert_eq!((&node["name"], &node["outcome"]), (&"spending".into(), &"failed".into()));
+    assert_eq!(node["error"]["code"], "E0604");
+    expect![[r#"
+        {
+          "name": "range_spent",
+          "kind": "range",
+          "column": "spent",
+          "severity": "error",
+          "status": "fail",
+          "blocks": true,
+          "observed": 1.0,
+          "bound": "error if <> 0",
+          "failing": 1,
+          "rows": 2,
+          "reason": null,
+          "detail": "1 of 2 rows (50.0 %)",
+          "figures": {},
+          "examples": [
+            {
+              "customer": "grace",
+              "spent": 0.5
+            }
+          ],
+          "place": {
+            "file": "transforms/p.yml",
+            "line": 9,
+            "column": 25,
+            "end_line": 9,
+            "end_column": 30
+          }
+        }"#]]
+    .assert_eq(&pretty(node["checks"][2].clone()));
+}
+
+#[test]
+fn a_broken_source_is_found_before_anything_reads_it() {
+    let project = Project::new(SHOP);
+    project.write("data/orders.csv", "id,customer,amount\n1,ada,10.5\n,grace,0.5\n");
+    project.windlass(["run"]).check(expect![[r#"
+        exit 1
+        -- stderr
+          ✗ raw.orders  failed  [TIME]
+        error[E0604]: table `raw.orders` breaks a check and was not published
+          fail not_null_id: 1 of 2 rows (50.0 %), error if <> 0, such as id=null customer=grace amount=0.5 (sources.yml:7:25)
+          - spending    skipped, it needs `raw.orders`
+          - top         skipped, it needs `raw.orders`
+        windlass explain E0604
+        raw.orders 0 checks passed, 1 failed
+        Published 0 of 2 to prod, 1 failed, 2 skipped  [TIME]  CPU [TIME]  peak [SIZE]  run [RUN]
+    "#]]);
+    project.windlass(["run", "top", "-q"]).check(expect![[r#"
+        exit 2
+        -- stderr
+        error[E0103]: table `spending` has not been published yet
+         --> transforms/spending.sql:1:1
+          |
+        1 | select customer, sum(amount) as spent from {{ source('raw', 'orders') }} group by customer
+          | ^
+          |
+          = help: publish it too: windlass run +top
+        windlass explain E0103
+    "#]]);
+}
+
+#[test]
+fn what_is_published_can_be_checked() {
+    let project = Project::new(SHOP);
+    project.windlass(["run", "-q"]);
+    project.windlass(["check"]).check(expect![[r#"
+        exit 0
+        -- stdout
+        raw.orders 1 check passed
+        spending 4 checks passed, 1 warned
+          warn row_count_2: rows 2, at most 1 (transforms/p.yml:5:9)
+        -- stderr
+        Looked at 2 nodes
+    "#]]);
+    project.write("transforms/p.yml", "transforms: {spending: {columns: {spent: {checks: [{range: {min: 8}}]}}}}\n");
+    project.windlass(["check", "spending"]).check(expect![[r#"
+        exit 1
+        -- stdout
+        spending 0 checks passed, 1 failed
+          fail range_spent: 1 of 2 rows (50.0 %), error if <> 0, such as customer=grace spent=7.0 (transforms/p.yml:1:53)
+        -- stderr
+        Looked at 1 node
+    "#]]);
+    project.windlass(["check", "top"]).check(expect![[r#"
+        exit 0
+        -- stderr
+        no selected node has checks
+    "#]]);
+    project.windlass(["check", "--format", "json", "spending"]).check(expect![[r#"
+        exit 1
+        -- stdout
+        {"schema":"windlass.check/1","version":"0.1.0","data":{"target":"local","env":"prod","lake":"[DIR]/lake","outcome":"fail","nodes":[{"name":"spending","kind":"table","checks":[{"name":"range_spent","kind":"range","column":"spent","severity":"error","status":"fail","blocks":true,"observed":1.0,"bound":"error if <> 0","failing":1,"rows":2,"reason":null,"detail":"1 of 2 rows (50.0 %)","figures":{},"examples":[{"customer":"grace","spent":7.0}],"place":{"file":"transforms/p.yml","line":1,"column":53,"end_line":1,"end_column":58}}],"error":null}]}}
+    "#]]);
+}
+
+#[test]
+fn a_mistaken_check_is_found_before_the_first_row() {
+    let project = Project::new(SHOP);
+    project.write("transforms/p.yml", "transforms: {spending: {checks: [{unique: [costumer]}]}}\n");
+    project.windlass(["run"]).check(expect![[r#"
+        exit 2
+        -- stderr
+        error[E0102]: check `unique_costumer` names column `costumer`, which `spending` does not have
+         --> transforms/p.yml:1:44
+          |
+        1 | transforms: {spending: {checks: [{unique: [costumer]}]}}
+          |                                            ^^^^^^^^ did you mean `customer`?
+        windlass explain E0102
+    "#]]);
+}
+
+#[test]
+fn a_run_that_is_killed_while_it_looks_publishes_nothing() {
+    let project = Project::new(SHOP);
+    project.windlass(["run", "-q"]);
+    let before = project.rows("select * from spending order by customer");
+    project.write("data/orders.csv", "id,customer,amount\n1,ada,10.5\n2,grace,9\n");
+    let mut run = project.start(["run"], &[("WINDLASS_TEST_HOLD_AT", "staged:spending")]);
+    run.wait_for("held at staged:spending");
+    run.signal("KILL");
+    run.wait();
+    assert_eq!(project.rows("select * from spending order by customer"), before);
+}
