@@ -361,6 +361,7 @@ impl Parts<'_> {
             kind: NodeKind::Python(Box::new(transform)),
             config: settings.config,
             columns,
+            checks: properties.map(|found| found.checks.clone()).unwrap_or_default(),
         };
         (!self.blocked.contains(name)).then_some(node)
     }

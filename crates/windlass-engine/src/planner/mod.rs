@@ -104,9 +104,11 @@ impl Engine {
         let read: Vec<&Node> = needed.iter().filter_map(|name| project.nodes.get(name)).collect();
         let is_checked = |node: &&Node| selected.contains(&node.name) || matches!(node.kind, NodeKind::Source(_));
         let checked: Vec<&Node> = read.into_iter().filter(is_checked).collect();
-        for input in checked.iter().flat_map(|node| node.check_inputs()) {
-            needed.insert(input);
-        }
+        let inputs: BTreeSet<String> = checked.iter().flat_map(|node| node.check_inputs()).collect();
+        let is_view = |name: &&String| project.nodes.get(*name).is_some_and(|node| node.kind_name() == "view");
+        let views: BTreeSet<String> = inputs.iter().filter(is_view).cloned().collect();
+        needed.extend(self::needed(project, &views));
+        needed.extend(inputs);
         let mut plan = self.plan_reading(project, &needed, selected).await;
         for node in checked {
             let mistakes = self.check_mistakes(project, node, &plan).await;
