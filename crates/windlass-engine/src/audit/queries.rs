@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Int64Type};
-use datafusion::common::{JoinType, TableReference};
+use datafusion::common::JoinType;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SendableRecordBatchStream;
@@ -17,7 +17,7 @@ use datafusion::prelude::{SessionContext, ident, lit};
 use futures::TryStreamExt;
 use windlass_error::{Diagnostic, SourceFile};
 use windlass_project::checks::{CheckDefinition, CheckKind, Written};
-use windlass_project::{Node, Transform};
+use windlass_project::{Input, InputPart, Node, Transform};
 
 use super::Subject;
 use super::reconcile::reconcile;
@@ -116,18 +116,11 @@ impl Engine {
         subject: &Subject<'_>,
         query: &Transform,
     ) -> std::result::Result<(), Error> {
-        for input in &query.inputs {
-            let provider = match input.node == subject.node.name {
-                true => Arc::clone(&subject.rows),
-                false => {
-                    let other = self.other(subject, &input.node).await?;
-                    other.ok_or_else(|| Error::NotPublished { table: input.node.clone() })?
-                }
-            };
-            let is_known = context.table_exist(reference(&input.node)).unwrap_or(false);
-            if !is_known {
-                register(context, &input.node, provider)?;
-            }
+        let is_own = |input: &Input| input.node == subject.node.name && input.part == InputPart::Result;
+        let (own, others): (Vec<Input>, Vec<Input>) = query.inputs.iter().cloned().partition(is_own);
+        self.register_inputs(context, &others, &subject.reading).await?;
+        if let Some(own) = own.first() {
+            register(context, &own.table(), Arc::clone(&subject.rows))?;
         }
         Ok(())
     }
@@ -141,7 +134,7 @@ impl Engine {
     ) -> Option<Diagnostic> {
         let context = self.session.context(PlanStyle::Fast);
         let standing = Node { file: Arc::clone(file), checks: Vec::new(), ..node.clone() };
-        if let Err(error) = self.register_inputs(&context, query, reading).await {
+        if let Err(error) = self.register_inputs(&context, &query.inputs, reading).await {
             return Some(Diagnostic::error(windlass_error::Code::UNKNOWN_TABLE, error.to_string()).node(&node.name));
         }
         let state = context.state();
@@ -150,13 +143,6 @@ impl Engine {
             Ok(plan) => state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}).err()?,
         };
         Some(diagnose::planning(reading.project, &standing, query, &state, &error))
-    }
-}
-
-fn reference(name: &str) -> TableReference {
-    match name.split_once('.') {
-        Some((schema, table)) => TableReference::partial(schema, table),
-        None => TableReference::bare(name),
     }
 }
 

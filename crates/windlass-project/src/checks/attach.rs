@@ -9,7 +9,7 @@ use super::decode::settle;
 use super::singular::Singular;
 use super::{CheckDefinition, CheckKind, Written};
 use crate::problems::Problems;
-use crate::{Input, Node};
+use crate::{Input, InputPart, Node};
 
 /// Adds checks from files to their nodes and settles all names. A node whose checks name a table
 /// that does not exist is taken out. `known` holds the names of all nodes, usable or not.
@@ -71,6 +71,7 @@ impl CheckDefinition {
             node: table.text.clone(),
             reference: table.text.clone(),
             location: table.location.clone(),
+            part: InputPart::default(),
         });
         let of_query = match &self.kind {
             CheckKind::Sql { query } => query.inputs.clone(),

@@ -1373,7 +1373,7 @@ fn properties_beside() {
               transforms/p.yml:1:48
               | transforms: {x: {config: {materialized: view}, delimiter: x}}
               |                                                ^^^^^^^^^
-              hint: known keys: `description`, `owner`, `partition_by`, `retries`, `sort_by`, `tags`, `columns`, `config`
+              hint: known keys: `description`, `owner`, `partition_by`, `retries`, `sort_by`, `tags`, `columns`, `config`, `checks`, `tests`, `data_tests`
               node: x
             error[E0202]: `materialized` does not apply to Python transforms
               transforms/p.yml:1:27
