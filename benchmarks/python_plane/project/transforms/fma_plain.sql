@@ -1,0 +1,1 @@
+select x0 * x1 + x2 as r from {{ source('bench', 'rows') }}
