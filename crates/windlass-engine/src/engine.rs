@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use datafusion::arrow::array::RecordBatch;
 use indexmap::IndexMap;
-use windlass_project::{MemoryLimit, Project, error_table};
+use windlass_project::{MemoryLimit, Project, SYSTEM_FOLDER, error_table};
 use windlass_worker::Workers;
 
 use crate::Error;
@@ -43,6 +44,8 @@ pub struct Engine {
     pub(crate) workers: Arc<Workers>,
     lake: Place,
     lake_root: Place,
+    /// Tables that queries find beside those of the lake, by name.
+    pub(crate) provided: Mutex<BTreeMap<String, RecordBatch>>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -68,7 +71,7 @@ impl Engine {
         let storage = Storage::new(session.runtime(), config.storage, config.environment);
         let lake_root = storage.open(&config.lake)?;
         let lake = lake_root.join(&config.env);
-        Ok(Self { session, storage, workers, lake, lake_root })
+        Ok(Self { session, storage, workers, lake, lake_root, provided: Mutex::default() })
     }
 
     /// Returns the bytes that queries may use together.
@@ -128,6 +131,9 @@ impl Engine {
         for table in tables {
             garbage.extend(gc::collect(&table, &self.place(&table), options).await?);
         }
+        for (table, place) in self.system_tables() {
+            garbage.extend(gc::collect(table, &place, options).await?);
+        }
         Ok(garbage)
     }
 
@@ -135,8 +141,8 @@ impl Engine {
         let listed = self.lake.store.list_with_delimiter(Some(&self.lake.path)).await;
         match listed {
             Ok(listed) => {
-                let names = listed.common_prefixes.iter().filter_map(|path| path.filename().map(str::to_string));
-                Ok(names.collect())
+                let names = listed.common_prefixes.iter().filter_map(|path| path.filename());
+                Ok(names.filter(|name| *name != SYSTEM_FOLDER).map(str::to_string).collect())
             }
             Err(object_store::Error::NotFound { .. }) => Ok(Vec::new()),
             Err(source) => Err(Error::List { location: self.lake.display(), source }),

@@ -22,6 +22,7 @@ mod python;
 mod session;
 mod show;
 mod storage;
+mod system;
 mod tables;
 
 pub use attempt::Tried;
@@ -36,6 +37,7 @@ pub use planner::{Plan, PlannedNode};
 pub use python::PythonSettings;
 pub use show::{ColumnInfo, Shown, columns};
 pub use storage::is_storage_setting;
+pub use system::{CheckedNode, SYSTEM_SCHEMA};
 pub use tables::gc::{Garbage, GarbageReason, GcOptions};
 pub use tables::schema::sql_type;
 

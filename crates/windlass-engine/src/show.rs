@@ -88,11 +88,12 @@ impl Engine {
     async fn ad_hoc_frame(&self, project: &Project, sql: &str) -> Result<(Node, DataFrame), Error> {
         let context = self.session.context(PlanStyle::Fast);
         let state = context.state();
-        let node = ad_hoc(project, &state, sql)?;
+        let (node, names) = ad_hoc(project, &state, sql)?;
         let transform = node.transform().expect("`ad_hoc` makes a transform");
         if let Some(mistaken) = diagnose::shape(&node, transform) {
             return Err(mistake(mistaken));
         }
+        self.register_system(&context, &names).await?;
         let named: BTreeSet<String> = transform.inputs.iter().map(|input| input.node.clone()).collect();
         // A table is read as it is published; a view or source is planned through.
         let through = named.iter().filter(|name| !project.nodes[*name].is_published()).cloned().collect();
@@ -114,8 +115,8 @@ impl Engine {
     }
 }
 
-/// Returns an ad-hoc query as a transform that reads the nodes which it names.
-fn ad_hoc(project: &Project, state: &SessionState, sql: &str) -> Result<Node, Error> {
+/// Returns an ad-hoc query as a transform that reads the nodes which it names, and its other names.
+fn ad_hoc(project: &Project, state: &SessionState, sql: &str) -> Result<(Node, BTreeSet<String>), Error> {
     let file = SourceFile::new(std::path::Path::new("query"), sql.to_string());
     let location = Location::new(&file, 0..sql.len());
     let transform = |inputs| Node {
@@ -143,15 +144,24 @@ fn ad_hoc(project: &Project, state: &SessionState, sql: &str) -> Result<Node, Er
         Some(schema) => format!("{schema}.{}", reference.table()),
         None => reference.table().to_string(),
     });
-    let input = |name: String| {
+    let input = |name: &String| {
         let of_errors = || name.strip_suffix("__errors").filter(|node| project.nodes.contains_key(*node));
-        let (node, part) = match project.nodes.contains_key(&name) {
+        let (node, part) = match project.nodes.contains_key(name) {
             true => (name.clone(), InputPart::Result),
             false => (of_errors()?.to_string(), InputPart::Errors),
         };
-        Some(Input { node, reference: name, location: location.clone(), part })
+        Some(Input { node, reference: name.clone(), location: location.clone(), part })
     };
-    Ok(transform(names.filter_map(input).collect()))
+    let (mut inputs, mut others) = (Vec::new(), BTreeSet::new());
+    for name in names {
+        match input(&name) {
+            Some(input) => inputs.push(input),
+            None => {
+                others.insert(name);
+            }
+        }
+    }
+    Ok((transform(inputs), others))
 }
 
 fn failure(project: &Project, node: &Node, source: DataFusionError) -> Error {

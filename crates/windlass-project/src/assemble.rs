@@ -26,7 +26,7 @@ use crate::sources::read_sources;
 use crate::targets::{Wanted, default_target, read_target};
 use crate::template::{Scope, SqlTemplates, YamlTemplates, to_jinja};
 use crate::yaml;
-use crate::{Input, Node, NodeKind, Project, Seed, Target, Transform, error_table};
+use crate::{Input, Node, NodeKind, Project, SYSTEM_FOLDER, Seed, Target, Transform, error_table};
 
 const TRANSFORMS: [Subject; 2] = [Subject::Transform, Subject::Python];
 
@@ -198,6 +198,13 @@ fn declare(files: &FileSet, problems: &mut Problems) -> BTreeMap<String, Declare
             let message = format!("the file name `{name}` is not a name for a node");
             let problem = Diagnostic::error(Code::INVALID_VALUE, message).at(start_of(&node.file)).node(&name);
             problems.push(problem.hint("names consist of letters, digits and `_`, and do not start with a digit"));
+            node.is_usable = false;
+        }
+        if name == SYSTEM_FOLDER {
+            let message =
+                format!("no node may be called `{name}`: that folder of the lake holds the history of checks");
+            let problem = Diagnostic::error(Code::INVALID_VALUE, message).at(start_of(&node.file)).node(&name);
+            problems.push(problem.hint("rename the file"));
             node.is_usable = false;
         }
         if let Some(first) = declared.get_mut(&name) {

@@ -77,6 +77,16 @@ pub enum CheckSeverity {
     Error,
 }
 
+impl CheckSeverity {
+    /// Returns its name as written in YAML.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
 /// What happens when a rule is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnFail {

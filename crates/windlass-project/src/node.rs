@@ -152,6 +152,9 @@ impl Input {
     }
 }
 
+/// The folder of an environment that holds what Windlass knows about its tables; no node is called so.
+pub const SYSTEM_FOLDER: &str = "_windlass";
+
 /// Returns the name of the table that holds a node's error rows.
 pub fn error_table(node: &str) -> String {
     format!("{node}__errors")

@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use windlass_engine::{BuildProgress, BuildRequest, Built, CheckOutcome, Engine, FailedRows, Phase, Plan, Replayed};
+use windlass_engine::{
+    BuildProgress, BuildRequest, Built, CheckOutcome, CheckedNode, Engine, FailedRows, Phase, Plan, Replayed,
+};
 use windlass_error::{Classify, Code, Diagnostic, Fault, Retry};
 use windlass_project::{Node, Project};
 use windlass_runner::{
-    Attempt, Backend, BackendError, ErrorRows, LeaseWatch, NodeOutcome, NodeProgress, OutcomeKind, RunId,
+    Attempt, Backend, BackendError, Clock, ErrorRows, LeaseWatch, NodeOutcome, NodeProgress, OutcomeKind, RunId,
 };
 
 use crate::printer::Printer;
@@ -44,6 +46,8 @@ pub(crate) struct EngineBackend {
     pub(crate) started_at: DateTime<Utc>,
     /// What checks have found so far.
     pub(crate) verdicts: Verdicts,
+    /// Says when they found it.
+    pub(crate) clock: Arc<dyn Clock>,
     /// Asked before every commit.
     pub(crate) lease: LeaseWatch,
     /// Where a test holds the process.
@@ -99,7 +103,7 @@ impl Backend for EngineBackend {
         let outcome = match self.work {
             Work::Build => Box::pin(self.engine.build(&request)).await.map(|built| {
                 built.map(|mut built| {
-                    self.verdicts.add(&node.name, std::mem::take(&mut built.checks));
+                    self.note(node, Some(built.version), std::mem::take(&mut built.checks));
                     published(built)
                 })
             }),
@@ -110,7 +114,7 @@ impl Backend for EngineBackend {
             Ok(None) => Err(Box::new(withheld(&node.name))),
             Err(error) => {
                 if let windlass_engine::Error::Checks { outcomes, .. } = &error {
-                    self.verdicts.add(&node.name, outcomes.clone());
+                    self.note(node, None, outcomes.clone());
                 }
                 Err(Box::new(BuildError(error)))
             }
@@ -124,11 +128,16 @@ impl EngineBackend {
         let failed = |error| Box::new(BuildError(error)) as BackendError;
         let inspected = Box::pin(self.engine.inspect(&self.project, &self.plan, node, self.started_at)).await;
         let outcomes = inspected.map_err(failed)?;
-        self.verdicts.add(&node.name, outcomes.clone());
+        self.note(node, None, outcomes.clone());
         if outcomes.iter().any(CheckOutcome::blocks) {
             return Err(failed(windlass_engine::Error::Checks { table: node.name.clone(), outcomes }));
         }
         Ok(view())
+    }
+
+    /// Notes what the checks of a node have found, and the version that they let pass.
+    fn note(&self, node: &Node, version: Option<u64>, outcomes: Vec<CheckOutcome>) {
+        self.verdicts.add(CheckedNode { node: node.name.clone(), version, checked_at: self.clock.now(), outcomes });
     }
 }
 

@@ -28,6 +28,7 @@ mod session;
 mod settings;
 mod signals;
 mod style;
+mod system;
 mod telemetry;
 mod usage;
 mod verdicts;

@@ -3,28 +3,33 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use windlass_engine::{CheckOutcome, CheckStatus, outcome_line};
+use windlass_engine::{CheckOutcome, CheckStatus, CheckedNode, outcome_line};
 
 use crate::human;
 use crate::style::Paint;
 use crate::wire::WireCheck;
 
-/// Outcomes by node; clones share them.
+/// What was found by node; clones share it.
 #[derive(Clone, Default)]
-pub(crate) struct Verdicts(Arc<Mutex<BTreeMap<String, Vec<CheckOutcome>>>>);
+pub(crate) struct Verdicts(Arc<Mutex<BTreeMap<String, CheckedNode>>>);
 
 impl Verdicts {
-    /// Notes what the checks of a node have found.
-    pub(crate) fn add(&self, node: &str, outcomes: Vec<CheckOutcome>) {
-        if !outcomes.is_empty() {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(node.to_owned(), outcomes);
+    /// Notes what the checks of a node have found; what an earlier attempt found is forgotten.
+    pub(crate) fn add(&self, checked: CheckedNode) {
+        if !checked.outcomes.is_empty() {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(checked.node.clone(), checked);
         }
+    }
+
+    /// Returns all that was found, in the order of the names of nodes.
+    pub(crate) fn all(&self) -> Vec<CheckedNode> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     /// Returns the outcomes of a node for JSON.
     pub(crate) fn of(&self, node: &str) -> Vec<WireCheck> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(node).map(|outcomes| outcomes.iter().map(Into::into).collect()).unwrap_or_default()
+        known.get(node).map(|checked| checked.outcomes.iter().map(Into::into).collect()).unwrap_or_default()
     }
 
     /// Returns the outcomes for people: each node in a line, below it what did not pass. Checks that
@@ -32,7 +37,7 @@ impl Verdicts {
     pub(crate) fn told(&self, paint: Paint, wanted: Wanted) -> Option<String> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lines = Vec::new();
-        for (node, outcomes) in known.iter() {
+        for (node, CheckedNode { outcomes, .. }) in known.iter() {
             lines.push(format!("{} {}", paint.strong(node), paint.faint(&counts(outcomes))));
             let shown = outcomes.iter().filter(|outcome| match wanted {
                 Wanted::All => outcome.status != CheckStatus::Pass,
@@ -46,7 +51,7 @@ impl Verdicts {
     /// Returns whether a check stands in the way of publishing.
     pub(crate) fn has_blocking(&self) -> bool {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.values().flatten().any(CheckOutcome::blocks)
+        known.values().flat_map(|checked| &checked.outcomes).any(CheckOutcome::blocks)
     }
 }
 

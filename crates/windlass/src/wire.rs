@@ -12,7 +12,6 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use windlass_engine::CheckOutcome;
 use windlass_error::{Classify, Diagnostic, Location, Severity};
-use windlass_project::checks::CheckSeverity;
 use windlass_runner::{RunDetail, RunRow};
 
 use crate::open::VERSION;
@@ -278,10 +277,7 @@ impl From<&CheckOutcome> for WireCheck {
             name: outcome.check.clone(),
             kind: outcome.kind,
             column: outcome.column.clone(),
-            severity: match outcome.severity {
-                CheckSeverity::Error => "error",
-                CheckSeverity::Warn => "warn",
-            },
+            severity: outcome.severity.name(),
             status: outcome.status.name(),
             blocks: outcome.blocks(),
             observed: outcome.observed,
@@ -304,12 +300,12 @@ pub(crate) struct CheckReport {
     pub(crate) env: String,
     pub(crate) lake: String,
     pub(crate) outcome: &'static str,
-    pub(crate) nodes: Vec<CheckedNode>,
+    pub(crate) nodes: Vec<WireNode>,
 }
 
 /// A node that was looked at.
 #[derive(Debug, Serialize)]
-pub(crate) struct CheckedNode {
+pub(crate) struct WireNode {
     pub(crate) name: String,
     pub(crate) kind: &'static str,
     pub(crate) checks: Vec<WireCheck>,

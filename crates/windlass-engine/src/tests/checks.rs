@@ -321,3 +321,36 @@ transforms:
         fail unique_city_bucket: 100,000 of 100,000 rows (100.0 %), error if <> 0, such as city=null bucket=1 rows=10000 (transforms/p.yml:3:52)"#]].assert_eq(&world.run().await.unwrap_err().to_string());
     assert_eq!(world.files("t/_delta_log"), [""; 0]);
 }
+
+#[tokio::test]
+async fn runs_that_end_together_are_all_recorded() {
+    let mut world = world("transforms: {orders: {checks: [{row_count: {min: 1}}, {anomaly: row_count}]}}");
+    let outcomes = world.run().await.unwrap()["orders"].checks.clone();
+    let of = |version| {
+        let checked_at = chrono::DateTime::UNIX_EPOCH;
+        [crate::CheckedNode { node: "orders".to_string(), version, checked_at, outcomes: outcomes.clone() }]
+    };
+    let ids: Vec<String> = (0..6).map(|at| format!("00000000-0000-7000-8000-00000000000{at}")).collect();
+    let checked: Vec<_> = (0..6).map(|at| of((at > 0).then_some(at))).collect();
+    let records = (0..6).map(|at| world.engine.record_checks(&ids[at], at as i64, &checked[at]));
+    futures::future::try_join_all(records).await.unwrap();
+    expect![[r#"
+        +---------------+---+---------------+
+        | table_version | n | worst         |
+        +---------------+---+---------------+
+        | 1             | 2 | not_evaluable |
+        | 2             | 2 | not_evaluable |
+        | 3             | 2 | not_evaluable |
+        | 4             | 2 | not_evaluable |
+        | 5             | 2 | not_evaluable |
+        |               | 2 | not_evaluable |
+        +---------------+---+---------------+"#]]
+    .assert_eq(
+        &world
+            .sql("select table_version, count(*) as n, min(status) as worst from system.checks group by 1 order by 1")
+            .await,
+    );
+    // An attempt that is repeated, though the first got through, changes nothing.
+    world.engine.record_checks(&ids[5], 5, &checked[5]).await.unwrap();
+    assert!(world.sql("select count(*) as n from system.checks").await.contains("| 12 |"));
+}

@@ -41,6 +41,11 @@ impl RunStore {
         }
     }
 
+    /// Returns the attempts of all nodes in all runs, in the order in which they began.
+    pub fn node_runs(&self) -> Result<Vec<NodeRunRow>, Error> {
+        all_nodes(&self.lock()).map_err(|source| Error::ReadRuns { source })
+    }
+
     /// Returns the last success of every node in a lake and environment. Replays of error rows say
     /// nothing about how long the whole takes.
     pub fn last_successes(&self, lake: &str, env: &str) -> Result<HashMap<String, NodeHistory>, Error> {
@@ -63,6 +68,11 @@ fn with_prefix(connection: &Connection, prefix: &str) -> rusqlite::Result<Vec<Ru
 fn nodes_of(connection: &Connection, run_id: &str) -> rusqlite::Result<Vec<NodeRunRow>> {
     let sql = "SELECT * FROM node_runs WHERE run_id = ?1 ORDER BY started_at, node, attempt";
     connection.prepare_cached(sql)?.query_map([run_id], NodeRunRow::read)?.collect()
+}
+
+fn all_nodes(connection: &Connection) -> rusqlite::Result<Vec<NodeRunRow>> {
+    let sql = "SELECT * FROM node_runs ORDER BY started_at, node, attempt";
+    connection.prepare_cached(sql)?.query_map([], NodeRunRow::read)?.collect()
 }
 
 fn successes(connection: &Connection, lake: &str, env: &str) -> rusqlite::Result<HashMap<String, NodeHistory>> {

@@ -3,6 +3,7 @@
 //! Tables as they are published, views and sources as they are now. Exit code 1 says that a check
 //! stands in the way: a run that computed these rows would not publish them.
 
+use windlass_engine::CheckedNode;
 use windlass_project::{Node, Project};
 use windlass_runner::{Clock, SystemClock};
 
@@ -13,7 +14,7 @@ use crate::printer::Printer;
 use crate::report::{self, Status};
 use crate::settings::Settings;
 use crate::verdicts::{Verdicts, Wanted};
-use crate::wire::{CheckReport, CheckedNode, WireFailure};
+use crate::wire::{CheckReport, WireFailure, WireNode};
 use crate::{human, open};
 
 /// Looks at the selected nodes that have checks.
@@ -32,7 +33,7 @@ pub(super) fn run(args: &CheckArgs, settings: &Settings, printer: &Printer) -> a
         let inspected = session.block_on(Box::pin(session.engine.inspect(&project, &plan, node, now)));
         let error = match inspected {
             Ok(outcomes) => {
-                verdicts.add(&node.name, outcomes);
+                verdicts.add(CheckedNode { node: node.name.clone(), version: None, checked_at: now, outcomes });
                 None
             }
             Err(error) => {
@@ -41,7 +42,7 @@ pub(super) fn run(args: &CheckArgs, settings: &Settings, printer: &Printer) -> a
                 Some(WireFailure::new(&error))
             }
         };
-        report.push(CheckedNode {
+        report.push(WireNode {
             name: node.name.clone(),
             kind: node.kind_name(),
             checks: verdicts.of(&node.name),
@@ -66,7 +67,7 @@ pub(super) fn run(args: &CheckArgs, settings: &Settings, printer: &Printer) -> a
     Ok(if is_good { Status::Done } else { Status::Failures })
 }
 
-fn json(project: &Project, nodes: Vec<CheckedNode>, is_good: bool) -> CheckReport {
+fn json(project: &Project, nodes: Vec<WireNode>, is_good: bool) -> CheckReport {
     let target = &project.target;
     CheckReport {
         target: target.name.clone(),

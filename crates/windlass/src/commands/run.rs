@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use windlass_engine::Plan;
 use windlass_project::{NodeKind, Project};
 use windlass_runner::{
@@ -116,15 +117,16 @@ impl Run<'_> {
         self.session.engine.ensure_writable().await?;
         let state = RunState::try_new(self.specs(), self.options())?;
         self.begin()?;
-        let verdicts = Verdicts::default();
+        let (verdicts, started_at) = (Verdicts::default(), self.clock.now());
         let backend = EngineBackend {
             engine: Arc::clone(&self.session.engine),
             project: Arc::clone(&self.project),
             plan,
             work: self.order.work,
             run_id: self.run_id.clone(),
-            started_at: self.clock.now(),
+            started_at,
             verdicts: verdicts.clone(),
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             lease: lease.watch(),
             hold_at: self.settings.hold_at.clone(),
             printer: printer.clone(),
@@ -146,6 +148,7 @@ impl Run<'_> {
         }
         if !watch.was_aborted() {
             self.discard(&tally).await;
+            self.record(&verdicts, started_at).await;
         }
         Ok(Ended { summary, tally, display, verdicts })
     }
@@ -218,6 +221,16 @@ impl Run<'_> {
                 let text = format!("staged files of `{node}` were not removed; `windlass gc` removes them later");
                 self.printer.note(&text);
             }
+        }
+    }
+
+    /// Keeps what checks have found. What is published does not depend on it, so neither does the run.
+    async fn record(&self, verdicts: &Verdicts, started_at: DateTime<Utc>) {
+        let (engine, sequence) = (&self.session.engine, started_at.timestamp_millis());
+        if let Err(error) = Box::pin(engine.record_checks(self.run_id.as_str(), sequence, &verdicts.all())).await {
+            tracing::warn!(%error, "history of checks not written");
+            let why = report::one_line(&error);
+            self.printer.problem(&format!("what the checks have found is missing from `system.checks`: {why}"));
         }
     }
 

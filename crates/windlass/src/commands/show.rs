@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::value::RawValue;
-use windlass_engine::Engine;
+use windlass_engine::{Engine, SYSTEM_SCHEMA};
 use windlass_error::Code;
 use windlass_project::{Loaded, Node, Project, error_table};
 
@@ -15,7 +15,7 @@ use crate::report::{Mistakes, Status};
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::wire::{Shown, TypedColumn};
-use crate::{check, choice, human, open, rows};
+use crate::{check, choice, human, open, rows, system};
 
 /// What to show: a node, the rows of it that failed, or a query.
 #[derive(Clone, Copy)]
@@ -49,6 +49,11 @@ pub(super) fn run(args: &ShowArgs, settings: &Settings, printer: &Printer) -> an
         _ => {
             let session = Session::open(settings, project, None, Output::new(printer, Prefix::Worker))?;
             let engine = &session.engine;
+            if let Subject::Sql(sql) = subject
+                && sql.contains(SYSTEM_SCHEMA)
+            {
+                system::provide(engine, project)?;
+            }
             session.block_on(Box::pin(async {
                 if args.schema {
                     schema(engine, project, subject).await

@@ -30,4 +30,5 @@ mod s3;
 mod show;
 mod stop;
 mod support;
+mod system;
 mod usage;
