@@ -140,8 +140,7 @@ impl Engine {
             plans.push(context.state().create_physical_plan(query).await.map_err(failed)?);
         }
         let input = python::whole_tables(node, python, plans)?;
-        let request =
-            WorkRequest { project, node, python, environment, output, run_id: "", fingerprint: "", started_us: 0 };
+        let request = WorkRequest { project, node, python, environment, output, errors: None };
         let work = self.python_work(&context, &input, &request)?;
         let work = python::for_trying(work, &request, &input.schema())?;
         Ok((Arc::new(PythonExec::new(input, Arc::new(work))), context))

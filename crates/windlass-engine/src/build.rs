@@ -7,8 +7,10 @@
 //! Must stay true: dropping the future at any `.await` leaves the published version as it was; what
 //! was staged is found by run id.
 
+mod audited;
 mod commit;
 mod prepare;
+mod replay;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,16 +28,15 @@ use tokio::task::JoinSet;
 use windlass_error::Code;
 use windlass_project::{Node, Project};
 
-use crate::audit::Subject;
 use crate::checks::outcome::CheckOutcome;
-use crate::operators::check::CheckSink;
+use crate::operators::check::CheckExec;
 use crate::operators::python::{PythonError, PythonExec, Verdict};
 use crate::operators::write::{StagedTable, staged_files};
-use crate::planner::{Content, Plan, Reading, Tables, blame};
+use crate::planner::{Content, Plan, blame};
 use crate::python;
 use crate::session::PlanStyle;
+use crate::tables::error_rows::ErrorRows;
 use crate::tables::published::PublishedTable;
-use crate::tables::staged;
 use crate::{Engine, Error};
 
 /// How often a running build reports what it has read.
@@ -110,7 +111,7 @@ pub struct Built {
 pub struct FailedRows {
     /// How many.
     pub rows: u64,
-    /// Rows of the input.
+    /// Rows of the input, or of the result where only checks divert rows.
     pub of: u64,
     /// Why, with the number of rows of each cause, most first.
     pub causes: Vec<(String, u64)>,
@@ -132,8 +133,8 @@ struct Prepared {
     read: BTreeMap<String, String>,
     fingerprint: String,
     published: SchemaRef,
-    /// The columns of the error table, where there is one.
-    errors: Option<SchemaRef>,
+    /// What the error table holds, where there is one.
+    errors: Option<ErrorRows>,
 }
 
 /// Staged files.
@@ -142,6 +143,13 @@ struct Staged {
     result: StagedTable,
     errors: StagedTable,
     failures: Option<Verdict>,
+}
+
+/// What is known of staged files that may be published.
+struct Audited {
+    checks: Vec<CheckOutcome>,
+    /// Rows that failed, in Python and in checks.
+    failures: Option<FailedRows>,
 }
 
 impl Engine {
@@ -168,45 +176,16 @@ impl Engine {
             }
         };
         request.progress.phase(Phase::Staged);
-        let checks = self.audit_staged(request, &prepared, &staged, rows).await?;
+        let audited = self.audit_staged(request, &prepared, &staged, rows).await?;
         if !request.progress.begin_commit() {
             return Ok(None);
         }
         let built = match rows {
-            RowsFrom::Inputs => self.commit(request, &prepared, staged, checks).await?,
-            RowsFrom::Errors(_) => self.commit_replay(request, &prepared, staged, checks).await?,
+            RowsFrom::Inputs => self.commit(request, &prepared, staged, audited).await?,
+            RowsFrom::Errors(_) => self.commit_replay(request, &prepared, staged, audited).await?,
         };
         request.progress.phase(Phase::Committed);
         Ok(Some(built))
-    }
-
-    /// Judges staged rows. A table that breaks its checks is not published.
-    async fn audit_staged(
-        &self,
-        request: &BuildRequest<'_>,
-        prepared: &Prepared,
-        staged: &Staged,
-        rows: &RowsFrom,
-    ) -> Result<Vec<CheckOutcome>, Error> {
-        let sink = prepared.state.config().get_extension::<CheckSink>();
-        let Some(gathered) = sink.and_then(|sink| sink.take()) else { return Ok(Vec::new()) };
-        let node = request.node;
-        let (place, partition_by) = (self.place(&node.name), &node.config.partition_by);
-        let table = staged::table(&node.name, &place, &prepared.published, partition_by, &staged.result.files)?;
-        let reading = Reading { project: request.project, plan: request.plan, tables: Tables::InLake };
-        let rows_of = Arc::new(table);
-        let subject = Subject { node, rows: rows_of, reading, now_us: request.started_us, is_published: false };
-        let mut outcomes = self.audit(&subject, gathered).await?;
-        if let RowsFrom::Errors(_) = rows {
-            // What is added is a part of the table: it says nothing about the table as a whole.
-            let is_on_rows =
-                |name: &String| node.checks.iter().any(|check| check.name == *name && check.kind.is_on_rows());
-            outcomes.retain(|outcome| is_on_rows(&outcome.check));
-        }
-        if outcomes.iter().any(CheckOutcome::blocks) {
-            return Err(Error::Checks { table: node.name.clone(), outcomes });
-        }
-        Ok(outcomes)
     }
 
     async fn stage(
@@ -274,11 +253,16 @@ async fn run(prepared: &Prepared, progress: &dyn BuildProgress) -> Result<Staged
 /// Returns how many rows failed in a Python operator; an error where more failed than may.
 fn verdict(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Verdict>, DataFusionError> {
     let mut found = None;
+    let mut was_cut_short = false;
     plan.apply(|operator| {
+        if let Some(check) = operator.downcast_ref::<CheckExec>() {
+            // Rows that were not handed over any more say nothing about shares.
+            was_cut_short = check.was_cut_short();
+        }
         // Functions of SQL have no limit, and no error table.
         if let Some(python) = operator.downcast_ref::<PythonExec>().filter(|python| !python.calls_functions()) {
             let verdict = python.verdict();
-            if verdict.is_over {
+            if verdict.is_over && !was_cut_short {
                 return Err(PythonError::Budget(verdict).into());
             }
             found = Some(verdict);

@@ -11,6 +11,7 @@ use datafusion::error::DataFusionError;
 use deltalake_core::DeltaTableError;
 use windlass_error::{Classify, Code, Diagnostic, Fault, Retry};
 
+use crate::audit::CheckFailure;
 use crate::checks::outcome::CheckOutcome;
 use crate::operators::python::PythonError;
 use crate::tables::publish::is_conflict;
@@ -85,12 +86,14 @@ pub enum Error {
         source: DataFusionError,
     },
     /// A table breaks its checks and was not published.
-    #[error("{}", crate::audit::told(table, outcomes))]
+    #[error("{}", crate::audit::told(table, outcomes, failure))]
     Checks {
         /// Table name.
         table: String,
         /// The outcome of every check of the table.
         outcomes: Vec<CheckOutcome>,
+        /// What else is to blame.
+        failure: CheckFailure,
     },
     /// A result has a column that Delta tables cannot hold.
     #[error("column `{column}` of `{node}` has type {data_type}, which a Delta table cannot hold")]
@@ -168,6 +171,7 @@ impl Classify for Error {
                 _ => Some(Code::LAKE_NOT_WRITABLE),
             },
             Self::NotPublished { .. } => Some(Code::UNKNOWN_TABLE),
+            Self::Checks { outcomes, .. } if !outcomes.iter().any(CheckOutcome::blocks) => Some(Code::ERROR_BUDGET),
             Self::Checks { .. } => Some(Code::CHECK_FAILED),
             Self::UnsupportedType { .. } | Self::ChangedColumns { .. } => Some(Code::TYPE_MISMATCH),
             _ => classify(self).2,
@@ -178,6 +182,9 @@ impl Classify for Error {
         match self {
             Self::Compute { blame: Some(diagnostic), .. } => diagnostic.hint.clone(),
             Self::NotPublished { table } => Some(format!("publish it first: windlass run {table}")),
+            Self::Checks { failure: CheckFailure { over_budget: Some(_), .. }, .. } => {
+                Some("correct the input or the SQL, or raise `max_error_rate`".to_string())
+            }
             Self::ChangedColumns { node } => Some(format!("build it anew: windlass run {node}")),
             Self::UnsupportedType { column, .. } => {
                 Some(format!("cast it, for example `cast({column} as varchar) as {column}`"))

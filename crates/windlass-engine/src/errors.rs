@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
+use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::json::WriterBuilder;
 use datafusion::arrow::json::writer::LineDelimited;
 use datafusion::dataframe::DataFrameWriteOptions;
@@ -13,7 +14,7 @@ use futures::TryStreamExt;
 use windlass_project::{Project, error_table};
 
 use crate::build::{BuildRequest, RowsFrom};
-use crate::tables::error_rows::ROW;
+use crate::tables::error_rows::{CHECK_STAGE, CHECKS, RESULT, ROW};
 use crate::{Engine, Error};
 
 /// Causes that are told apart; the rest is counted under the last.
@@ -35,11 +36,11 @@ pub struct ErrorCauses {
 pub struct ErrorCause {
     /// How many.
     pub rows: u64,
-    /// Where they failed: `requires`, `reject`, `python`, `crash`, `timeout` or `memory`.
+    /// Where they failed: `requires`, `reject`, `python`, `crash`, `timeout`, `memory` or `check`.
     pub stage: String,
     /// The exception's class; empty where there is none.
     pub error_type: String,
-    /// What the first of them says.
+    /// What the first of them says; the name of a check.
     pub message: String,
     /// The stack of the first of them.
     pub traceback: String,
@@ -74,8 +75,7 @@ impl Engine {
         let failed = |source| Error::Compute { node: error_table(node), blame: None, source };
         let frame = self.frame(project, &format!("select * from \"{}\"", error_table(node))).await?;
         let stream = frame.execute_stream().await.map_err(failed)?;
-        let causes = causes(stream).await.map_err(failed)?;
-        let rows = causes.iter().map(|cause| cause.rows).sum();
+        let (rows, causes) = causes(stream).await.map_err(failed)?;
         Ok(Some(ErrorCauses { table_version: table.version(), rows, causes }))
     }
 
@@ -115,12 +115,17 @@ impl Engine {
         let names: Vec<String> = frame.schema().fields().iter().map(|field| field.name().clone()).collect();
         for field in frame.schema().fields() {
             match field.data_type() {
-                datafusion::arrow::datatypes::DataType::Struct(fields) if field.name() == ROW => {
+                DataType::Struct(fields) if [ROW, RESULT].contains(&field.name().as_str()) => {
+                    let prefix = if field.name() == ROW { "" } else { "result." };
                     let inner = fields.iter().filter(|inner| !inner.data_type().is_nested());
-                    let inner = inner.filter(|inner| !names.contains(inner.name()));
-                    columns.extend(inner.map(|inner| {
-                        format!("\"{ROW}\"['{}'] as \"{}\"", inner.name().replace('\'', "''"), inner.name())
+                    let inner = inner.map(|inner| (inner.name(), format!("{prefix}{}", inner.name())));
+                    let inner = inner.filter(|(_, shown)| !names.contains(shown));
+                    columns.extend(inner.map(|(name, shown)| {
+                        format!("\"{}\"['{}'] as \"{shown}\"", field.name(), name.replace('\'', "''"))
                     }));
+                }
+                DataType::List(_) if field.name() == CHECKS => {
+                    columns.push(format!("array_to_string(\"{CHECKS}\", ' ') as \"{CHECKS}\""));
                 }
                 other if other.is_nested() => {}
                 _ => columns.push(format!("\"{}\"", field.name())),
@@ -150,21 +155,24 @@ impl Engine {
     }
 }
 
-async fn causes(mut stream: SendableRecordBatchStream) -> Result<Vec<ErrorCause>, DataFusionError> {
+/// Returns how many error rows there are, and why they failed.
+async fn causes(mut stream: SendableRecordBatchStream) -> Result<(u64, Vec<ErrorCause>), DataFusionError> {
     let mut known: BTreeMap<[String; 3], ErrorCause> = BTreeMap::new();
+    let mut rows = 0;
     while let Some(batch) = stream.try_next().await? {
+        rows += batch.num_rows() as u64;
         group(&batch, &mut known)?;
     }
     let mut causes: Vec<ErrorCause> = known.into_values().collect();
     causes.sort_by_key(|cause| std::cmp::Reverse(cause.rows));
-    Ok(causes)
+    Ok((rows, causes))
 }
 
-/// Adds the error rows of a batch to their causes.
+/// Adds the error rows of a batch to their causes. A row that broke several checks counts for each.
 pub(crate) fn group(batch: &RecordBatch, known: &mut BTreeMap<[String; 3], ErrorCause>) -> Result<(), DataFusionError> {
     let text = |name: &str| -> Result<datafusion::arrow::array::ArrayRef, DataFusionError> {
         let column = batch.column_by_name(name).ok_or_else(|| missing(name))?;
-        Ok(datafusion::arrow::compute::cast(column, &datafusion::arrow::datatypes::DataType::Utf8)?)
+        Ok(datafusion::arrow::compute::cast(column, &DataType::Utf8)?)
     };
     let [stage, kind, message] = [text("stage")?, text("error_type")?, text("error")?];
     let [traceback, hash] = [text("traceback")?, text("traceback_hash")?];
@@ -173,31 +181,43 @@ pub(crate) fn group(batch: &RecordBatch, known: &mut BTreeMap<[String; 3], Error
             true => String::new(),
             false => column.as_string::<i32>().value(row).to_string(),
         };
-        let place = match at(&hash) {
-            hash if hash.is_empty() => at(&message),
-            hash => hash,
+        let reasons = match (checks_of(batch, row), at(&hash)) {
+            (checks, _) if !checks.is_empty() => checks,
+            (_, hash) if hash.is_empty() => vec![at(&message)],
+            (_, hash) => vec![hash],
         };
-        let mut key = [at(&stage), at(&kind), place];
-        if known.len() >= CAUSES && !known.contains_key(&key) {
-            key = [at(&stage), "other causes".to_string(), String::new()];
-        }
-        match known.get_mut(&key) {
-            Some(cause) => cause.rows += 1,
-            None => {
-                let cause = ErrorCause {
-                    rows: 1,
-                    stage: at(&stage),
-                    error_type: key[1].clone(),
-                    message: at(&message),
-                    traceback: at(&traceback),
-                    key: key_text(batch, row)?,
-                    row: row_json(batch, row)?,
-                };
-                known.insert(key, cause);
+        let is_check = at(&stage) == CHECK_STAGE;
+        for reason in reasons {
+            let mut key = [at(&stage), at(&kind), reason];
+            if known.len() >= CAUSES && !known.contains_key(&key) {
+                key = [at(&stage), "other causes".to_string(), String::new()];
+            }
+            match known.get_mut(&key) {
+                Some(cause) => cause.rows += 1,
+                None => {
+                    let cause = ErrorCause {
+                        rows: 1,
+                        stage: at(&stage),
+                        error_type: key[1].clone(),
+                        message: if is_check { key[2].clone() } else { at(&message) },
+                        traceback: at(&traceback),
+                        key: key_text(batch, row)?,
+                        row: row_json(batch, row)?,
+                    };
+                    known.insert(key, cause);
+                }
             }
         }
     }
     Ok(())
+}
+
+/// Returns the checks that an error row broke.
+fn checks_of(batch: &RecordBatch, row: usize) -> Vec<String> {
+    let lists = batch.column_by_name(CHECKS).and_then(|column| column.as_list_opt::<i32>());
+    let Some(lists) = lists.filter(|lists| lists.is_valid(row)) else { return Vec::new() };
+    let names = datafusion::arrow::compute::cast(&lists.value(row), &DataType::Utf8);
+    names.map(|names| names.as_string::<i32>().iter().flatten().map(str::to_string).collect()).unwrap_or_default()
 }
 
 fn missing(name: &str) -> DataFusionError {
@@ -217,7 +237,8 @@ fn key_text(batch: &RecordBatch, row: usize) -> Result<String, DataFusionError> 
 }
 
 fn row_json(batch: &RecordBatch, row: usize) -> Result<String, DataFusionError> {
-    let column = batch.column_by_name(ROW).ok_or_else(|| missing(ROW))?;
+    let of_result = batch.column_by_name(RESULT).filter(|column| column.is_valid(row));
+    let column = of_result.or_else(|| batch.column_by_name(ROW)).ok_or_else(|| missing(ROW))?;
     let Some(input) = column.as_struct_opt().filter(|input| !input.fields().is_empty()) else {
         return Ok("{}".to_string());
     };

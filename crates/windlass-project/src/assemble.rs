@@ -83,12 +83,14 @@ fn build(files: &FileSet, options: &LoadOptions, problems: &mut Problems) -> (Op
     let properties = properties(files, &declared, problems);
     check_folders(&manifest, &declared, problems);
     let mut reader = PythonReader::new(files, &options.root, &manifest.python, &vars);
-    let drafts = drafts(&mut reader, &mut declared, problems);
+    let drafts = drafts(&mut reader, &declared);
     let functions = reader.functions(problems);
     let shared = reader.finish(problems);
+    let with_errors = error_tables(&drafts, &properties);
+    reserve(&with_errors, &mut declared, problems);
     let names = Names {
         nodes: declared.keys().cloned().collect(),
-        with_errors: drafts.iter().filter(|(_, draft)| draft.has_error_table()).map(|(name, _)| name.clone()).collect(),
+        with_errors: with_errors.into_keys().collect(),
         sources: sources.names.clone(),
     };
     let templates = SqlTemplates::new(
@@ -261,29 +263,48 @@ impl PythonDraft {
     }
 }
 
-/// Reads the Python transforms; reports nodes that have the name of an error table.
-fn drafts(
-    reader: &mut PythonReader<'_>,
-    declared: &mut BTreeMap<String, Declared>,
-    problems: &mut Problems,
-) -> BTreeMap<String, PythonDraft> {
+/// Reads the Python transforms.
+fn drafts(reader: &mut PythonReader<'_>, declared: &BTreeMap<String, Declared>) -> BTreeMap<String, PythonDraft> {
     let mut drafts = BTreeMap::new();
     for (name, node) in declared.iter().filter(|(_, node)| node.subject == Subject::Python) {
         let mut own = Problems::of_node(name);
         let draft = if node.is_read { reader.transform(name, &node.path, &node.file, &mut own) } else { None };
         drafts.insert(name.clone(), PythonDraft { draft, problems: own });
     }
-    for (name, read) in &drafts {
-        let Some(draft) = read.draft.as_ref().filter(|draft| draft.has_error_table()) else { continue };
-        if let Some(taken) = declared.get_mut(&error_table(name)) {
-            taken.is_usable = false;
-            let message = format!("`{}` is the error table of `{name}`", error_table(name));
-            let problem = Diagnostic::error(Code::DUPLICATE_NAME, message).at(start_of(&taken.file));
-            let problem = problem.related(draft.location.clone(), "its rows that fail go there");
-            problems.push(problem.node(error_table(name)).hint("give this node another name"));
+    drafts
+}
+
+/// Returns the nodes that have an error table, as far as their files can be read, with what says so.
+fn error_tables(
+    drafts: &BTreeMap<String, PythonDraft>,
+    properties: &IndexMap<String, Properties>,
+) -> BTreeMap<String, Option<Location>> {
+    let mut found: BTreeMap<String, Option<Location>> = BTreeMap::new();
+    for (name, properties) in properties {
+        if let Some(check) = properties.checks.iter().find(|check| check.quarantines()) {
+            found.insert(name.clone(), Some(check.location.clone()));
         }
     }
-    drafts
+    for (name, read) in drafts.iter().filter(|(_, read)| read.has_error_table()) {
+        found.insert(name.clone(), read.draft.as_ref().map(|draft| draft.location.clone()));
+    }
+    found
+}
+
+/// Reports nodes that have the name of an error table.
+fn reserve(
+    with_errors: &BTreeMap<String, Option<Location>>,
+    declared: &mut BTreeMap<String, Declared>,
+    problems: &mut Problems,
+) {
+    for (name, said_at) in with_errors {
+        let (Some(taken), Some(said_at)) = (declared.get_mut(&error_table(name)), said_at) else { continue };
+        taken.is_usable = false;
+        let message = format!("`{}` is the error table of `{name}`", error_table(name));
+        let problem = Diagnostic::error(Code::DUPLICATE_NAME, message).at(start_of(&taken.file));
+        let problem = problem.related(said_at.clone(), "its rows that fail go there");
+        problems.push(problem.node(error_table(name)).hint("give this node another name"));
+    }
 }
 
 fn blocked(shared: &[(String, Vec<String>)]) -> BTreeSet<String> {

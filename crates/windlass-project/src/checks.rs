@@ -13,6 +13,7 @@ mod decode;
 mod kinds;
 mod of_rows;
 mod of_tables;
+mod quarantine;
 mod rules;
 mod singular;
 mod threshold;
@@ -30,6 +31,7 @@ pub use threshold::{Comparison, Threshold};
 pub(crate) use attach::attach;
 pub(crate) use decode::{CHECK_KEYS, decode_checks, decode_column_checks};
 pub(crate) use singular::read_singular;
+pub(crate) use values::share;
 
 /// A rule on a table.
 #[derive(Debug, Clone)]
@@ -97,6 +99,17 @@ pub enum OnFail {
     Warn,
     /// Offending rows go to the error table, the others are published.
     Quarantine,
+}
+
+impl OnFail {
+    /// Returns its name as written in YAML.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Quarantine => "quarantine",
+        }
+    }
 }
 
 /// What must hold.

@@ -6,10 +6,11 @@
 
 use windlass_error::{Code, Diagnostic, Location, nearest};
 
+use crate::checks::share;
 use crate::decode::{count, delimiter, expected, text, texts, unknown_key};
 use crate::problems::Problems;
 use crate::yaml::{Entry, Yaml, duplicate};
-use crate::{Materialized, NodeConfig, SortKey};
+use crate::{ErrorLimit, Materialized, NodeConfig, SortKey};
 
 const DEFAULT_RETRIES: u32 = 2;
 
@@ -28,9 +29,31 @@ impl Subject {
     pub(crate) fn settings(self) -> &'static [&'static str] {
         match self {
             Self::Source => &["description", "owner", "tags"],
-            Self::Seed => &["delimiter", "description", "owner", "partition_by", "retries", "sort_by", "tags"],
-            Self::Transform => &["description", "materialized", "owner", "partition_by", "retries", "sort_by", "tags"],
-            Self::Python => &["description", "owner", "partition_by", "retries", "sort_by", "tags"],
+            Self::Seed => &[
+                "delimiter",
+                "description",
+                "max_error_rate",
+                "max_errors",
+                "owner",
+                "partition_by",
+                "retries",
+                "sort_by",
+                "tags",
+            ],
+            Self::Transform => &[
+                "description",
+                "materialized",
+                "max_error_rate",
+                "max_errors",
+                "owner",
+                "partition_by",
+                "retries",
+                "sort_by",
+                "tags",
+            ],
+            Self::Python => {
+                &["description", "max_error_rate", "max_errors", "owner", "partition_by", "retries", "sort_by", "tags"]
+            }
         }
     }
 
@@ -54,6 +77,7 @@ pub(crate) struct Patch {
     owner: Option<(String, Location)>,
     description: Option<(String, Location)>,
     retries: Option<(u32, Location)>,
+    error_limit: Option<(ErrorLimit, Location)>,
     delimiter: Option<(u8, Location)>,
 }
 
@@ -77,8 +101,26 @@ impl Patch {
             "owner" => self.owner = text(value, key, problems).map(|owner| (owner, at())),
             "description" => self.description = text(value, key, problems).map(|text| (text, at())),
             "retries" => self.retries = count(value, key, problems).map(|retries| (retries, at())),
+            "max_error_rate" => {
+                let limit = share(value, key, problems).map(ErrorLimit::Rate);
+                self.limit_errors(limit, at(), problems);
+            }
+            "max_errors" => {
+                let limit = count(value, key, problems).map(|rows| ErrorLimit::Rows(u64::from(rows)));
+                self.limit_errors(limit, at(), problems);
+            }
             "delimiter" => self.delimiter = delimiter(value, problems).map(|byte| (byte, at())),
             _ => {}
+        }
+    }
+
+    /// Takes how many rows may fail; one place says it once.
+    pub(crate) fn limit_errors(&mut self, limit: Option<ErrorLimit>, at: Location, problems: &mut Problems) {
+        let Some(limit) = limit else { return };
+        if let Some((_, first)) = self.error_limit.replace((limit, at.clone())) {
+            let message = "`max_errors` and `max_error_rate` are two answers to one question";
+            let problem = Diagnostic::error(Code::INVALID_VALUE, message).at(at);
+            problems.push(problem.related(first, "also here").hint("keep one of them"));
         }
     }
 
@@ -140,7 +182,8 @@ impl Settings {
     }
 
     fn apply(&mut self, patch: &Patch) {
-        let Patch { materialized, partition_by, sort_by, tags, owner, description, retries, delimiter } = patch;
+        let Patch { materialized, partition_by, sort_by, tags, owner, description, retries, error_limit, delimiter } =
+            patch;
         let Self { config, delimiter: kept_delimiter } = self;
         let mut won = |key: &str, at: &Location| {
             config.origins.insert(key.to_owned(), at.to_string());
@@ -168,6 +211,11 @@ impl Settings {
         if let Some((value, at)) = retries {
             won("retries", at);
             config.retries = *value;
+        }
+        if let Some((value, at)) = error_limit {
+            let key = if let ErrorLimit::Rows(_) = value { "max_errors" } else { "max_error_rate" };
+            won(key, at);
+            config.error_limit = *value;
         }
         if let Some((value, at)) = delimiter {
             won("delimiter", at);

@@ -36,11 +36,11 @@ mod fixture;
 pub use graph::Graph;
 pub use load::{LoadOptions, Loaded, find_root, load};
 pub use node::{
-    Column, FileFormat, Input, InputPart, Materialized, Node, NodeConfig, NodeKind, Project, SYSTEM_FOLDER, Seed,
-    SortKey, SourceTable, Transform, error_table,
+    Column, ErrorLimit, FileFormat, Input, InputPart, Materialized, Node, NodeConfig, NodeKind, Project, SYSTEM_FOLDER,
+    Seed, SortKey, SourceTable, Transform, error_table,
 };
 pub use python::{
-    BatchSize, ErrorLimit, Function, OnError, Parameter, PythonBatchFormat, PythonCode, PythonEnvironment, PythonMode,
+    BatchSize, Function, OnError, Parameter, PythonBatchFormat, PythonCode, PythonEnvironment, PythonMode,
     PythonOrigin, PythonRows, PythonTransform, Requirement, Rule, WorkerSettings,
 };
 pub use select::{Selection, SelectionError};

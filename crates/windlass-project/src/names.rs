@@ -56,7 +56,8 @@ impl Names {
                 code: Code::UNKNOWN_REF,
                 message: format!("`{node}` has no error table"),
                 label: None,
-                hint: Some("only Python transforms of batches with `on_error=\"quarantine\"` have one".to_owned()),
+                hint: Some("Python transforms of batches with `on_error=\"quarantine\"` have one, and tables with a check of `on_fail: quarantine`"
+                    .to_owned()),
                 index: 0,
             }),
             None => Err(self.unknown_node(name)),

@@ -170,6 +170,22 @@ pub enum Materialized {
     Table,
 }
 
+/// How many rows may fail.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ErrorLimit {
+    /// A share of all rows, from 0 to 1.
+    Rate(f64),
+    /// A number of rows.
+    Rows(u64),
+}
+
+impl Default for ErrorLimit {
+    /// One row in a hundred.
+    fn default() -> Self {
+        Self::Rate(0.01)
+    }
+}
+
 /// A column to sort by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SortKey {
@@ -196,6 +212,8 @@ pub struct NodeConfig {
     pub description: Option<String>,
     /// How often a failure from outside is tried again.
     pub retries: u32,
+    /// How many rows may go to the error table before nothing is published.
+    pub error_limit: ErrorLimit,
     /// Where each setting came from, such as `windlass.yml:12:5`, by key.
     pub origins: IndexMap<String, String>,
 }

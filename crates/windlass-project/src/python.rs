@@ -56,8 +56,6 @@ pub struct PythonTransform {
     pub rowwise: bool,
     /// What becomes of rows that fail.
     pub on_error: OnError,
-    /// How many rows may fail before nothing is published.
-    pub max_errors: ErrorLimit,
     /// Positional arguments of the class.
     pub constructor_args: Vec<Value>,
     /// Named arguments of the class.
@@ -227,15 +225,6 @@ pub enum OnError {
     Quarantine,
     /// They stay, with NULL in all columns but the key.
     Null,
-}
-
-/// How many rows may fail.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum ErrorLimit {
-    /// A share of the input's rows, from 0 to 1.
-    Rate(f64),
-    /// A number of rows.
-    Rows(u64),
 }
 
 /// What a batch looks like to user code.

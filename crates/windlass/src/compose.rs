@@ -8,7 +8,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use windlass_engine::{
-    BuildProgress, BuildRequest, Built, CheckOutcome, CheckedNode, Engine, FailedRows, Phase, Plan, Replayed,
+    BuildProgress, BuildRequest, Built, CheckFailure, CheckOutcome, CheckedNode, Engine, FailedRows, Phase, Plan,
+    Replayed,
 };
 use windlass_error::{Classify, Code, Diagnostic, Fault, Retry};
 use windlass_project::{Node, Project};
@@ -130,7 +131,11 @@ impl EngineBackend {
         let outcomes = inspected.map_err(failed)?;
         self.note(node, None, outcomes.clone());
         if outcomes.iter().any(CheckOutcome::blocks) {
-            return Err(failed(windlass_engine::Error::Checks { table: node.name.clone(), outcomes }));
+            return Err(failed(windlass_engine::Error::Checks {
+                table: node.name.clone(),
+                outcomes,
+                failure: CheckFailure::default(),
+            }));
         }
         Ok(view())
     }

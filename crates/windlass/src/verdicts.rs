@@ -78,6 +78,7 @@ fn counts(outcomes: &[CheckOutcome]) -> String {
         (CheckStatus::Fail, "failed"),
         (CheckStatus::Error, "could not be looked at"),
         (CheckStatus::NotEvaluable, "cannot be evaluated"),
+        (CheckStatus::Skipped, "not looked at to the end"),
     ];
     for (status, word) in others.into_iter().filter(|(status, _)| of(*status) > 0) {
         text.push_str(&format!(", {} {word}", of(status)));

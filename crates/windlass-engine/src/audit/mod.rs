@@ -21,14 +21,15 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::physical_plan::ExecutionPlan;
 use windlass_error::Diagnostic;
-use windlass_project::checks::{CheckDefinition, CheckKind};
+use windlass_project::checks::{CheckDefinition, CheckKind, OnFail};
 use windlass_project::{Node, Project};
 
-use crate::checks::evaluate::evaluate;
+use crate::checks::evaluate::{Facts, evaluate};
 use crate::checks::outcome::CheckOutcome;
 use crate::checks::part::State;
 use crate::checks::program::Answer;
-use crate::operators::check::{CheckExec, CheckSpec, Gathered};
+use crate::checks::text::count;
+use crate::operators::check::{CheckExec, CheckSpec, Gathered, Writing};
 use crate::planner::{Plan, Reading, Tables};
 use crate::session::PlanStyle;
 use crate::{Engine, Error};
@@ -47,6 +48,15 @@ pub(crate) struct Subject<'a> {
     pub(crate) is_published: bool,
 }
 
+/// Why checks keep a table from being published, besides their outcomes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CheckFailure {
+    /// That more rows failed than may, where they did.
+    pub over_budget: Option<String>,
+    /// After how many rows the work was ended, where that was before the last.
+    pub stopped_after: Option<u64>,
+}
+
 impl Engine {
     /// Returns what is wrong with the checks of a node whose columns are known.
     pub(crate) async fn check_mistakes(&self, project: &Project, node: &Node, plan: &Plan) -> Vec<Diagnostic> {
@@ -59,7 +69,7 @@ impl Engine {
         let is_planned =
             |check: &&CheckDefinition| conditions::of(check).all(|text| conditions.contains_key(&text.text));
         let checks: Vec<CheckDefinition> = node.checks.iter().filter(is_planned).cloned().collect();
-        let spec = CheckSpec { node: node.name.clone(), checks: checks.into(), conditions };
+        let spec = CheckSpec { node: node.name.clone(), checks: checks.into(), conditions, writing: None };
         mistakes.extend(spec.compile(schema).err().unwrap_or_default());
         for check in node.checks.iter() {
             if let CheckKind::Sql { query } = &check.kind {
@@ -69,23 +79,29 @@ impl Engine {
         mistakes
     }
 
-    /// Returns a plan that looks at the rows of `plan` on their way.
+    /// Returns a plan that looks at the rows of `plan` on their way; `writing` says what becomes of those
+    /// that are about to be written.
     pub(crate) fn with_checks(
         &self,
         node: &Node,
         plan: Arc<dyn ExecutionPlan>,
         state: &SessionState,
+        writing: Option<Writing>,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
         if node.checks.is_empty() {
             return Ok(plan);
         }
         let spec = spec(node, &plan.schema(), state)
             .map_err(|diagnostics| DataFusionError::External(Box::new(Error::Mistakes { diagnostics })))?;
-        Ok(Arc::new(CheckExec::try_new(plan, spec)?))
+        Ok(Arc::new(CheckExec::try_new(plan, CheckSpec { writing, ..spec })?))
     }
 
     /// Returns the outcome of every check of a table whose rows have been looked at.
     pub(crate) async fn audit(&self, subject: &Subject<'_>, gathered: Gathered) -> Result<Vec<CheckOutcome>, Error> {
+        if gathered.is_cut_short {
+            let facts = Facts { is_cut_short: true, ..Facts::default() };
+            return Ok(evaluate(&gathered.part, &gathered.schema, &facts));
+        }
         let mut facts = self.facts(subject, gathered.part.program()).await?;
         for check in &gathered.part.program().checks {
             let is_needed = match &check.answer {
@@ -116,16 +132,24 @@ impl Engine {
     }
 }
 
-/// Returns a failure of checks for people: the table, then each check that stands in the way.
-pub(crate) fn told(table: &str, outcomes: &[CheckOutcome]) -> String {
-    let blocking: Vec<&CheckOutcome> = outcomes.iter().filter(|outcome| outcome.blocks()).collect();
-    let checks = if blocking.len() == 1 { "a check" } else { "checks" };
-    let mut text = format!("table `{table}` breaks {checks} and was not published");
-    for outcome in blocking {
-        text.push('\n');
-        text.push_str(&line(outcome));
-    }
-    text
+/// Returns why a table was not published, for people: each check that stands in the way, and too many
+/// error rows with those that made them.
+pub(crate) fn told(table: &str, outcomes: &[CheckOutcome], failure: &CheckFailure) -> String {
+    let blocking = outcomes.iter().filter(|outcome| outcome.blocks()).count();
+    let why = match blocking {
+        0 => "has too many error rows",
+        1 => "breaks a check",
+        _ => "breaks checks",
+    };
+    let is_to_blame = |outcome: &&CheckOutcome| {
+        let diverts = outcome.on_fail == OnFail::Quarantine && outcome.failing.is_some_and(|rows| rows > 0);
+        outcome.blocks() || (failure.over_budget.is_some() && diverts)
+    };
+    let mut lines = vec![format!("table `{table}` {why} and was not published")];
+    lines.extend(outcomes.iter().filter(is_to_blame).map(line));
+    lines.extend(failure.over_budget.clone());
+    lines.extend(failure.stopped_after.map(|rows| format!("stopped after {} rows", count(rows))));
+    lines.join("\n")
 }
 
 /// Returns an outcome in one line, with an example where there is one.
@@ -163,5 +187,5 @@ fn spec(node: &Node, schema: &SchemaRef, state: &SessionState) -> Result<CheckSp
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
-    Ok(CheckSpec { node: node.name.clone(), checks: node.checks.as_slice().into(), conditions })
+    Ok(CheckSpec { node: node.name.clone(), checks: node.checks.as_slice().into(), conditions, writing: None })
 }

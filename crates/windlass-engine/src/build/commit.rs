@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use datafusion::arrow::datatypes::SchemaRef;
 use windlass_project::{Node, error_table};
 
-use super::{BuildRequest, Built, FailedRows, Prepared, Staged};
-use crate::checks::outcome::CheckOutcome;
-use crate::operators::python::Verdict;
+use super::{Audited, BuildRequest, Built, Prepared, Staged};
 use crate::operators::write::StagedTable;
 use crate::tables::publish::{Mode, Origin, Publication, publish};
 use crate::{Engine, Error};
@@ -18,10 +16,11 @@ impl Engine {
         request: &BuildRequest<'_>,
         prepared: &Prepared,
         staged: Staged,
-        checks: Vec<CheckOutcome>,
+        audited: Audited,
     ) -> Result<Built, Error> {
         let node = request.node;
-        let Staged { result, errors, failures } = staged;
+        let Staged { result, errors, .. } = staged;
+        let Audited { checks, failures } = audited;
         let (bytes, files) = (result.files.iter().map(|file| file.size as u64).sum(), result.files.len() as u64);
         let origin = Origin {
             run_id: request.run_id,
@@ -37,7 +36,7 @@ impl Engine {
         let error_rows = errors.rows;
         let errors_version = match &prepared.errors {
             None => None,
-            Some(schema) => Some(self.publish_errors(node, schema, errors, origin).await?),
+            Some(rows) => Some(self.publish_errors(node, &rows.schema(), errors, origin).await?),
         };
         let place = self.place(&node.name);
         let version = publish(Publication {
@@ -55,8 +54,6 @@ impl Engine {
             },
         })
         .await?;
-        let failures = failures.filter(|_| prepared.errors.is_some());
-        let failures = failures.map(|verdict| failed_rows(&verdict, error_rows));
         let fingerprint = prepared.fingerprint.clone();
         Ok(Built { version, rows: result.rows, bytes, files, fingerprint, failures, checks })
     }
@@ -80,10 +77,11 @@ impl Engine {
         request: &BuildRequest<'_>,
         prepared: &Prepared,
         staged: Staged,
-        checks: Vec<CheckOutcome>,
+        audited: Audited,
     ) -> Result<Built, Error> {
         let node = request.node;
-        let Staged { result, errors, failures } = staged;
+        let Staged { result, errors, .. } = staged;
+        let Audited { checks, failures } = audited;
         let not_published = || Error::NotPublished { table: node.name.clone() };
         let current = self.open_table(&node.name).await?.ok_or_else(not_published)?;
         if !current.has_columns(&prepared.published) {
@@ -105,8 +103,8 @@ impl Engine {
             errors: None,
             checks: &[],
         };
-        let schema = prepared.errors.as_ref().ok_or_else(|| Error::NoErrors { node: node.name.clone() })?;
-        let errors_version = self.publish_errors(node, schema, errors, origin).await?;
+        let kind = prepared.errors.as_ref().ok_or_else(|| Error::NoErrors { node: node.name.clone() })?;
+        let errors_version = self.publish_errors(node, &kind.schema(), errors, origin).await?;
         let (bytes, files) = (result.files.iter().map(|file| file.size as u64).sum(), result.files.len() as u64);
         let rows = known["rows"].as_u64().unwrap_or_default() + result.rows;
         let place = self.place(&node.name);
@@ -120,12 +118,6 @@ impl Engine {
             origin: Origin { rows, errors: Some((errors_version, error_rows)), checks: &checks, ..origin },
         })
         .await?;
-        let failures = failures.map(|verdict| failed_rows(&verdict, error_rows));
         Ok(Built { version, rows: result.rows, bytes, files, fingerprint: fingerprint.clone(), failures, checks })
     }
-}
-
-fn failed_rows(verdict: &Verdict, rows: u64) -> FailedRows {
-    let causes = verdict.causes.iter().map(|cause| (cause.summary(), cause.rows)).collect();
-    FailedRows { rows, of: verdict.seen, causes }
 }

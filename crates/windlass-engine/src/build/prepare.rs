@@ -4,34 +4,32 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::compute::SortOptions;
-use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::config::ConfigNonZeroUsize;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::datasource::ViewTable;
 use datafusion::error::DataFusionError;
-use datafusion::functions::core::expr_fn::get_field;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_expr::expressions::col;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
-use datafusion::prelude::{SessionContext, ident};
+use datafusion::prelude::SessionContext;
 use sha2::{Digest, Sha256};
 use windlass_project::{Node, Project, PythonEnvironment, PythonMode, error_table};
 use windlass_worker::Environment;
 
-use super::{BuildProgress, BuildRequest, Prepared, RowsFrom};
-use crate::operators::check::CheckSink;
+use super::{BuildProgress, BuildRequest, Prepared, RowsFrom, replay};
+use crate::operators::check::{CheckSink, Writing};
 use crate::operators::moving_mean::specialise;
 use crate::operators::python::{FailureObserver, Limit, PythonError, PythonExec, WorkersHandle};
 use crate::operators::write::{WriteExec, WriteObserver, WriteSpec};
-use crate::planner::{Content, Reading, Tables, blame, register};
+use crate::planner::{Content, Reading, Tables, blame};
 use crate::python::functions::Caller;
 use crate::python::{self, WorkRequest};
 use crate::session::PlanStyle;
-use crate::tables::error_rows::ROW;
-use crate::tables::published::PublishedTable;
+use crate::tables::error_layout::{self, Stamp};
+use crate::tables::error_rows::ErrorRows;
 use crate::tables::schema;
 use crate::{Engine, Error};
 
@@ -47,7 +45,10 @@ impl Engine {
         let context = self.observed_context(style, &request.progress);
         let (queries, read) = match rows {
             RowsFrom::Inputs => self.queries(request, &context).await?,
-            RowsFrom::Errors(errors) => (vec![self.failed_rows(request, &context, errors).await?], BTreeMap::new()),
+            RowsFrom::Errors(errors) => {
+                let errors = errors.provider(&error_table(&node.name)).await?;
+                (vec![replay::rows_of_input(node, &context, errors).await?], BTreeMap::new())
+            }
         };
         let (definition, environment) = self.definition(request, &queries).await?;
         let fingerprint = fingerprint(node, &definition, &read);
@@ -60,30 +61,30 @@ impl Engine {
             Some(code) => python::planned_columns(&context, node, code).await?,
             None => schema::published(&node.name, queries[0].schema().as_arrow())?,
         };
-        let plan = self.compute(request, &context, &queries).await?;
-        let errors = match node.python() {
-            Some(code) => python::error_schema(node, code, &plan.schema())?,
-            None => None,
+        let mut plans = self.compute(request, &context, &queries).await?;
+        // Rows of an earlier result are what Python made already.
+        let runs_python = matches!(rows, RowsFrom::Inputs) || error_layout::fails_by_row(node);
+        let code = node.python().filter(|_| runs_python);
+        let plan = match code {
+            Some(code) => python::whole_tables(node, code, plans)?,
+            None => plans.swap_remove(0),
         };
-        let plan = match (node.python(), environment) {
-            (Some(code), Some(environment)) => {
-                let work = WorkRequest {
-                    project: request.project,
-                    node,
-                    python: code,
-                    environment,
-                    output: Arc::clone(&published),
-                    run_id: request.run_id,
-                    fingerprint: &fingerprint,
-                    started_us: request.started_us,
-                };
-                self.call_python(&context, plan, &work, rows)?
+        let stamp = Stamp { run_id: request.run_id, fingerprint: &fingerprint, at_us: request.started_us };
+        let errors = error_layout::of(node, Some(&plan.schema()), &published, stamp)?;
+        let plan = match (code, environment) {
+            (Some(python), Some(environment)) => {
+                let (project, output) = (request.project, Arc::clone(&published));
+                let work = WorkRequest { project, node, python, environment, output, errors: errors.as_ref() };
+                self.answers(&context, plan, &work, rows).await?
             }
             _ => plan,
         };
         let plan = self.lay_out(node, plan).map_err(failed)?;
-        let plan = self.with_checks(node, plan, &context.state()).map_err(failed)?;
-        let spec = self.write_spec(request, &published, errors.as_ref());
+        let diverted = errors.clone().filter(|_| node.quarantines());
+        let writing = Some(Writing { errors: diverted, limit: rows.limit(node) });
+        let plan = self.with_checks(node, plan, &context.state(), writing).map_err(failed)?;
+        let error_columns = errors.as_ref().map(ErrorRows::schema);
+        let spec = self.write_spec(request, &published, error_columns.as_ref());
         let plan: Arc<dyn ExecutionPlan> = Arc::new(WriteExec::new(plan, spec));
         tracing::debug!(node = %node.name, plan = %datafusion::physical_plan::displayable(plan.as_ref()).indent(false), "planned");
         let state = context.state();
@@ -101,19 +102,20 @@ impl Engine {
         let texts: Vec<String> = queries.iter().map(|query| query.display_indent_schema().to_string()).collect();
         let mut definition = texts.join("\n");
         definition.push_str(&self.function_definitions(request.project, node, queries).await?);
+        definition.push_str(&node.diversions());
         let Some(code) = node.python() else { return Ok((definition, None)) };
         let environment = self.environment(request.project, node, &code.code.environment).await?;
         definition.push_str(&python::definition(node, code, &environment.key));
         Ok((definition, Some(environment)))
     }
 
-    /// Returns the plan of a node's queries: of the one, or of one row that holds all tables.
+    /// Returns the plans of a node's queries.
     async fn compute(
         &self,
         request: &BuildRequest<'_>,
         context: &SessionContext,
         queries: &[LogicalPlan],
-    ) -> Result<Arc<dyn ExecutionPlan>, Error> {
+    ) -> Result<Vec<Arc<dyn ExecutionPlan>>, Error> {
         let node = request.node;
         let failed = |source| Error::Compute { node: node.name.clone(), blame: None, source };
         let state = context.state();
@@ -131,14 +133,11 @@ impl Engine {
                 }
             }
         }
-        match node.python() {
-            Some(python) => python::whole_tables(node, python, plans),
-            None => Ok(plans.swap_remove(0)),
-        }
+        Ok(plans)
     }
 
-    /// Puts the workers on top of a plan.
-    fn call_python(
+    /// Puts the workers on top of a plan. Rows of their earlier answers that broke checks join those of now.
+    async fn answers(
         &self,
         context: &SessionContext,
         plan: Arc<dyn ExecutionPlan>,
@@ -147,10 +146,14 @@ impl Engine {
     ) -> Result<Arc<dyn ExecutionPlan>, Error> {
         let mut work = self.python_work(context, &plan, request)?;
         if let RowsFrom::Errors(_) = rows {
-            // All of them have failed once; how many fail again is what the caller wants to know.
             work.limit = Limit::None;
         }
-        Ok(Arc::new(PythonExec::new(plan, Arc::new(work))))
+        let answers: Arc<dyn ExecutionPlan> = Arc::new(PythonExec::new(plan, Arc::new(work)));
+        let (RowsFrom::Errors(failed_rows), Some(errors)) = (rows, request.errors) else { return Ok(answers) };
+        let node = request.node;
+        let failed_rows = failed_rows.provider(&error_table(&node.name)).await?;
+        let joined = replay::with_rows_of_result(answers, context, failed_rows, errors).await;
+        joined.map_err(|source| Error::Compute { node: node.name.clone(), blame: None, source })
     }
 
     fn write_spec(&self, request: &BuildRequest<'_>, published: &SchemaRef, errors: Option<&SchemaRef>) -> WriteSpec {
@@ -238,29 +241,6 @@ impl Engine {
         let read = self.register_inputs(context, &transform.inputs, &reading).await?;
         let query = context.state().create_logical_plan(&transform.sql).await.map_err(failed)?;
         Ok((vec![query], read))
-    }
-
-    /// Returns the query of a Python node over rows that failed, in place of its input.
-    async fn failed_rows(
-        &self,
-        request: &BuildRequest<'_>,
-        context: &SessionContext,
-        errors: &PublishedTable,
-    ) -> Result<LogicalPlan, Error> {
-        let node = request.node;
-        let failed = |source| Error::Compute { node: node.name.clone(), blame: None, source };
-        let Some(python) = node.python() else { return Err(Error::NoErrors { node: node.name.clone() }) };
-        let provider = errors.provider(&error_table(&node.name)).await?;
-        let rows = context.read_table(provider).map_err(failed)?;
-        let fields = match rows.schema().field_with_unqualified_name(ROW).map(|field| field.data_type()) {
-            Ok(DataType::Struct(fields)) => fields.clone(),
-            _ => return Err(Error::NoErrors { node: node.name.clone() }),
-        };
-        let columns = fields.iter().map(|field| get_field(ident(ROW), field.name().as_str()).alias(field.name()));
-        let rows = rows.select(columns.collect::<Vec<_>>()).map_err(failed)?;
-        let input = &python.inputs[0];
-        register(context, &input.table(), Arc::new(ViewTable::new(rows.into_unoptimized_plan(), None)))?;
-        python::input_query(context, node, python).await
     }
 
     /// Adds what `partition_by` and `sort_by` ask for, and spreads a single stream over all threads

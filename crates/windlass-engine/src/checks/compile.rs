@@ -138,7 +138,8 @@ impl Compiler<'_, '_> {
 
     fn rule(&mut self, rule: Rule) -> Found<Answer> {
         let filter = self.filter()?;
-        self.program.rules.push(RowCheck { rule, filter, sample_rows: self.definition.sample_rows });
+        let (check, diverts) = (self.program.checks.len(), self.definition.quarantines());
+        self.program.rules.push(RowCheck { rule, filter, check, diverts, sample_rows: self.definition.sample_rows });
         Ok(Answer::Rule(self.program.rules.len() - 1))
     }
 

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, TimeUnit};
 use windlass_project::checks::{
-    AnomalyMethod, AnomalyRule, Change, CheckDefinition, CheckKind, CheckSeverity, Interval, Statistic,
+    AnomalyMethod, AnomalyRule, Change, CheckDefinition, CheckKind, CheckSeverity, Interval, Statistic, Threshold,
 };
 
 use super::drift;
@@ -29,6 +29,8 @@ use super::text::{age, count, number, percent};
 pub(crate) struct Facts {
     /// The time of the run, in microseconds since 1970.
     pub(crate) now_us: i64,
+    /// Whether looking ended before the last row, since the table cannot be published.
+    pub(crate) is_cut_short: bool,
     /// Rows of the version that is published now.
     pub(crate) previous_rows: Option<u64>,
     /// What checks have observed in earlier versions, oldest first, by name.
@@ -97,7 +99,9 @@ impl Evaluation<'_> {
         let outcome = CheckOutcome::new(definition, self.part.rows);
         match &self.check.answer {
             Answer::Known(problems) => of_schema(outcome, problems),
+            Answer::Rule(at) if self.facts.is_cut_short => self.so_far(outcome, *at),
             Answer::Rule(at) => self.of_rule(outcome, *at),
+            Answer::Query | Answer::Measure(_) if self.facts.is_cut_short => outcome.skipped(),
             Answer::Query => self.of_query(outcome),
             Answer::Measure(at) => self.of_measure(outcome, *at),
         }
@@ -120,8 +124,29 @@ impl Evaluation<'_> {
                 outcome.bound = format!("{in_percent} %");
                 outcome.broken_if(!bounds.contains(rate))
             }
-            _ => of_rows(outcome, &self.check.definition, tally.failing),
+            _ => {
+                let mut outcome = of_rows(outcome, &self.check.definition, tally.failing);
+                if self.check.definition.quarantines() {
+                    outcome.bound = self.quarantine_bound(at);
+                }
+                outcome
+            }
         }
+    }
+
+    /// Returns the outcome of a rule before all rows have been looked at: what no later row can mend.
+    fn so_far(&self, outcome: CheckOutcome, at: usize) -> CheckOutcome {
+        let definition = &self.check.definition;
+        let outcome = self.of_rule(outcome, at);
+        let is_final = outcome.status == CheckStatus::Fail && definition.error_if.most().is_some();
+        if is_final || definition.quarantines() { outcome } else { outcome.skipped() }
+    }
+
+    /// Returns what becomes of rows that break a rule, and how many are too many.
+    fn quarantine_bound(&self, at: usize) -> String {
+        let what = if self.part.program().rules[at].diverts { "quarantined" } else { "to be quarantined" };
+        let threshold = self.check.definition.error_if;
+        if threshold == Threshold::NEVER { what.to_string() } else { format!("{what}, error if {threshold}") }
     }
 
     fn of_query(&self, mut outcome: CheckOutcome) -> CheckOutcome {

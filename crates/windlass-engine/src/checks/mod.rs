@@ -17,6 +17,7 @@ pub(crate) mod evaluate;
 pub(crate) mod hash;
 pub(crate) mod keys;
 pub(crate) mod literal;
+pub(crate) mod mask;
 pub(crate) mod numbers;
 pub(crate) mod order;
 pub(crate) mod outcome;

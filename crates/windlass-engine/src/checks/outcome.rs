@@ -2,7 +2,7 @@
 
 use arrow::array::RecordBatch;
 use windlass_error::Location;
-use windlass_project::checks::{CheckDefinition, CheckSeverity};
+use windlass_project::checks::{CheckDefinition, CheckSeverity, OnFail};
 
 use super::stats::NotEvaluable;
 
@@ -19,6 +19,8 @@ pub enum CheckStatus {
     Error,
     /// There is no answer, for a reason that has a name.
     NotEvaluable,
+    /// It was not looked at to the end, since the table had failed already.
+    Skipped,
 }
 
 impl CheckStatus {
@@ -30,6 +32,7 @@ impl CheckStatus {
             Self::Fail => "fail",
             Self::Error => "error",
             Self::NotEvaluable => "not_evaluable",
+            Self::Skipped => "skipped",
         }
     }
 }
@@ -45,6 +48,8 @@ pub struct CheckOutcome {
     pub column: Option<String>,
     /// What a broken rule means.
     pub severity: CheckSeverity,
+    /// What happens when it is broken.
+    pub on_fail: OnFail,
     /// How it ended.
     pub status: CheckStatus,
     /// The figure that was compared: rows for rules on rows.
@@ -75,6 +80,7 @@ impl CheckOutcome {
             kind: definition.kind.name(),
             column: definition.column.clone(),
             severity: definition.severity,
+            on_fail: definition.on_fail,
             status: CheckStatus::Pass,
             observed: None,
             bound: String::new(),
@@ -103,6 +109,13 @@ impl CheckOutcome {
         self
     }
 
+    /// Returns the outcome of a check that was not looked at to the end.
+    pub(crate) fn skipped(mut self) -> Self {
+        self.status = CheckStatus::Skipped;
+        self.detail = "not looked at to the end".to_string();
+        self
+    }
+
     /// Sets the status of a rule that is broken or not.
     pub(crate) fn broken_if(mut self, is_broken: bool) -> Self {
         self.status = match (is_broken, self.severity) {
@@ -119,7 +132,7 @@ impl CheckOutcome {
     pub fn blocks(&self) -> bool {
         match self.status {
             CheckStatus::Fail => true,
-            CheckStatus::Pass | CheckStatus::Warn => false,
+            CheckStatus::Pass | CheckStatus::Warn | CheckStatus::Skipped => false,
             CheckStatus::Error => self.severity == CheckSeverity::Error,
             CheckStatus::NotEvaluable => {
                 let is_new = [NotEvaluable::NoBaseline, NotEvaluable::ShortHistory, NotEvaluable::EmptyReference]

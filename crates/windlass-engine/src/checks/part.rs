@@ -15,9 +15,11 @@ use super::columns::{Values, View, normalise};
 use super::distinct::Distinct;
 use super::hash::{self, Keys};
 use super::keys::{KeyCounts, KeySet};
+use super::mask::RuleMask;
 use super::numbers::Numbers;
 use super::order::Order;
 use super::program::{Measure, MeasureKind, Program};
+use super::rules::Condition;
 
 /// Categories beyond this number are no categories.
 const CATEGORIES: usize = 100_000;
@@ -26,8 +28,10 @@ const CATEGORIES: usize = 100_000;
 #[derive(Debug, Clone)]
 pub(crate) struct Part {
     program: Arc<Program>,
-    /// Rows seen.
+    /// Rows seen that stay in the table.
     pub(crate) rows: u64,
+    /// Rows seen that leave it.
+    pub(crate) diverted: u64,
     /// By the number of the rule.
     pub(crate) tallies: Vec<Tally>,
     /// By the number of the measure.
@@ -66,15 +70,21 @@ pub(crate) enum State {
     Order(Order, Examples),
 }
 
-/// The rows of a batch that break a rule, by the number of the rule.
-pub(crate) type Verdict = Vec<(usize, BooleanBuffer)>;
+/// The rows of a batch that leave the table.
+#[derive(Debug, Clone)]
+pub(crate) struct Leaving {
+    /// Which rows.
+    pub(crate) rows: BooleanBuffer,
+    /// The rules that rows break, also those that divert none.
+    pub(crate) broken: RuleMask,
+}
 
 impl Part {
     /// Returns a part that has seen nothing.
     pub(crate) fn new(program: Arc<Program>) -> Self {
         let states = program.measures.iter().map(State::of).collect();
         let tallies = vec![Tally::default(); program.rules.len()];
-        Self { program, rows: 0, tallies, states }
+        Self { program, rows: 0, diverted: 0, tallies, states }
     }
 
     /// Returns what the checks look for.
@@ -82,48 +92,62 @@ impl Part {
         &self.program
     }
 
-    /// Looks at a batch. Answers which rows break which rule.
-    pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<Verdict, ArrowError> {
+    /// Looks at a batch. Answers which of its rows leave the table, where any does; checks that divert
+    /// none judge the others.
+    pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<Option<Leaving>, ArrowError> {
         let program = Arc::clone(&self.program);
-        self.rows += batch.num_rows() as u64;
         let mut arrays: Vec<Option<ArrayRef>> = vec![None; batch.num_columns()];
         for column in program.columns() {
             arrays[column] = Some(normalise(batch.column(column))?);
         }
         let views: Vec<Option<View<'_>>> = arrays.iter().map(|array| array.as_ref().map(View::of)).collect();
         let view = |column: usize| views[column].as_ref().expect("`Program::columns` names all that are used");
-        let mut selections = Vec::with_capacity(program.filters.len());
-        for filter in &program.filters {
-            let holds = filter(batch)?;
-            // A condition that is NULL does not hold, as in SQL.
-            selections.push(match holds.nulls() {
-                Some(nulls) => holds.values() & nulls.inner(),
-                None => holds.values().clone(),
-            });
+        let selections = selections(&program, batch)?;
+        let mut broken = Vec::with_capacity(program.rules.len());
+        for check in &program.rules {
+            let rows = check.rule.broken(batch, view)?;
+            let among = |rows: BooleanBuffer| match check.filter {
+                Some(filter) => &rows & &selections[filter],
+                None => rows,
+            };
+            broken.push(rows.map(among).filter(|rows| rows.count_set_bits() > 0));
         }
-        let mut verdict = Vec::new();
-        for (at, (check, tally)) in program.rules.iter().zip(&mut self.tallies).enumerate() {
-            let selection = check.filter.map(|filter| &selections[filter]);
-            tally.rows += selection.map_or(batch.num_rows(), BooleanBuffer::count_set_bits) as u64;
-            let Some(broken) = check.rule.broken(batch, view)? else { continue };
-            let broken = selection.map_or_else(|| broken.clone(), |selection| &broken & selection);
-            let failing = broken.count_set_bits();
-            if failing > 0 {
-                tally.failing += failing as u64;
-                tally.examples.add(batch, &broken, check.sample_rows)?;
-                verdict.push((at, broken));
+        let leaving = leaving(&program, batch.num_rows(), &broken);
+        let gone = leaving.as_ref().map_or(0, |leaving| leaving.rows.count_set_bits());
+        self.rows += (batch.num_rows() - gone) as u64;
+        self.diverted += gone as u64;
+        let staying = leaving.as_ref().map(|leaving| !&leaving.rows);
+        let all: Vec<Option<BooleanBuffer>> = selections.iter().cloned().map(Some).chain([None]).collect();
+        let remaining: Vec<Option<BooleanBuffer>> = match &staying {
+            None => all.clone(),
+            Some(staying) => all
+                .iter()
+                .map(|rows| Some(rows.as_ref().map_or_else(|| staying.clone(), |rows| rows & staying)))
+                .collect(),
+        };
+        let without_filter = selections.len();
+        for ((check, tally), broken) in program.rules.iter().zip(&mut self.tallies).zip(broken) {
+            let judged = if check.diverts { &all } else { &remaining };
+            let judged = judged[check.filter.unwrap_or(without_filter)].as_ref();
+            tally.rows += judged.map_or(batch.num_rows(), BooleanBuffer::count_set_bits) as u64;
+            let Some(mut broken) = broken else { continue };
+            if let (Some(judged), false) = (judged, check.diverts) {
+                broken = &broken & judged;
             }
+            tally.failing += broken.count_set_bits() as u64;
+            tally.examples.add(batch, &broken, check.sample_rows)?;
         }
         for (measure, state) in program.measures.iter().zip(&mut self.states) {
-            let selection = measure.filter.map(|filter| &selections[filter]);
+            let selection = remaining[measure.filter.unwrap_or(without_filter)].as_ref();
             state.add(measure, batch, view, selection)?;
         }
-        Ok(verdict)
+        Ok(leaving)
     }
 
     /// Adds what another part has seen.
     pub(crate) fn merge(&mut self, other: Self) {
         self.rows += other.rows;
+        self.diverted += other.diverted;
         for ((mine, theirs), check) in self.tallies.iter_mut().zip(other.tallies).zip(&self.program.rules) {
             mine.rows += theirs.rows;
             mine.failing += theirs.failing;
@@ -132,6 +156,17 @@ impl Part {
         for ((mine, theirs), measure) in self.states.iter_mut().zip(other.states).zip(&self.program.measures) {
             mine.merge(theirs, measure);
         }
+    }
+
+    /// Returns the checks that diverted rows, with how many break each, most first.
+    pub(crate) fn diversions(&self) -> Vec<(String, u64)> {
+        let counted = self.program.rules.iter().zip(&self.tallies);
+        let mut found: Vec<(String, u64)> = counted
+            .filter(|(rule, tally)| rule.diverts && tally.failing > 0)
+            .map(|(rule, tally)| (self.program.checks[rule.check].definition.name.clone(), tally.failing))
+            .collect();
+        found.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
+        found
     }
 
     /// Returns the bytes of what grows with the table.
@@ -148,6 +183,32 @@ impl Part {
         });
         sets.max_by_key(|set| set.bytes()).map(KeySet::abandon).is_some()
     }
+}
+
+/// Returns the rows for which each condition holds.
+fn selections(program: &Program, batch: &RecordBatch) -> Result<Vec<BooleanBuffer>, ArrowError> {
+    let selected = |filter: &Condition| {
+        let holds = filter(batch)?;
+        // A condition that is NULL does not hold, as in SQL.
+        Ok(match holds.nulls() {
+            Some(nulls) => holds.values() & nulls.inner(),
+            None => holds.values().clone(),
+        })
+    };
+    program.filters.iter().map(selected).collect()
+}
+
+/// Returns the rows that leave the table for the rules that they break.
+fn leaving(program: &Program, rows: usize, broken: &[Option<BooleanBuffer>]) -> Option<Leaving> {
+    let is_diverting = |rule: &usize| program.rules[*rule].diverts && broken[*rule].is_some();
+    if !(0..broken.len()).any(|rule| is_diverting(&rule)) {
+        return None;
+    }
+    let mut mask = RuleMask::new(rows, broken.len());
+    for (rule, rows) in broken.iter().enumerate() {
+        rows.iter().for_each(|rows| mask.mark(rule, rows));
+    }
+    Some(Leaving { rows: mask.breaking((0..broken.len()).filter(is_diverting)), broken: mask })
 }
 
 impl Examples {

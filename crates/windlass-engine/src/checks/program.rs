@@ -60,6 +60,10 @@ pub(crate) enum Answer {
 pub(crate) struct RowCheck {
     pub(crate) rule: Rule,
     pub(crate) filter: Option<usize>,
+    /// Its check, by place.
+    pub(crate) check: usize,
+    /// Whether rows that break it leave the table.
+    pub(crate) diverts: bool,
     /// How many offending rows are kept.
     pub(crate) sample_rows: usize,
 }

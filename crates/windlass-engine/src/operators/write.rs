@@ -12,7 +12,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
-use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use datafusion::arrow::row::OwnedRow;
 use datafusion::common::ScalarValue;
@@ -316,7 +315,8 @@ impl PartitionWriter {
             return Ok(());
         }
         let rows = batch.num_rows();
-        let batch = self.cast(&batch)?;
+        // A value that does not fit fails the node and is never published as NULL.
+        let batch = schema::conform(&batch, &self.writing)?;
         match &self.splitter {
             None => self.write(None, Vec::new(), &batch).await?,
             Some(splitter) => {
@@ -337,21 +337,6 @@ impl PartitionWriter {
             self.close(file).await?;
         }
         Ok(self.staged)
-    }
-
-    fn cast(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        // Not safe: a value that does not fit fails the node and is never published as NULL.
-        let options = CastOptions { safe: false, ..CastOptions::default() };
-        let columns = batch
-            .columns()
-            .iter()
-            .zip(self.writing.fields())
-            .map(|(column, field)| match column.data_type() == field.data_type() {
-                true => Ok(Arc::clone(column)),
-                false => Ok(cast_with_options(column, field.data_type(), &options)?),
-            })
-            .collect::<Result<Vec<_>>>()?;
-        Ok(RecordBatch::try_new(Arc::clone(&self.writing), columns)?)
     }
 
     async fn write(&mut self, key: Option<OwnedRow>, values: Vec<ScalarValue>, rows: &RecordBatch) -> Result<()> {

@@ -13,7 +13,7 @@ mod spans;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
 use datafusion::common::stats::Precision;
@@ -33,8 +33,10 @@ use windlass_project::{
 };
 
 use crate::python::functions::Caller;
-use crate::python::{error_schema, input_query, planned_columns};
+use crate::python::{input_query, planned_columns};
 use crate::session::PlanStyle;
+use crate::tables::error_layout::{self, Stamp};
+use crate::tables::error_rows::ErrorRows;
 use crate::tables::published::PublishedTable;
 use crate::tables::schema;
 use crate::tables::source::{ResolvedSource, SourceReader};
@@ -178,11 +180,15 @@ impl Engine {
         let reader = SourceReader { storage: &self.storage, context: &context, root: &project.root };
         let resolved = reader.resolve(node, source).await?;
         let schema = resolved.provider.schema();
+        let errors = match node.quarantines() {
+            true => error_schema(node, None, &schema::published(&node.name, &schema)?)?,
+            false => None,
+        };
         Ok(PlannedNode {
             schema,
             rows: resolved.rows,
             is_published: node.is_published(),
-            errors: None,
+            errors,
             content: Content::Files(resolved),
         })
     }
@@ -246,7 +252,7 @@ impl Engine {
             schema,
             rows: None,
             is_published: node.is_published(),
-            errors: None,
+            errors: error_schema(node, None, &published)?,
             content: Content::Query(Arc::new(query)),
         })
     }
@@ -299,13 +305,12 @@ impl Engine {
         let reading = Reading { project, plan, tables: Tables::BySchema };
         self.register_inputs(&context, &python.inputs, &reading).await?;
         let published = planned_columns(&context, node, python).await?;
-        let errors = match python.mode {
-            PythonMode::Batch => {
-                let query = input_query(&context, node, python).await?;
-                error_schema(node, python, query.schema().inner())?
-            }
+        let query = match python.mode {
+            PythonMode::Batch => Some(input_query(&context, node, python).await?),
             PythonMode::Table { .. } => None,
         };
+        let input = query.as_ref().map(|query| query.schema().as_arrow());
+        let errors = error_schema(node, input, &published)?;
         let schema = schema::reading(&published);
         Ok(PlannedNode { schema, rows: None, is_published: true, errors, content: Content::Python })
     }
@@ -413,6 +418,12 @@ fn needed(project: &Project, selected: &BTreeSet<String>) -> BTreeSet<String> {
         }
     }
     needed
+}
+
+/// Returns the columns of a node's error table; `None` where it has none.
+fn error_schema(node: &Node, input: Option<&Schema>, published: &SchemaRef) -> Result<Option<SchemaRef>, Error> {
+    let rows = error_layout::of(node, input, published, Stamp::default())?;
+    Ok(rows.as_ref().map(ErrorRows::schema))
 }
 
 /// Returns a seed as the CSV source that it is.

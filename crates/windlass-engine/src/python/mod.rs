@@ -13,7 +13,7 @@ pub(crate) use blame::{diagnose, python_error};
 pub use settings::PythonSettings;
 pub(crate) use settings::workers;
 pub(crate) use transform::{definition, input_query, planned_columns, requirements, table_queries};
-pub(crate) use work::{WorkRequest, error_schema, for_trying, whole_tables};
+pub(crate) use work::{WorkRequest, for_trying, whole_tables};
 
 use std::time::Duration;
 

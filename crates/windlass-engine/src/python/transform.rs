@@ -207,12 +207,11 @@ pub(crate) fn definition(node: &Node, python: &PythonTransform, environment: &st
         input_columns,
         key,
         requires,
-        // Rows of a call, how often to try and how many may fail change no row of the result.
+        // Rows of a call and how often to try change no row of the result.
         batch_size: _,
         rows,
         rowwise,
         on_error,
-        max_errors: _,
         constructor_args,
         constructor_kwargs,
         fn_args,

@@ -9,7 +9,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::col;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
-use windlass_project::{BatchSize, ErrorLimit, Node, OnError, Project, PythonMode, PythonRows, PythonTransform};
+use windlass_project::{BatchSize, Node, OnError, Project, PythonMode, PythonRows, PythonTransform};
 use windlass_worker::{Environment, InputMode, Program, Role, RowsMode, TransformCode};
 
 use super::transform::{handed_over, preconditions};
@@ -17,7 +17,8 @@ use super::{batch_format, code_hash, lib_folders, pool_settings, requirements};
 use crate::operators::gather::{TableLimit, gather};
 use crate::operators::python::{Limit, Shape, Work};
 use crate::planner::exact_rows;
-use crate::tables::error_rows::ErrorRows;
+use crate::tables::error_layout::{self, Stamp};
+use crate::tables::error_rows::{Broken, ErrorRows};
 use crate::{Engine, Error};
 
 /// What a Python node's operator is made from.
@@ -32,12 +33,8 @@ pub(crate) struct WorkRequest<'a> {
     pub(crate) environment: Environment,
     /// The columns that it publishes.
     pub(crate) output: SchemaRef,
-    /// The run, for error rows.
-    pub(crate) run_id: &'a str,
-    /// What its definition and inputs hash to, for error rows.
-    pub(crate) fingerprint: &'a str,
-    /// When the run began, in microseconds of UTC.
-    pub(crate) started_us: i64,
+    /// Its error rows, where rows that fail go to an error table.
+    pub(crate) errors: Option<&'a ErrorRows>,
 }
 
 impl Engine {
@@ -86,7 +83,10 @@ impl Engine {
             requires: preconditions(context, python, rules, &names).map_err(failed)?,
             batch_rows: batch_rows(python),
             shape: shape(request, &plain),
-            limit: limit(python),
+            limit: match python.on_error {
+                OnError::Fail => Limit::None,
+                OnError::Quarantine | OnError::Null => Limit::of(node.config.error_limit),
+            },
             expected_rows: exact_rows(input),
         })
     }
@@ -117,19 +117,14 @@ fn batch_rows(python: &PythonTransform) -> Option<usize> {
     }
 }
 
-fn limit(python: &PythonTransform) -> Limit {
-    match (python.on_error, python.max_errors) {
-        (OnError::Fail, _) => Limit::None,
-        (_, ErrorLimit::Rate(rate)) => Limit::Rate(rate),
-        (_, ErrorLimit::Rows(rows)) => Limit::Rows(rows),
-    }
-}
-
 fn shape(request: &WorkRequest<'_>, plain: &SchemaRef) -> Shape {
     let python = request.python;
     let place = |schema: &SchemaRef, name: &String| schema.index_of(name).ok();
     match (python.on_error, python.mode) {
-        (OnError::Quarantine, PythonMode::Batch) => Shape::Quarantine(error_rows(request, plain)),
+        (OnError::Quarantine, PythonMode::Batch) => match request.errors {
+            Some(errors) => Shape::Quarantine(errors.clone()),
+            None => Shape::Fail,
+        },
         (OnError::Null, PythonMode::Batch) => {
             let kept = python.key.iter().filter_map(|name| place(plain, name).zip(place(&request.output, name)));
             Shape::Null(kept.collect())
@@ -142,41 +137,12 @@ fn shape(request: &WorkRequest<'_>, plain: &SchemaRef) -> Shape {
 pub(crate) fn for_trying(mut work: Work, request: &WorkRequest<'_>, input: &SchemaRef) -> Result<Work, Error> {
     if request.python.mode == PythonMode::Batch {
         let plain = handed_over(&request.node.name, input)?;
-        work.shape = Shape::Quarantine(error_rows(request, &plain));
+        let rows = error_layout::rows(request.node, plain, Broken::Nowhere, Stamp::default());
+        work.shape = Shape::Quarantine(rows);
         work.program.isolate = true;
     }
     work.limit = Limit::None;
     Ok(work)
-}
-
-fn error_rows(request: &WorkRequest<'_>, plain: &SchemaRef) -> ErrorRows {
-    ErrorRows {
-        key: request.python.key.iter().filter_map(|name| plain.index_of(name).ok()).collect(),
-        input: Arc::clone(plain),
-        run_id: request.run_id.to_string(),
-        fingerprint: request.fingerprint.to_string(),
-        at_us: request.started_us,
-    }
-}
-
-/// Returns the columns of a node's error table, for a query's columns; `None` where it has none.
-pub(crate) fn error_schema(
-    node: &Node,
-    python: &PythonTransform,
-    input: &SchemaRef,
-) -> Result<Option<SchemaRef>, Error> {
-    if python.on_error != OnError::Quarantine || python.mode != PythonMode::Batch {
-        return Ok(None);
-    }
-    let plain = handed_over(&node.name, input)?;
-    let rows = ErrorRows {
-        key: python.key.iter().filter_map(|name| plain.index_of(name).ok()).collect(),
-        input: plain,
-        run_id: String::new(),
-        fingerprint: String::new(),
-        at_us: 0,
-    };
-    Ok(Some(rows.schema()))
 }
 
 fn code(python: &PythonTransform) -> TransformCode {

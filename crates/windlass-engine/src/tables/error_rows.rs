@@ -10,10 +10,10 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BinaryBuilder, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray,
-    StructArray, TimestampMicrosecondArray, UInt32Array, new_null_array,
+    Array, ArrayRef, AsArray, BinaryBuilder, BooleanArray, Int32Array, Int64Array, ListBuilder, RecordBatch,
+    StringArray, StringBuilder, StructArray, TimestampMicrosecondArray, UInt32Array, new_null_array,
 };
-use datafusion::arrow::compute::{filter_record_batch, is_null, take_record_batch};
+use datafusion::arrow::compute::{cast, filter_record_batch, is_null, take_record_batch};
 use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use datafusion::arrow::ipc::reader::StreamReader;
 use datafusion::arrow::ipc::writer::StreamWriter;
@@ -21,19 +21,35 @@ use datafusion::error::Result;
 use sha2::{Digest, Sha256};
 use windlass_worker::RowError;
 
+use super::schema;
+
 /// The column that carries error rows; no column of a Delta table may be called so.
 pub(crate) const CARRIER: &str = "__windlass_error_rows__";
 
 /// The column that holds the input row.
 pub(crate) const ROW: &str = "row";
 
-/// What all error rows of an operator have in common.
+/// The column that holds a row of the result where [`ROW`] holds those of the input.
+pub(crate) const RESULT: &str = "result";
+
+/// The column that names the checks that a row broke.
+pub(crate) const CHECKS: &str = "checks";
+
+/// The column that says where a row failed.
+pub(crate) const STAGE: &str = "stage";
+
+/// The stage of rows that broke a check.
+pub(crate) const CHECK_STAGE: &str = "check";
+
+/// What all error rows of a node have in common.
 #[derive(Debug, Clone)]
 pub(crate) struct ErrorRows {
-    /// Columns of the input that identify a row, by place; they stand first in the error table.
+    /// Columns of `row` that identify a row, by place; they stand first in the error table.
     pub(crate) key: Vec<usize>,
-    /// The input's columns, as Delta holds them; the fields of [`ROW`].
-    pub(crate) input: SchemaRef,
+    /// The columns of a row that failed, as Delta holds them; the fields of [`ROW`].
+    pub(crate) row: SchemaRef,
+    /// Where rows stand that broke checks.
+    pub(crate) broken: Broken,
     /// The run.
     pub(crate) run_id: String,
     /// What the definition of the node hashes to.
@@ -42,17 +58,32 @@ pub(crate) struct ErrorRows {
     pub(crate) at_us: i64,
 }
 
+/// Where the rows stand that broke checks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// No check diverts rows.
+    Nowhere,
+    /// In [`ROW`]: rows fail in no other way.
+    InRow,
+    /// In [`RESULT`], with these columns: [`ROW`] holds rows of the input that failed before.
+    InResult(SchemaRef),
+}
+
 impl ErrorRows {
     /// Returns the columns of the error table.
     pub(crate) fn schema(&self) -> SchemaRef {
-        let mut fields: Vec<Field> = self.key.iter().map(|index| self.input.field(*index).clone()).collect();
+        let mut fields: Vec<Field> = self.key.iter().map(|index| self.row.field(*index).clone()).collect();
         let text = |name: &str| Field::new(name, DataType::Utf8, true);
         // A key column keeps its name; one of ours that clashes with it stands in the row alone.
-        let ours = [
-            Field::new(ROW, DataType::Struct(self.input.fields().clone()), true),
-            text("stage"),
-            text("error_type"),
-            text("error"),
+        let mut ours = vec![Field::new(ROW, DataType::Struct(self.row.fields().clone()), true)];
+        if let Broken::InResult(result) = &self.broken {
+            ours.push(Field::new(RESULT, DataType::Struct(result.fields().clone()), true));
+        }
+        ours.extend([text(STAGE), text("error_type"), text("error")]);
+        if self.broken != Broken::Nowhere {
+            ours.push(Field::new(CHECKS, names_type(), true));
+        }
+        ours.extend([
             text("traceback"),
             text("traceback_hash"),
             Field::new("attempts", DataType::Int32, true),
@@ -61,45 +92,96 @@ impl ErrorRows {
             text("run_id"),
             text("fingerprint"),
             Field::new("at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
-        ];
+        ]);
         fields.retain(|field| !ours.iter().any(|own| own.name() == field.name()));
         fields.extend(ours);
         Arc::new(Schema::new(fields))
     }
 
-    /// Returns the error rows of one batch of input, whose columns are those of `self.input`.
+    /// Returns the error rows of one batch of input, whose columns are those of `self.row`.
     pub(crate) fn batch(&self, input: &RecordBatch, errors: &[RowError], batch_id: i64) -> Result<RecordBatch> {
-        let schema = self.schema();
         let places = UInt32Array::from_iter_values(errors.iter().map(|error| error.row));
         let rows = take_record_batch(input, &places)?;
-        let count = errors.len();
         let texts =
             |of: fn(&RowError) -> &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(errors.iter().map(of))) };
         let hashes = errors.iter().map(|error| (!error.traceback.is_empty()).then(|| traceback_hash(error)));
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
-        for index in &self.key {
-            if schema.fields()[columns.len()].name() == self.input.field(*index).name() {
-                columns.push(Arc::clone(rows.column(*index)));
-            }
-        }
-        let at = TimestampMicrosecondArray::from_value(self.at_us, count).with_timezone("UTC");
-        let ours: [ArrayRef; 12] = [
-            struct_of(self.input.fields(), &rows),
-            texts(|error| error.stage.as_str()),
-            texts(|error| &error.error_type),
-            texts(|error| &error.message),
-            texts(|error| &error.traceback),
-            Arc::new(hashes.collect::<StringArray>()),
-            Arc::new(Int32Array::from_iter_values(errors.iter().map(|error| error.attempts as i32))),
-            Arc::new(Int64Array::from_value(batch_id, count)),
-            Arc::new(Int32Array::from_iter_values(errors.iter().map(|error| error.worker as i32))),
-            Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&self.run_id, count))),
-            Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&self.fingerprint, count))),
-            Arc::new(at),
-        ];
-        columns.extend(ours);
+        let numbers = |of: fn(&RowError) -> u32| -> ArrayRef {
+            Arc::new(Int32Array::from_iter_values(errors.iter().map(|error| of(error) as i32)))
+        };
+        self.table(&rows, batch_id, |name| match name {
+            ROW => Some(struct_of(self.row.fields(), &rows)),
+            STAGE => Some(texts(|error| error.stage.as_str())),
+            "error_type" => Some(texts(|error| &error.error_type)),
+            "error" => Some(texts(|error| &error.message)),
+            "traceback" => Some(texts(|error| &error.traceback)),
+            "traceback_hash" => Some(Arc::new(hashes.clone().collect::<StringArray>())),
+            "attempts" => Some(numbers(|error| error.attempts)),
+            "worker" => Some(numbers(|error| error.worker)),
+            _ => None,
+        })
+    }
+
+    /// Returns the error rows for rows of the result that broke checks, each with the checks' names.
+    pub(crate) fn breaking(&self, rows: &RecordBatch, checks: &[Vec<&str>], batch_id: i64) -> Result<RecordBatch> {
+        let columns = match &self.broken {
+            Broken::InResult(result) => result,
+            Broken::InRow | Broken::Nowhere => &self.row,
+        };
+        let rows = schema::conform(rows, columns)?;
+        let row = || Some(struct_of(columns.fields(), &rows));
+        let same = |text: &str| -> Option<ArrayRef> {
+            Some(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, rows.num_rows()))))
+        };
+        let told = checks.iter().map(|names| format!("breaks {}", names.join(", ")));
+        self.table(&rows, batch_id, |name| match (name, &self.broken) {
+            (ROW, Broken::InRow) | (RESULT, Broken::InResult(_)) => row(),
+            (STAGE, _) => same(CHECK_STAGE),
+            ("error", _) => Some(Arc::new(StringArray::from_iter_values(told.clone()))),
+            (CHECKS, _) => Some(lists_of(checks)),
+            _ => None,
+        })
+    }
+
+    /// Returns error rows for `rows`: what they have in common, and what `own` answers by column. Other
+    /// columns are NULL.
+    fn table(&self, rows: &RecordBatch, batch_id: i64, own: impl Fn(&str) -> Option<ArrayRef>) -> Result<RecordBatch> {
+        let schema = self.schema();
+        let count = rows.num_rows();
+        let same =
+            |text: &String| -> ArrayRef { Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, count))) };
+        let keys = schema.index_of(ROW)?;
+        let column = |(at, field): (usize, &Arc<Field>)| -> Result<ArrayRef> {
+            let name = field.name().as_str();
+            Ok(match name {
+                _ if at < keys => match rows.column_by_name(name) {
+                    // Types differ where Python declares another one for a key than its input has.
+                    Some(key) => cast(key, field.data_type())?,
+                    None => new_null_array(field.data_type(), count),
+                },
+                "batch_id" => Arc::new(Int64Array::from_value(batch_id, count)),
+                "run_id" => same(&self.run_id),
+                "fingerprint" => same(&self.fingerprint),
+                "at" => Arc::new(TimestampMicrosecondArray::from_value(self.at_us, count).with_timezone("UTC")),
+                _ => own(name).unwrap_or_else(|| new_null_array(field.data_type(), count)),
+            })
+        };
+        let columns = schema.fields().iter().enumerate().map(column).collect::<Result<Vec<ArrayRef>>>()?;
         Ok(RecordBatch::try_new(schema, columns)?)
     }
+}
+
+/// Returns the type of a list of names.
+fn names_type() -> DataType {
+    DataType::List(Arc::new(Field::new("element", DataType::Utf8, true)))
+}
+
+fn lists_of(names: &[Vec<&str>]) -> ArrayRef {
+    let mut lists = ListBuilder::new(StringBuilder::new()).with_field(Field::new("element", DataType::Utf8, true));
+    for names in names {
+        names.iter().for_each(|name| lists.values().append_value(name));
+        lists.append(true);
+    }
+    Arc::new(lists.finish())
 }
 
 fn struct_of(fields: &Fields, rows: &RecordBatch) -> ArrayRef {

@@ -1,6 +1,7 @@
 //! Tables: files that others wrote, Delta tables that runs publish, and what tidies up after them.
 
 pub(crate) mod contract;
+pub(crate) mod error_layout;
 pub(crate) mod error_rows;
 pub(crate) mod files;
 pub(crate) mod gc;

@@ -6,7 +6,10 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::compute::{CastOptions, cast_with_options};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
+use datafusion::arrow::error::ArrowError;
 
 use crate::Error;
 
@@ -96,6 +99,19 @@ pub(crate) fn writing(result: &Schema, published: &Schema) -> SchemaRef {
         Field::new(to.name(), data_type.clone(), true)
     });
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// Returns rows with their columns cast to those of `wanted`, in order. Not safe: a value that does not
+/// fit is an error and never NULL.
+pub(crate) fn conform(rows: &RecordBatch, wanted: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    let cast = |(column, field): (&ArrayRef, &FieldRef)| match column.data_type() == field.data_type() {
+        true => Ok(Arc::clone(column)),
+        false => cast_with_options(column, field.data_type(), &options),
+    };
+    let columns = rows.columns().iter().zip(wanted.fields()).map(cast).collect::<Result<Vec<_>, ArrowError>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+    RecordBatch::try_new_with_options(Arc::clone(wanted), columns, &options)
 }
 
 /// Returns the schema that readers of a published table get.

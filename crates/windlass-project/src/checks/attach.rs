@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use windlass_error::{Code, Diagnostic, nearest};
 
 use super::decode::settle;
+use super::quarantine::refusal;
 use super::singular::Singular;
 use super::{CheckDefinition, CheckKind, Written};
 use crate::problems::Problems;
@@ -31,6 +32,7 @@ pub(crate) fn attach(
         let mut own = Problems::of_node(name);
         settle(&mut node.checks, &mut own);
         for check in &node.checks {
+            own.extend(refusal(node, check));
             for table in check.tables().filter(|table| !known.contains(&table.text)) {
                 own.push(unknown_table(&format!("check `{}`", check.name), table, known));
             }

@@ -249,7 +249,9 @@ impl Common {
     }
 
     pub(super) fn define(self, kind: CheckKind, column: Option<&Written>, at: &Location) -> CheckDefinition {
-        let usual = self.tolerance.unwrap_or(Threshold::ANY);
+        // Rows that are diverted do no harm, unless the check says how many are too many.
+        let is_diverting = self.on_fail == Some(OnFail::Quarantine);
+        let harmless = if is_diverting { Threshold::NEVER } else { Threshold::ANY };
         let severity = self.severity.unwrap_or(match self.on_fail {
             Some(OnFail::Warn) => CheckSeverity::Warn,
             _ => CheckSeverity::Error,
@@ -263,8 +265,8 @@ impl Common {
                 CheckSeverity::Error => OnFail::Error,
                 CheckSeverity::Warn => OnFail::Warn,
             }),
-            error_if: self.error_if.unwrap_or(usual),
-            warn_if: self.warn_if.unwrap_or(usual),
+            error_if: self.error_if.or(self.tolerance).unwrap_or(harmless),
+            warn_if: self.warn_if.or(self.tolerance.filter(|_| !is_diverting)).unwrap_or(Threshold::ANY),
             filter: self.filter,
             limit: self.limit,
             sample_rows: self.sample_rows.map_or(SAMPLE_ROWS, |rows| rows.min(1000) as usize),

@@ -17,6 +17,23 @@ impl Threshold {
     /// Any offending row is one too many.
     pub const ANY: Self = Self { comparison: Comparison::NotEqual, value: 0.0, upper: None, is_share: false };
 
+    /// However many rows offend, they are not too many.
+    pub const NEVER: Self = Self { comparison: Comparison::Greater, value: 1.0, upper: None, is_share: true };
+
+    /// Returns how many offending rows are not too many, where any larger number is: known of a number
+    /// of rows that may not be passed, and of nothing else.
+    pub fn most(&self) -> Option<u64> {
+        if self.is_share || self.upper.is_some() || self.value < 0.0 {
+            return None;
+        }
+        match self.comparison {
+            Comparison::Greater => Some(self.value as u64),
+            Comparison::GreaterOrEqual if self.value > 0.0 => Some(self.value.ceil() as u64 - 1),
+            Comparison::NotEqual if self.value == 0.0 => Some(0),
+            _ => None,
+        }
+    }
+
     /// Returns whether `failing` of `rows` rows are too many.
     pub fn is_met(&self, failing: u64, rows: u64) -> bool {
         let found = match self.is_share {

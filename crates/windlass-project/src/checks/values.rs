@@ -43,7 +43,7 @@ pub(super) fn whole(yaml: &Yaml, key: &str, problems: &mut Problems) -> Option<u
 }
 
 /// Returns a share from 0 to 1, written `3%` or `0.03`.
-pub(super) fn share(yaml: &Yaml, key: &str, problems: &mut Problems) -> Option<f64> {
+pub(crate) fn share(yaml: &Yaml, key: &str, problems: &mut Problems) -> Option<f64> {
     let found = yaml.scalar().and_then(|scalar| parse_share(&scalar.text)).filter(|share| (0.0..=1.0).contains(share));
     if found.is_none() {
         problems.push(expected("a share such as `3%` or `0.03`", &format!("`{key}`"), yaml));

@@ -147,7 +147,7 @@ fn settings_stand_once() {
           seeds/p.yml:1:17
           | seeds: {codes: {materialized: view, delimiter: ';'}, a: {}}
           |                 ^^^^^^^^^^^^
-          hint: known keys: `delimiter`, `description`, `owner`, `partition_by`, `retries`, `sort_by`, `tags`, `columns`, `config`, `checks`, `tests`, `data_tests`
+          hint: known keys: `delimiter`, `description`, `max_error_rate`, `max_errors`, `owner`, `partition_by`, `retries`, `sort_by`, `tags`, `columns`, `config`, `checks`, `tests`, `data_tests`
           node: codes
         error[E0209]: no seed `a`
           seeds/p.yml:1:54

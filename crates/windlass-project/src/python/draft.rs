@@ -8,8 +8,7 @@ use windlass_error::{Diagnostic, Location};
 
 use super::literal::Reference;
 use super::{
-    BatchSize, ErrorLimit, OnError, PythonBatchFormat, PythonMode, PythonRows, PythonTransform, Requirement,
-    WorkerSettings,
+    BatchSize, OnError, PythonBatchFormat, PythonMode, PythonRows, PythonTransform, Requirement, WorkerSettings,
 };
 use crate::config::Patch;
 use crate::names::{Names, quoted};
@@ -53,7 +52,6 @@ pub(super) struct Parts {
     pub(super) rows: PythonRows,
     pub(super) rowwise: bool,
     pub(super) on_error: OnError,
-    pub(super) max_errors: ErrorLimit,
     pub(super) constructor_args: Vec<Value>,
     pub(super) constructor_kwargs: Map<String, Value>,
     pub(super) fn_args: Vec<Value>,
@@ -76,7 +74,6 @@ impl Draft {
             rows,
             rowwise,
             on_error,
-            max_errors,
             constructor_args,
             constructor_kwargs,
             fn_args,
@@ -98,7 +95,6 @@ impl Draft {
             rows,
             rowwise,
             on_error,
-            max_errors,
             constructor_args,
             constructor_kwargs,
             fn_args,

@@ -13,16 +13,14 @@ use super::draft::{Decorated, Parts};
 use super::literal::{Literal, LiteralValue, Reference};
 use super::module::Module;
 use super::settings::{SHARED, batch_format, workers};
-use super::{BatchSize, ErrorLimit, OnError, PythonMode, PythonRows, Requirement, Rule};
-use crate::Column;
+use super::{BatchSize, OnError, PythonMode, PythonRows, Requirement, Rule};
 use crate::config::{Patch, Subject};
 use crate::decode::{is_identifier, list};
 use crate::problems::Problems;
+use crate::{Column, ErrorLimit};
 
 const EXAMPLE: &str =
     "write `@transform(input=ref(\"a_node\"), columns={\"id\": \"bigint\"})` above a function or class";
-/// Share of rows that may fail where nothing else is said.
-const ERROR_RATE: f64 = 0.01;
 const TABLE_BYTES: u64 = 1 << 30;
 
 const KNOWN: Known = Known { decorator: "transform", positional: Some("input"), names: &[SHARED, NODE_SETTINGS, OWN] };
@@ -168,7 +166,6 @@ fn parts(arguments: &Arguments, problems: &mut Problems) -> Parts {
         rows,
         rowwise: arguments.flag("rowwise", problems).unwrap_or(!is_table),
         on_error: on_error(arguments, is_table, problems),
-        max_errors: max_errors(arguments, problems),
         constructor_args: arguments.values("fn_constructor_args", problems),
         constructor_kwargs: arguments.named_values("fn_constructor_kwargs", problems),
         fn_args: arguments.values("fn_args", problems),
@@ -383,15 +380,6 @@ fn on_error(arguments: &Arguments, is_table: bool, problems: &mut Problems) -> O
     chosen.unwrap_or(OnError::Quarantine)
 }
 
-fn max_errors(arguments: &Arguments, problems: &mut Problems) -> ErrorLimit {
-    let rows = arguments.count("max_errors", 0, problems);
-    let rate = arguments.rate("max_error_rate", problems);
-    match (rows, rate) {
-        (Some(rows), _) => ErrorLimit::Rows(u64::from(rows)),
-        (None, rate) => ErrorLimit::Rate(rate.unwrap_or(ERROR_RATE)),
-    }
-}
-
 fn patch(arguments: &Arguments, problems: &mut Problems) -> Patch {
     let mut patch = Patch::default();
     for name in NODE_SETTINGS {
@@ -403,6 +391,12 @@ fn patch(arguments: &Arguments, problems: &mut Problems) -> Patch {
         if let Some(entry) = arguments.setting(name, shape, problems) {
             patch.set(Subject::Python, name, &entry, problems);
         }
+    }
+    let rows = arguments.count("max_errors", 0, problems).map(|rows| ErrorLimit::Rows(u64::from(rows)));
+    let rate = arguments.rate("max_error_rate", problems).map(ErrorLimit::Rate);
+    if rows.is_some() != rate.is_some() {
+        let name = if rows.is_some() { "max_errors" } else { "max_error_rate" };
+        patch.limit_errors(rows.or(rate), arguments.at(name), problems);
     }
     patch
 }

@@ -23,7 +23,8 @@ use crate::{check, choice, human, open};
 /// Endings of files that error rows are written to.
 const ENDINGS: [&str; 3] = ["csv", "json", "parquet"];
 /// Who has a table of error rows.
-const WHO: &str = "only Python transforms of batches with `on_error=\"quarantine\"` have one";
+const WHO: &str = "Python transforms of batches with `on_error=\"quarantine\"` have one, and tables with a check of \
+                   `on_fail: quarantine`";
 
 /// A node with its error rows.
 struct Failed<'a> {
@@ -37,7 +38,7 @@ pub(super) fn run(args: &ErrorsArgs, settings: &Settings, printer: &Printer) -> 
     let loaded = open::load(settings, &args.vars.vars)?;
     let Some(name) = &args.node else { return list(&loaded, args, settings, printer) };
     let node = choice::find(&loaded, name)?.node;
-    if node.python().is_none() {
+    if !node.has_error_table() {
         return Err(no_table(node).into());
     }
     match (args.replay, &args.export) {
@@ -53,7 +54,7 @@ fn list(loaded: &Loaded, args: &ErrorsArgs, settings: &Settings, printer: &Print
     let session = open_session(project, settings, printer)?;
     let nodes = session.block_on(Box::pin(async {
         let mut nodes = Vec::new();
-        for node in project.nodes.values().filter(|node| node.python().is_some()) {
+        for node in project.nodes.values().filter(|node| node.has_error_table()) {
             nodes.extend(failed(&session.engine, project, node).await?.filter(|failed| failed.errors.rows > 0));
         }
         anyhow::Ok(nodes)
@@ -203,8 +204,7 @@ async fn published<'a>(engine: &Engine, project: &Project, node: &'a Node) -> an
 }
 
 fn no_table(node: &Node) -> Refusal {
-    let what = if node.python().is_some() { "has no error table" } else { "is not Python and has no error table" };
-    Refusal::new(format!("`{}` {what}", node.name)).code(Code::UNKNOWN_TABLE).hint(WHO)
+    Refusal::new(format!("`{}` has no error table", node.name)).code(Code::UNKNOWN_TABLE).hint(WHO)
 }
 
 fn nothing(node: &Node) -> String {
@@ -225,7 +225,7 @@ fn headline(failed: &Failed<'_>, paint: Paint) -> String {
 
 /// Returns how many rows the node was given, where result and error rows make up its input.
 fn tried(failed: &Failed<'_>) -> Option<u64> {
-    let is_one_to_one = failed.node.python().is_some_and(|python| python.rows == PythonRows::OneToOne);
+    let is_one_to_one = failed.node.python().is_none_or(|python| python.rows == PythonRows::OneToOne);
     failed.table_rows.filter(|_| is_one_to_one).map(|rows| rows + failed.errors.rows)
 }
 

@@ -77,7 +77,7 @@ pub(super) fn run(args: &ShowArgs, settings: &Settings, printer: &Printer) -> an
 
 /// Returns a node or its error rows, or says what is wrong with it or which one was meant.
 fn find<'a>(loaded: &'a Loaded, project: &'a Project, name: &str) -> anyhow::Result<Subject<'a>> {
-    let with_errors = project.nodes.values().find(|node| node.python().is_some() && error_table(&node.name) == name);
+    let with_errors = project.nodes.values().find(|node| node.has_error_table() && error_table(&node.name) == name);
     if let (Some(node), false) = (with_errors, project.nodes.contains_key(name)) {
         return Ok(Subject::Errors(node));
     }

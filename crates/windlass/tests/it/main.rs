@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod checks;
+mod checks_quarantine;
 mod completions;
 mod explain;
 mod faults;

@@ -284,8 +284,8 @@ fn who_cannot_have_error_rows_says_so() {
     project.windlass(["errors", "numbers"]).check(expect![[r#"
         exit 2
         -- stderr
-        error[E0103]: `numbers` is not Python and has no error table
-          hint: only Python transforms of batches with `on_error="quarantine"` have one
+        error[E0103]: `numbers` has no error table
+          hint: Python transforms of batches with `on_error="quarantine"` have one, and tables with a check of `on_fail: quarantine`
         windlass explain E0103
     "#]]);
     project.windlass(["errors", "score"]).check(expect![[r#"
@@ -301,7 +301,7 @@ fn who_cannot_have_error_rows_says_so() {
         exit 2
         -- stderr
         error[E0103]: `strict` has no error table
-          hint: only Python transforms of batches with `on_error="quarantine"` have one
+          hint: Python transforms of batches with `on_error="quarantine"` have one, and tables with a check of `on_fail: quarantine`
         windlass explain E0103
     "#]]);
     project.windlass(["errors"]).check(expect![[r#"

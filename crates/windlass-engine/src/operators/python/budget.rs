@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use windlass_project::ErrorLimit;
 use windlass_worker::{RowError, Stage};
 
 /// Rows after which a share of failures means something.
@@ -25,6 +26,35 @@ pub(crate) enum Limit {
     Rate(f64),
     /// A number.
     Rows(u64),
+}
+
+impl Limit {
+    /// Returns the limit of a node.
+    pub(crate) fn of(limit: ErrorLimit) -> Self {
+        match limit {
+            ErrorLimit::Rate(rate) => Self::Rate(rate),
+            ErrorLimit::Rows(rows) => Self::Rows(rows),
+        }
+    }
+
+    /// Returns whether `failed` of `rows` rows are more than may.
+    pub(crate) fn is_passed(self, failed: u64, rows: u64) -> bool {
+        match self {
+            Self::None => false,
+            // A number of rows stays far below 2^52.
+            Self::Rate(rate) => failed as f64 > rate * rows as f64,
+            Self::Rows(limit) => failed > limit,
+        }
+    }
+
+    /// Returns whether no later row can mend it that `failed` of the `seen` rows have failed, of those
+    /// that are expected where their number is known.
+    pub(crate) fn is_hopeless(self, failed: u64, seen: u64, expected: Option<u64>) -> bool {
+        match (self, expected) {
+            (Self::Rate(_), None) => false,
+            (_, expected) => self.is_passed(failed, expected.unwrap_or(seen).max(seen)),
+        }
+    }
 }
 
 /// Rows that failed for one reason.
@@ -92,15 +122,7 @@ impl Budget {
         let failed = add(&self.failed, count);
         let calls_failed = add(&self.calls_failed, if from_calls { count } else { 0 });
         self.note(errors);
-        let is_hopeless = match self.limit {
-            Limit::None => false,
-            Limit::Rows(limit) => failed > limit,
-            Limit::Rate(rate) => match self.expected {
-                // A number of rows stays far below 2^52.
-                Some(expected) => failed as f64 > rate * expected.max(seen) as f64,
-                None => false,
-            },
-        };
+        let is_hopeless = self.limit.is_hopeless(failed, seen, self.expected);
         let is_all = self.limit != Limit::None && called >= ENOUGH_ROWS && calls_failed == called;
         (is_hopeless || is_all).then(|| Verdict { is_over: true, ..self.verdict() })
     }
@@ -108,11 +130,7 @@ impl Budget {
     /// Returns how the count stands.
     pub(crate) fn verdict(&self) -> Verdict {
         let (seen, failed) = (self.seen.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed));
-        let is_over = match self.limit {
-            Limit::None => false,
-            Limit::Rows(limit) => failed > limit,
-            Limit::Rate(rate) => failed as f64 > rate * seen as f64,
-        };
+        let is_over = self.limit.is_passed(failed, seen);
         let mut causes: Vec<Cause> = self.lock().values().cloned().collect();
         causes.sort_by_key(|cause| std::cmp::Reverse(cause.rows));
         Verdict { seen, failed, limit: self.limit, is_over, causes }

@@ -19,6 +19,7 @@ use super::chunks::Chunks;
 use super::preconditions::sift;
 use super::{FailureObserver, PythonError, Shape, Work};
 use crate::tables::error_rows::{carrying, without_errors};
+use crate::tables::schema;
 
 /// What a partition finds around itself.
 pub(super) struct Surroundings {
@@ -237,7 +238,7 @@ impl Partition {
         let batch = match &self.work.shape {
             Shape::Quarantine(kind) => {
                 self.batches += 1;
-                let rows = conform(source, &kind.input)?;
+                let rows = schema::conform(source, &kind.row)?;
                 carrying(&kind.batch(&rows, errors, self.batches)?, &self.around.schema)?
             }
             Shape::Null(kept) => nulls_among(source, errors, good, (kept, &self.around.schema))?,
@@ -269,14 +270,6 @@ fn plain(column: &ArrayRef, data_type: &datafusion::arrow::datatypes::DataType) 
     }
     let options = CastOptions { safe: false, ..CastOptions::default() };
     Ok(cast_with_options(column, data_type, &options)?)
-}
-
-fn conform(source: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
-    let cast =
-        |(column, field): (&ArrayRef, &Arc<datafusion::arrow::datatypes::Field>)| plain(column, field.data_type());
-    let columns = source.columns().iter().zip(schema.fields()).map(cast).collect::<Result<Vec<_>>>()?;
-    let options = RecordBatchOptions::new().with_row_count(Some(source.num_rows()));
-    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
 }
 
 /// Returns rows of `source` as result: good ones as they came back, failed ones with the key and

@@ -16,7 +16,8 @@ fn input() -> RecordBatch {
 fn kind() -> ErrorRows {
     ErrorRows {
         key: vec![0],
-        input: input().schema(),
+        row: input().schema(),
+        broken: Broken::Nowhere,
         run_id: "run".to_string(),
         fingerprint: "fp".to_string(),
         at_us: 7,
@@ -62,7 +63,7 @@ fn an_error_row_has_its_key_its_input_and_its_cause() {
 #[test]
 fn a_key_that_is_called_like_a_column_of_ours_stands_in_the_row_alone() {
     let clash = RecordBatch::try_from_iter([("stage", Arc::new(Int64Array::from(vec![1])) as ArrayRef)]).unwrap();
-    let kind = ErrorRows { input: clash.schema(), ..kind() };
+    let kind = ErrorRows { row: clash.schema(), ..kind() };
     let rows = kind.batch(&clash, &[error(0, "")], 0).unwrap();
     assert_eq!(rows.schema().field(0).name(), ROW);
     assert_eq!(rows.column_by_name("stage").unwrap().as_string::<i32>().value(0), "python");

@@ -1,39 +1,51 @@
-//! Looks at rows on their way to the writer, and lets them pass.
+//! Looks at rows on their way to the writer, and diverts those that break checks which say so.
 //!
 //! Each partition gathers what its checks need. At its end it hands that to the [`CheckSink`] of the
 //! session, where parts merge. What grows with the table is known to the memory pool; where that has
-//! no room, sets of keys are given up and a query over the staged files takes their place.
+//! no room, sets of keys are given up and a query over the staged files takes their place. Rows that
+//! leave the table go on as [`error_rows`](crate::tables::error_rows). Where it is certain that the table
+//! is not published, all partitions end as if their input did.
 //!
-//! Must stay true: unary, as many partitions as its input, every batch passed on unchanged and in
-//! order, no state shared between partitions. All that it is made from (definitions, conditions as
-//! expressions) can travel.
+//! Must stay true: unary, as many partitions as its input; every row is passed on in order or is an
+//! error row, never both; between partitions nothing is shared but the counts of `watch`. All that it is
+//! made from (definitions, conditions as expressions) can travel.
 
+mod stream;
+mod watch;
+
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use datafusion::arrow::array::{Array, AsArray, RecordBatch};
-use datafusion::arrow::compute::{filter_record_batch, is_null};
-use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::arrow::array::{AsArray, RecordBatch};
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
-use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, PlanProperties, ReplaceChildrenOptions};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{
+    ChildrenPropertiesMode, EmissionType, PlanProperties, ReplaceChildrenOptions,
+};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, SendableRecordBatchStream};
-use futures::StreamExt;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, SendableRecordBatchStream,
+};
 use indexmap::IndexMap;
 use windlass_error::{Code, Diagnostic};
 use windlass_project::checks::{CheckDefinition, Written};
 
+use self::stream::Partition;
+use self::watch::{Told, Watch};
+use super::python::{FailureObserver, Limit};
 use crate::checks::compile::{Target, compile};
 use crate::checks::part::Part;
 use crate::checks::program::Program;
 use crate::checks::rules::Condition;
-use crate::tables::error_rows::CARRIER;
+use crate::planner::exact_rows;
+use crate::tables::error_rows::{CARRIER, ErrorRows, carrier_field};
 use crate::tables::schema::sql_type;
 
 /// SQL conditions of checks by their text, planned over a table's columns.
@@ -48,6 +60,17 @@ pub(crate) struct CheckSpec {
     pub(crate) checks: Arc<[CheckDefinition]>,
     /// Their conditions.
     pub(crate) conditions: Conditions,
+    /// How rows are written that break checks; `None` where rows are looked at alone.
+    pub(crate) writing: Option<Writing>,
+}
+
+/// What becomes of rows that are about to be written.
+#[derive(Debug, Clone)]
+pub(crate) struct Writing {
+    /// How rows that leave the table are told, where checks divert any.
+    pub(crate) errors: Option<ErrorRows>,
+    /// How many rows may leave it.
+    pub(crate) limit: Limit,
 }
 
 /// Where the parts of a table come together; found in the session's extensions.
@@ -61,6 +84,8 @@ pub(crate) struct Gathered {
     pub(crate) part: Part,
     /// The columns that were looked at.
     pub(crate) schema: SchemaRef,
+    /// Whether looking ended before the last row, since the table cannot be published.
+    pub(crate) is_cut_short: bool,
     /// Keeps the pool informed for as long as the state lives.
     memory: Vec<MemoryReservation>,
 }
@@ -71,14 +96,15 @@ impl CheckSink {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn add(&self, part: Part, schema: SchemaRef, memory: MemoryReservation) {
+    fn add(&self, seen: Gathered) {
         let mut gathered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match gathered.as_mut() {
             Some(gathered) => {
-                gathered.part.merge(part);
-                gathered.memory.push(memory);
+                gathered.part.merge(seen.part);
+                gathered.is_cut_short |= seen.is_cut_short;
+                gathered.memory.extend(seen.memory);
             }
-            None => *gathered = Some(Gathered { part, schema, memory: vec![memory] }),
+            None => *gathered = Some(seen),
         }
     }
 }
@@ -112,24 +138,61 @@ pub(crate) struct CheckExec {
     input: Arc<dyn ExecutionPlan>,
     spec: CheckSpec,
     program: Arc<Program>,
+    watch: Option<Arc<Watch>>,
+    properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl CheckExec {
     /// Returns the operator above `input`.
     pub(crate) fn try_new(input: Arc<dyn ExecutionPlan>, spec: CheckSpec) -> Result<Self> {
-        let program = spec.compile(&without_carrier(&input.schema())).map_err(|diagnostics| {
+        let mut program = spec.compile(&without_carrier(&input.schema())).map_err(|diagnostics| {
             // Found while planning already; here only where the result's columns differ from the plan's.
             DataFusionError::External(Box::new(crate::Error::Mistakes { diagnostics }))
         })?;
-        Ok(Self { input, spec, program: Arc::new(program), metrics: ExecutionPlanMetricsSet::new() })
+        let errors = spec.writing.as_ref().and_then(|writing| writing.errors.as_ref());
+        program.rules.iter_mut().for_each(|rule| rule.diverts &= errors.is_some());
+        let expected = exact_rows(&input);
+        let watch = spec.writing.as_ref().map(|writing| Arc::new(Watch::new(&program, writing.limit, expected)));
+        let properties = match errors.is_some() && input.schema().index_of(CARRIER).is_err() {
+            false => Arc::clone(input.properties()),
+            true => Arc::new(carrying_properties(&input)),
+        };
+        let metrics = ExecutionPlanMetricsSet::new();
+        Ok(Self { input, spec, program: Arc::new(program), watch, properties, metrics })
     }
+
+    /// Returns whether it has ended before its input, since the table cannot be published.
+    pub(crate) fn was_cut_short(&self) -> bool {
+        self.watch.as_ref().is_some_and(|watch| watch.is_hopeless())
+    }
+}
+
+/// Returns the properties of an operator that appends the carrier of error rows.
+fn carrying_properties(input: &Arc<dyn ExecutionPlan>) -> PlanProperties {
+    let columns = input.schema();
+    // In a row that carries error rows all others are NULL.
+    let fields = columns.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+    let fields = fields.chain([carrier_field()]);
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<Field>>()));
+    let partitions = input.output_partitioning().partition_count();
+    let partitioning = Partitioning::UnknownPartitioning(partitions);
+    PlanProperties::new(
+        EquivalenceProperties::new(schema),
+        partitioning,
+        EmissionType::Incremental,
+        input.boundedness(),
+    )
 }
 
 impl DisplayAs for CheckExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = self.spec.checks.iter().map(|check| check.name.as_str()).collect();
-        write!(f, "CheckExec: checks=[{}]", names.join(", "))
+        write!(f, "CheckExec: checks=[{}]", names.join(", "))?;
+        match self.program.rules.iter().any(|rule| rule.diverts) {
+            true => f.write_str(", diverts rows"),
+            false => Ok(()),
+        }
     }
 }
 
@@ -139,7 +202,7 @@ impl ExecutionPlan for CheckExec {
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
+        &self.properties
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
@@ -175,18 +238,22 @@ impl ExecutionPlan for CheckExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let input = self.input.execute(partition, Arc::clone(&context))?;
-        let schema = input.schema();
-        let memory = MemoryConsumer::new(format!("CheckExec[{partition}]")).register(context.memory_pool());
-        let looking = Looking {
-            input,
+        let partition = Partition {
+            input: self.input.execute(partition, Arc::clone(&context))?,
+            schema: self.schema(),
             part: Part::new(Arc::clone(&self.program)),
-            memory,
+            errors: self.spec.writing.as_ref().and_then(|writing| writing.errors.clone()),
+            watch: self.watch.clone(),
+            memory: MemoryConsumer::new(format!("CheckExec[{partition}]")).register(context.memory_pool()),
             sink: context.session_config().get_extension::<CheckSink>(),
+            observer: context.session_config().get_extension::<FailureObserver>(),
             metrics: BaselineMetrics::new(&self.metrics, partition),
+            ready: VecDeque::new(),
+            told: Told::default(),
+            batches: 0,
         };
-        let rows = futures::stream::try_unfold(looking, Looking::next);
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
+        let rows = futures::stream::try_unfold(partition, Partition::next);
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -201,50 +268,4 @@ fn without_carrier(schema: &SchemaRef) -> SchemaRef {
     }
     let fields = schema.fields().iter().filter(|field| field.name() != CARRIER).cloned();
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
-}
-
-/// Returns the rows of the result; a row that carries error rows is none of them.
-fn rows_of_result(batch: &RecordBatch) -> Result<RecordBatch> {
-    let Ok(carrier) = batch.schema().index_of(CARRIER) else { return Ok(batch.clone()) };
-    let columns: Vec<usize> = (0..batch.num_columns()).filter(|column| *column != carrier).collect();
-    let result = batch.project(&columns)?;
-    let carried = batch.column(carrier);
-    match carried.null_count() == batch.num_rows() {
-        true => Ok(result),
-        false => Ok(filter_record_batch(&result, &is_null(carried)?)?),
-    }
-}
-
-/// The rows of one partition.
-struct Looking {
-    input: SendableRecordBatchStream,
-    part: Part,
-    memory: MemoryReservation,
-    sink: Option<Arc<CheckSink>>,
-    metrics: BaselineMetrics,
-}
-
-impl Looking {
-    async fn next(mut self) -> Result<Option<(RecordBatch, Self)>> {
-        let Some(batch) = self.input.next().await.transpose()? else {
-            let schema = without_carrier(&self.input.schema());
-            if let Some(sink) = &self.sink {
-                sink.add(self.part, schema, self.memory);
-            }
-            self.metrics.done();
-            return Ok(None);
-        };
-        let timer = self.metrics.elapsed_compute().timer();
-        self.part.add(&rows_of_result(&batch)?)?;
-        while self.memory.try_resize(self.part.bytes()).is_err() {
-            if !self.part.shrink() {
-                // What remains is small; it is accounted for all the same.
-                self.memory.resize(self.part.bytes());
-                break;
-            }
-        }
-        timer.done();
-        self.metrics.record_output(batch.num_rows());
-        Ok(Some((batch, self)))
-    }
 }

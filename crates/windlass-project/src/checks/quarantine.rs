@@ -1,0 +1,88 @@
+//! Checks that divert rows: which can, whose rows, and what that means for the table.
+//!
+//! A row that breaks such a check goes to the error table in place of the table, so these checks are
+//! a part of what the node computes.
+
+use windlass_error::{Code, Diagnostic};
+
+use super::{Bound, CheckDefinition, CheckKind, OnFail, Written};
+use crate::{Node, NodeKind, OnError};
+
+impl CheckDefinition {
+    /// Returns whether rows that break it go to the error table.
+    pub fn quarantines(&self) -> bool {
+        self.on_fail == OnFail::Quarantine
+    }
+
+    /// Returns what decides which rows it diverts, without places; part of the fingerprint.
+    fn diversion(&self) -> String {
+        let texts = |all: &[Written]| all.iter().map(|one| one.text.clone()).collect::<Vec<_>>();
+        let bound = |bound: &Option<Bound>| bound.as_ref().map(|one| (one.value.text.clone(), one.is_inclusive));
+        let rule = match &self.kind {
+            CheckKind::Values { values, are_accepted } => format!("{are_accepted} {:?}", texts(values)),
+            CheckKind::Range { min, max } => format!("{:?} {:?}", bound(min), bound(max)),
+            CheckKind::Length { min, max } => format!("{min:?} {max:?}"),
+            CheckKind::Regex { pattern, must_match } => format!("{must_match} {:?}", pattern.text),
+            CheckKind::Pair { left, comparison, right } => format!("{} {comparison:?} {}", left.text, right.text),
+            CheckKind::Expression { sql } => sql.text.clone(),
+            _ => String::new(),
+        };
+        let filter = self.filter.as_ref().map(|filter| &filter.text);
+        format!("{} {} {:?} {rule} {filter:?}", self.name, self.kind.name(), self.column)
+    }
+}
+
+impl Node {
+    /// Returns whether rows that break checks go to its error table.
+    pub fn quarantines(&self) -> bool {
+        self.checks.iter().any(CheckDefinition::quarantines)
+    }
+
+    /// Returns whether it has a table of rows that failed.
+    pub fn has_error_table(&self) -> bool {
+        self.quarantines() || self.python().is_some_and(|python| python.on_error == OnError::Quarantine)
+    }
+
+    /// Returns the columns that identify a row: those of a Python transform's `key`, or of the first
+    /// check that all rows differ in them.
+    pub fn key(&self) -> Vec<&str> {
+        if let Some(python) = self.python() {
+            return python.key.iter().map(String::as_str).collect();
+        }
+        let unique = self.checks.iter().filter(|check| check.filter.is_none()).find_map(|check| match &check.kind {
+            CheckKind::Unique { columns } => Some(columns),
+            _ => None,
+        });
+        unique.into_iter().flatten().map(|column| column.text.as_str()).collect()
+    }
+
+    /// Returns which rows its checks divert, as text; empty where they divert none.
+    pub fn diversions(&self) -> String {
+        let checks = self.checks.iter().filter(|check| check.quarantines());
+        checks.map(|check| format!("\ndiverts {}", check.diversion())).collect()
+    }
+}
+
+/// Returns why a check of a node cannot divert rows.
+pub(super) fn refusal(node: &Node, check: &CheckDefinition) -> Option<Diagnostic> {
+    if !check.quarantines() {
+        return None;
+    }
+    let (reason, hint) = match (&check.kind, &node.kind) {
+        (_, NodeKind::Source(_)) => (
+            format!("`{}` is a source, whose rows others wrote", node.name),
+            "put the check on the transform that reads it, or use `severity: warn`",
+        ),
+        _ if !node.is_published() => (
+            format!("`{}` is a view, which has no rows of its own", node.name),
+            "put the check on the tables that read it, or make it one: `materialized: table`",
+        ),
+        (kind, _) if !kind.is_on_rows() => (
+            format!("`{}` does not judge each row alone", kind.name()),
+            "use `on_fail: error` or `on_fail: warn`, or say in SQL which rows are wrong: `expression`",
+        ),
+        _ => return None,
+    };
+    let message = format!("check `{}` cannot quarantine rows: {reason}", check.name);
+    Some(Diagnostic::error(Code::INVALID_CHECK, message).at(check.location.clone()).hint(hint))
+}
