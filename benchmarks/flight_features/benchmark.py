@@ -10,8 +10,6 @@ import sys
 from pathlib import Path
 
 import report
-from compare import differences
-from data import make_data
 from engines import (
     EXAMPLE,
     Engine,
@@ -20,9 +18,22 @@ from engines import (
     peer_engines,
     windlass_engines,
 )
-from measure import Measurement, measure
+
+from common.compare import differences
+from common.flights import make_data
+from common.machine import GIB
+from common.measure import Measurement, measure
 
 RESULTS = Path(__file__).parent / "results"
+# The key of each table.
+KEYS = {
+    "holidays": ["day"],
+    "feat_weather_hourly": ["origin", "time_hour"],
+    "feat_plane": ["tailnum"],
+    "feat_route_daily": ["day", "origin", "dest"],
+    "feat_flight": ["flight_id"],
+    "carrier_summary": ["carrier"],
+}
 
 
 def run(arguments: argparse.Namespace, cache: Path) -> None:
@@ -76,7 +87,7 @@ def run_engine(engine: Engine) -> Measurement:
     if measured.exit_code:
         print(log.read_text(errors="replace")[-4000:], file=sys.stderr)
         raise SystemExit(f"{engine.name} failed with exit code {measured.exit_code}")
-    peak_gib = measured.peak_bytes / report.GIB
+    peak_gib = measured.peak_bytes / GIB
     print(
         f"{engine.name}: {measured.wall_s:.2f} s, {measured.cpu_s:.2f} CPU s, {peak_gib:.2f} GiB",
         flush=True,
@@ -88,7 +99,7 @@ def compare_all(engines: list[Engine], scratch: Path) -> None:
     """Ends the benchmark where an engine's tables differ from those of the first engine."""
     first, *others = engines
     for other in others:
-        found = differences(first.read, other.read, scratch)
+        found = differences(KEYS, first.read, other.read, scratch)
         if found:
             raise SystemExit("\n".join([f"{first.name} and {other.name} differ:", *found]))
         print(f"{other.name}: same values as {first.name}", flush=True)

@@ -1,6 +1,5 @@
 """The engines that are compared: how each is started, and how its tables are read."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -11,8 +10,10 @@ from pathlib import Path
 from deltalake import DeltaTable
 from pyarrow.dataset import Dataset, dataset
 
+from common.machine import ROOT, release_folder
+
 HERE = Path(__file__).parent
-EXAMPLE = HERE.parent.parent / "examples" / "flights"
+EXAMPLE = ROOT / "examples" / "flights"
 SOURCE_PATH = "path: data/{name}.parquet"
 
 TARGETS = """\
@@ -112,5 +113,4 @@ def peer_engines(names: list[str], data: Path, work: Path, threads: int) -> list
 
 def default_binary() -> Path:
     """Returns where `cargo build --release` puts the binary."""
-    target = os.environ.get("CARGO_TARGET_DIR", HERE.parent.parent / "target")
-    return Path(target) / "release" / "windlass"
+    return release_folder() / "windlass"

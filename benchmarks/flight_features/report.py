@@ -1,35 +1,12 @@
 """Turns measurements into a table for people and a file for machines."""
 
 import json
-import os
-import platform
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
-from measure import Measurement
-
-GIB = 1024**3
-
-
-def machine() -> dict[str, object]:
-    """Returns what the figures depend on."""
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return {
-        "processor": processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "memory_gib": round(memory / GIB, 1),
-        "system": platform.platform(),
-    }
-
-
-def processor() -> str:
-    """Returns the processor's name as Linux knows it."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
+from common.machine import GIB, machine
+from common.measure import Measurement
 
 
 def medians(runs: list[Measurement]) -> dict[str, float]:
@@ -76,7 +53,7 @@ def save(
             name: {
                 "version": versions[name],
                 "median": medians(measured),
-                "runs": [asdict(run) for run in measured],
+                "runs": [of_run(run) for run in measured],
             }
             for name, measured in runs.items()
         },
@@ -85,3 +62,7 @@ def save(
     file = folder / f"{now:%Y-%m-%dT%H%M%S}.json"
     file.write_text(json.dumps(content, indent=2) + "\n")
     return file
+
+
+def of_run(run: Measurement) -> dict[str, float]:
+    return {"wall_s": run.wall_s, "cpu_s": run.cpu_s, "peak_bytes": run.peak_bytes}

@@ -5,11 +5,13 @@ This file needs the standard library alone: it makes the environment, and `bench
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
-import environment
-
 HERE = Path(__file__).parent
+sys.path.append(str(HERE.parent))
+from common import environment  # noqa: E402  (shared with the benchmarks beside this one)
+
 CACHE = Path.home() / ".cache" / "windlass" / "bench"
 
 
@@ -30,8 +32,8 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse_arguments()
-    spark = [HERE / "requirements-pyspark.txt"] if "pyspark" in arguments.peers else []
-    environment.ensure([HERE / "requirements.txt", *spark], CACHE)
+    with_spark = "pyspark" in arguments.peers
+    environment.enter(HERE / ("requirements-pyspark.txt" if with_spark else "requirements.txt"), CACHE)
 
     import benchmark  # needs the packages that the line above provides
 

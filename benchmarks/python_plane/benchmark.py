@@ -23,13 +23,15 @@ from engines import (
     Key,
     SessionError,
     Windlass,
-    default_target,
     find_peers,
     package_versions,
+    requirements,
 )
-from environment import environment
 from measure import CommandError, Measurement
 from transport import measure_transport
+
+from common.environment import environment
+from common.machine import release_folder
 
 RESULTS = Path(__file__).parent / "results"
 # A turn of an engine with short runs goes on for this long, to have more of them.
@@ -110,7 +112,7 @@ def find_windlass(arguments: argparse.Namespace, inputs: Inputs, skipped: dict[s
     if arguments.only_peers:
         skipped["windlass"] = "left out by --only-peers"
         return []
-    binary = arguments.windlass or default_target() / "windlass"
+    binary = arguments.windlass or release_folder() / "windlass"
     if not binary.exists():
         raise SystemExit(f"no binary {binary}; build it, or name it with --windlass")
     return [Windlass(binary.resolve(), inputs)]
@@ -118,11 +120,12 @@ def find_windlass(arguments: argparse.Namespace, inputs: Inputs, skipped: dict[s
 
 def find_transport(arguments: argparse.Namespace, cache: Path, skipped: dict[str, str]) -> list[dict]:
     """Measures the transport alone, where its program was built."""
-    program = arguments.transport or default_target() / "examples" / "transport"
+    program = arguments.transport or release_folder() / "examples" / "transport"
     if not program.exists():
         skipped["transport"] = "the example `transport` of windlass-worker was not built"
         return []
-    return measure_transport(program.resolve(), environment("floor", cache), arguments.threads, ONE_THREAD)
+    python = environment(requirements("floor"), cache)
+    return measure_transport(program.resolve(), python, arguments.threads, ONE_THREAD)
 
 
 def run_round(engines: list[Engine], runs: Runs, turn: int, arguments: argparse.Namespace) -> None:

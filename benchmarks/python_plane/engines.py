@@ -12,11 +12,12 @@ from pathlib import Path
 
 from deltalake import DeltaTable
 
-from environment import InstallError, environment
-from measure import CommandError, CpuMeter, Measurement, adopt_orphans, end_orphans, measure
+from measure import CommandError, CpuMeter, Measurement, end_orphans, measure
+
+from common.environment import InstallError, environment
+from common.processes import adopt_orphans
 
 HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
 # One thread in each process that runs Python, whatever numerical libraries would like.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 PEERS = {
@@ -197,22 +198,22 @@ class Windlass:
 Engine = Peer | Windlass
 
 
+def requirements(name: str) -> Path:
+    """Returns the file of an environment's pins."""
+    return HERE / "requirements" / f"{name}.txt"
+
+
 def find_peers(names: list[str], cache: Path, inputs: Inputs) -> tuple[list[Engine], dict[str, str]]:
     """Returns the peers that could be installed, and why others could not."""
     engines: list[Engine] = []
     skipped: dict[str, str] = {}
     for name in names:
         try:
-            engines.append(Peer(name, environment(name, cache), inputs))
+            engines.append(Peer(name, environment(requirements(name), cache), inputs))
         except InstallError as err:
             skipped[name] = str(err)
             print(f"{name} is left out, it could not be installed: {err}", flush=True)
     return engines, skipped
-
-
-def default_target() -> Path:
-    """Returns where `cargo build --release` puts what it makes."""
-    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
 
 
 def package_versions() -> dict[str, str]:

@@ -1,6 +1,5 @@
 """What processes take: one command to its end, or a tree of processes that stays."""
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -10,9 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-TICKS = os.sysconf("SC_CLK_TCK")
+from common.processes import TICKS, Process, adopt_orphans, orphans_cpu_s, tree_ticks
+
 SAMPLE_SECONDS = 0.1
-PR_SET_CHILD_SUBREAPER = 36
 
 
 @dataclass
@@ -46,31 +45,14 @@ def measure(command: list[str], environment: dict[str, str], output: Path) -> Me
     return Measurement(whole_s, usage.ru_utime + usage.ru_stime + orphans_cpu_s())
 
 
-def adopt_orphans() -> None:
-    """Makes descendants whose parent ends children of this process."""
-    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "cannot adopt orphans")
-
-
 def end_orphans() -> None:
     """Kills and awaits all that a session left behind. Call it only where nothing else runs."""
     adopted = tree_ticks(os.getpid())
     for pid, _ in adopted:
-        if int(pid) != os.getpid():
+        if pid != os.getpid():
             with suppress(ProcessLookupError):
-                os.kill(int(pid), signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
     orphans_cpu_s()
-
-
-def orphans_cpu_s() -> float:
-    """Waits for what a command left behind and returns its CPU seconds."""
-    total_s = 0.0
-    while True:
-        try:
-            _, _, usage = os.wait4(-1, 0)
-        except ChildProcessError:
-            return total_s
-        total_s += usage.ru_utime + usage.ru_stime
 
 
 class CpuMeter:
@@ -82,8 +64,8 @@ class CpuMeter:
 
     def __init__(self, root: int) -> None:
         self.root = root
-        self.first: dict[tuple[str, str], int] = {}
-        self.last: dict[tuple[str, str], int] = {}
+        self.first: dict[Process, int] = {}
+        self.last: dict[Process, int] = {}
         self.over = threading.Event()
         self.thread = threading.Thread(target=self.sample_often, daemon=True)
 
@@ -103,31 +85,3 @@ class CpuMeter:
 
     def seconds(self) -> float:
         return sum(ticks - self.first.get(process, 0) for process, ticks in self.last.items()) / TICKS
-
-
-def tree_ticks(root: int) -> dict[tuple[str, str], int]:
-    """Returns the CPU ticks of a process and its descendants, by id and start."""
-    children: dict[str, list[str]] = {}
-    stats: dict[str, list[str]] = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            fields = stat_fields(entry)
-            if fields:
-                children.setdefault(fields[1], []).append(entry)
-                stats[entry] = fields
-    found, waiting = {}, [str(root)]
-    while waiting:
-        pid = waiting.pop()
-        if pid in stats:
-            found[pid, stats[pid][19]] = int(stats[pid][11]) + int(stats[pid][12])
-        waiting += children.get(pid, [])
-    return found
-
-
-def stat_fields(pid: str) -> list[str]:
-    """Returns the fields of `/proc/PID/stat` from the state on; none where the process has ended."""
-    try:
-        # The command's name stands in brackets and may hold anything, brackets too.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return []

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from measure import Measurement
 
+from common.machine import machine
+
 if TYPE_CHECKING:
     from benchmark import Runs
 
-GIB = 1024**3
 BATCH_ROWS = 10_000
 TRANSPORT_LIMIT_US = 120
 CASES = {
@@ -24,25 +23,6 @@ CASES = {
     "identity": "identity of eleven columns",
     "predict": "scikit-learn: 25 trees over eight columns",
 }
-
-
-def machine() -> dict[str, object]:
-    """Returns what the figures depend on."""
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return {
-        "processor": processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "memory_gib": round(memory / GIB, 1),
-        "system": platform.platform(),
-    }
-
-
-def processor() -> str:
-    """Returns the processor's name as Linux knows it."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
 
 
 def figures(about: dict[str, Any], runs: Runs) -> list[dict[str, Any]]:

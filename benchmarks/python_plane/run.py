@@ -9,7 +9,9 @@ import signal
 import sys
 from pathlib import Path
 
-import environment
+HERE = Path(__file__).parent
+sys.path.append(str(HERE.parent))
+from common import environment  # noqa: E402  (shared with the benchmarks beside this one)
 
 CACHE = Path.home() / ".cache" / "windlass" / "bench"
 PEERS = "duckdb,daft,ray,spark"
@@ -40,7 +42,7 @@ def main() -> None:
     arguments = parse_arguments()
     # So that sessions end and results are removed also where this command is stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    environment.enter("driver", CACHE)
+    environment.enter(HERE / "requirements" / "driver.txt", CACHE)
 
     import benchmark  # needs the packages that the line above provides
 

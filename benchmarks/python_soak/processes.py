@@ -8,7 +8,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+from common.processes import children, resident_bytes, tree
+
 ZYGOTE = b"windlass._zygote"
 
 
@@ -24,37 +25,6 @@ class Sample:
     zygote_files: int
     zygote_maps: int
     processes: int
-
-
-def children() -> dict[int, list[int]]:
-    """Returns the children of each process."""
-    found: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            parent = parent_of(entry)
-            if parent is not None:
-                found.setdefault(parent, []).append(int(entry))
-    return found
-
-
-def parent_of(pid: str) -> int | None:
-    """Returns the parent's id, or nothing where the process has ended."""
-    try:
-        # The command's name stands in brackets and may hold anything, brackets too.
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return None
-
-
-def tree(root: int) -> list[int]:
-    """Returns a process and all its descendants."""
-    below = children()
-    found, waiting = [], [root]
-    while waiting:
-        pid = waiting.pop()
-        found.append(pid)
-        waiting += below.get(pid, [])
-    return found
 
 
 def zygotes(root: int) -> list[int]:
@@ -74,13 +44,6 @@ def command_line(pid: int) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return b""
-
-
-def resident_bytes(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES
-    except OSError:
-        return 0
 
 
 def open_files(pid: int) -> int:

@@ -10,8 +10,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 CACHE = Path.home() / ".cache" / "windlass" / "bench"
 
-sys.path.append(str(HERE.parent / "python_plane"))
-import environment  # noqa: E402  (shared with the benchmark beside this one)
+sys.path.append(str(HERE.parent))
+from common import environment  # noqa: E402  (shared with the benchmarks beside this one)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -29,7 +29,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse_arguments()
-    environment.enter("driver", CACHE)
+    environment.enter(HERE.parent / "python_plane" / "requirements" / "driver.txt", CACHE)
 
     import soak  # needs the packages that the line above provides
 

@@ -7,7 +7,6 @@ already, and with a third Windlass holds the batch itself for the cause, which i
 import argparse
 import json
 import os
-import platform
 import random
 import shutil
 import signal
@@ -20,8 +19,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
-from processes import Sample, sample, tree, workers
+from processes import Sample, sample, workers
 from tables import Published, make_rows, read_published
+
+from common.machine import machine, release_folder
+from common.processes import tree
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -55,7 +57,7 @@ class Run:
 
 def run(arguments: argparse.Namespace, cache: Path) -> int:
     """Returns the exit code: 0 where both runs published the same and nothing grew."""
-    binary = (arguments.windlass or default_binary()).resolve()
+    binary = (arguments.windlass or release_folder() / "windlass").resolve()
     if not binary.exists():
         raise SystemExit(f"no binary {binary}; build it, or name it with --windlass")
     rows = make_rows(cache, arguments.rows)
@@ -75,11 +77,6 @@ def run(arguments: argparse.Namespace, cache: Path) -> int:
     else:
         shutil.rmtree(work, ignore_errors=True)
     return 1 if wrong else 0
-
-
-def default_binary() -> Path:
-    """Returns where `cargo build --release` puts the binary."""
-    return Path(os.environ.get("CARGO_TARGET_DIR", HERE.parent.parent / "target")) / "release" / "windlass"
 
 
 def write_project(folder: Path, rows: Path) -> Path:
@@ -207,7 +204,7 @@ def save(arguments: argparse.Namespace, binary: Path, calm: Run, stormy: Run, wr
     names = ("rows", "pace", "least", "most", "seed")
     content = {
         "date": now.isoformat(timespec="seconds"),
-        "machine": {"cores": len(os.sched_getaffinity(0)), "system": platform.platform()},
+        "machine": machine(),
         "version": version,
         "settings": {name: getattr(arguments, name) for name in names},
         "verdict": wrong or "same rows, nothing grew",

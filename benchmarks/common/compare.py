@@ -10,24 +10,16 @@ from pathlib import Path
 import duckdb
 from pyarrow.dataset import Dataset
 
-KEYS = {
-    "holidays": ["day"],
-    "feat_weather_hourly": ["origin", "time_hour"],
-    "feat_plane": ["tailnum"],
-    "feat_route_daily": ["day", "origin", "dest"],
-    "feat_flight": ["flight_id"],
-    "carrier_summary": ["carrier"],
-}
 TOLERANCE = 1e-9
 
 Reader = Callable[[str], Dataset]
 """Returns one table by name."""
 
 
-def differences(left: Reader, right: Reader, scratch: Path) -> list[str]:
-    """Returns what differs, one line each; nothing if all tables hold the same values."""
+def differences(tables: dict[str, list[str]], left: Reader, right: Reader, scratch: Path) -> list[str]:
+    """Returns what differs between tables, named with their keys, one line each; nothing if all values are the same."""
     found = []
-    for table, keys in KEYS.items():
+    for table, keys in tables.items():
         connection = duckdb.connect(config={"memory_limit": "6GB", "temp_directory": str(scratch)})
         lines = table_differences(connection, left(table), right(table), keys)
         found += [f"{table}: {line}" for line in lines]

@@ -1,7 +1,7 @@
 """Makes virtual environments with pinned packages, with the standard library alone.
 
-Each engine has one of its own, so that a package that cannot be installed costs one engine, not
-the benchmark.
+Each engine may have one of its own, so that a package that cannot be installed costs one engine, not
+the benchmark. An environment is a file of pins, and is shared by all files with the same pins.
 """
 
 import hashlib
@@ -12,16 +12,9 @@ import venv
 from importlib import metadata
 from pathlib import Path
 
-HERE = Path(__file__).parent
-
 
 class InstallError(Exception):
     """Packages could not be installed; the text is what pip said last."""
-
-
-def requirements(name: str) -> Path:
-    """Returns the file of an environment's pins."""
-    return HERE / "requirements" / f"{name}.txt"
 
 
 def pins(file: Path) -> dict[str, str]:
@@ -30,19 +23,19 @@ def pins(file: Path) -> dict[str, str]:
     return dict(line.split("==") for line in lines if line)
 
 
-def environment(name: str, cache: Path) -> Path:
+def environment(requirements: Path, cache: Path) -> Path:
     """Returns the interpreter of an environment, made on the first call."""
-    versions = pins(requirements(name))
+    versions = pins(requirements)
     key = repr([*sorted(versions.items()), sys.version_info[:2]])
     digest = hashlib.sha256(key.encode()).hexdigest()[:12]
-    folder = cache / f"venv-plane-{name}-{digest}"
+    folder = cache / f"venv-{digest}"
     python = folder / "bin" / "python"
     done = folder / "installed"
     if done.exists():
         return python
     print(f"installing {', '.join(f'{name} {pin}' for name, pin in versions.items())}", flush=True)
     venv.create(folder, with_pip=True, clear=True)
-    command = [python, "-m", "pip", "install", "--quiet", "-r", requirements(name)]
+    command = [python, "-m", "pip", "install", "--quiet", "-r", requirements]
     installed = subprocess.run(command, capture_output=True, text=True)
     if installed.returncode:
         raise InstallError((installed.stderr.strip().splitlines() or ["pip failed"])[-1])
@@ -50,11 +43,11 @@ def environment(name: str, cache: Path) -> Path:
     return python
 
 
-def enter(name: str, cache: Path) -> None:
+def enter(requirements: Path, cache: Path) -> None:
     """Restarts this command in an environment, unless its packages are importable already."""
-    if all(is_installed(*pin) for pin in pins(requirements(name)).items()):
+    if all(is_installed(*pin) for pin in pins(requirements).items()):
         return
-    python = environment(name, cache)
+    python = environment(requirements, cache)
     if Path(sys.prefix) == python.parent.parent:
         raise SystemExit(f"the packages in {sys.prefix} are not the pinned ones; remove the folder")
     os.execv(python, [str(python), *sys.argv])
