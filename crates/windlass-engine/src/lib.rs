@@ -15,6 +15,7 @@ mod checks;
 mod engine;
 mod error;
 mod errors;
+mod estimates;
 mod memory;
 mod operators;
 mod planner;

@@ -14,8 +14,8 @@ use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use crate::Error;
 use crate::planner::calls;
+use crate::{Error, estimates};
 
 /// The largest consumers that an out-of-memory message names.
 const NAMED_CONSUMERS: std::num::NonZeroUsize = std::num::NonZeroUsize::new(3).expect("three is not zero");
@@ -104,6 +104,7 @@ impl Session {
             .with_default_features()
             .with_optimizer_rules(calls::optimizer_rules())
             .with_query_planner(Arc::new(calls::PythonQueryPlanner))
+            .with_statistics_registry(estimates::registry())
             .build();
         Ok(Self { settings, runtime, base: SessionContext::new_with_state(base) })
     }
@@ -156,6 +157,7 @@ fn config(settings: &SessionSettings, style: PlanStyle) -> SessionConfig {
     // Tables are UTC; a zone of the machine would make results depend on where they are computed.
     options.execution.time_zone = Some("+00:00".to_string());
     options.catalog.information_schema = false;
+    options.optimizer.use_statistics_registry = true;
     options.optimizer.prefer_hash_join = style == PlanStyle::Fast;
     // A build side that fits is shared by all partitions, so that the large side of the join is not
     // shuffled and keeps its order.

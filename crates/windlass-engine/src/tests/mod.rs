@@ -2,6 +2,7 @@
 
 mod checks;
 mod functions;
+mod joins;
 mod mistakes;
 mod publishing;
 mod reading;
