@@ -28,7 +28,9 @@ class Measurement:
     wall_s: float
     cpu_s: float
     peak_bytes: int
+    # The beginning on the clock of `time.monotonic()`, and how far the time of day is ahead of that clock.
     started_s: float
+    clock_offset_s: float
     samples: list[Sample] = field(repr=False)
 
 
@@ -55,7 +57,8 @@ def measure(command: list[str], log: Path, environment: dict[str, str] | None = 
     waited_s = usage.ru_utime + usage.ru_stime + orphans_cpu_s()
     sampled_s = samples[-1].cpu_s if samples else 0.0
     peak_bytes = max([highest, *(one.resident_bytes for one in samples)])
-    return Measurement(process.returncode, wall_s, max(waited_s, sampled_s), peak_bytes, started_s, samples)
+    offset_s = time.time() - time.monotonic()
+    return Measurement(process.returncode, wall_s, max(waited_s, sampled_s), peak_bytes, started_s, offset_s, samples)
 
 
 def sample(root: int, ticks: dict[Process, int]) -> Sample:
