@@ -8,6 +8,7 @@
 //! was staged is found by run id.
 
 mod audited;
+mod candidate;
 mod commit;
 mod prepare;
 mod replay;
@@ -176,7 +177,10 @@ impl Engine {
             }
         };
         request.progress.phase(Phase::Staged);
-        let audited = self.audit_staged(request, &prepared, &staged, rows).await?;
+        let audited = match (self.audit_staged(request, &prepared, &staged, rows).await, rows) {
+            (Err(error), RowsFrom::Inputs) => return Err(self.keep_candidate(request, &prepared, staged, error).await),
+            (audited, _) => audited?,
+        };
         if !request.progress.begin_commit() {
             return Ok(None);
         }
@@ -185,6 +189,9 @@ impl Engine {
             RowsFrom::Errors(_) => self.commit_replay(request, &prepared, staged, audited).await?,
         };
         request.progress.phase(Phase::Committed);
+        if let RowsFrom::Inputs = rows {
+            self.forget_candidates(&request.node.name).await;
+        }
         Ok(Some(built))
     }
 

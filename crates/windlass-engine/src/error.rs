@@ -10,6 +10,7 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use deltalake_core::DeltaTableError;
 use windlass_error::{Classify, Code, Diagnostic, Fault, Retry};
+use windlass_project::error_table;
 
 use crate::audit::CheckFailure;
 use crate::checks::outcome::CheckOutcome;
@@ -105,6 +106,12 @@ pub enum Error {
         /// Arrow type.
         data_type: String,
     },
+    /// No run has left rows that broke checks.
+    #[error("`{table}` has no candidate")]
+    NoCandidate {
+        /// Table name.
+        table: String,
+    },
     /// There are no error rows to replay.
     #[error("`{node}` has no error rows")]
     NoErrors {
@@ -143,6 +150,7 @@ impl Classify for Error {
             Self::Location { .. }
             | Self::NotPublished { .. }
             | Self::Mistakes { .. }
+            | Self::NoCandidate { .. }
             | Self::NoErrors { .. }
             | Self::ChangedColumns { .. }
             | Self::Checks { .. }
@@ -170,7 +178,7 @@ impl Classify for Error {
                 (_, Retry::Backoff, code) => code,
                 _ => Some(Code::LAKE_NOT_WRITABLE),
             },
-            Self::NotPublished { .. } => Some(Code::UNKNOWN_TABLE),
+            Self::NotPublished { .. } | Self::NoCandidate { .. } => Some(Code::UNKNOWN_TABLE),
             Self::Checks { outcomes, .. } if !outcomes.iter().any(CheckOutcome::blocks) => Some(Code::ERROR_BUDGET),
             Self::Checks { .. } => Some(Code::CHECK_FAILED),
             Self::UnsupportedType { .. } | Self::ChangedColumns { .. } => Some(Code::TYPE_MISMATCH),
@@ -182,9 +190,10 @@ impl Classify for Error {
         match self {
             Self::Compute { blame: Some(diagnostic), .. } => diagnostic.hint.clone(),
             Self::NotPublished { table } => Some(format!("publish it first: windlass run {table}")),
-            Self::Checks { failure: CheckFailure { over_budget: Some(_), .. }, .. } => {
-                Some("correct the input or the SQL, or raise `max_error_rate`".to_string())
-            }
+            Self::Checks { table, outcomes, failure } => way_out(table, outcomes, failure),
+            Self::NoCandidate { table } => Some(format!(
+                "the rows of a run that breaks checks are kept until a run is published: windlass show {table}"
+            )),
             Self::ChangedColumns { node } => Some(format!("build it anew: windlass run {node}")),
             Self::UnsupportedType { column, .. } => {
                 Some(format!("cast it, for example `cast({column} as varchar) as {column}`"))
@@ -214,6 +223,20 @@ impl Classify for Error {
             },
         }
     }
+}
+
+/// Returns what to do about a table that its checks keep back.
+fn way_out(table: &str, outcomes: &[CheckOutcome], failure: &CheckFailure) -> Option<String> {
+    let is_over = failure.over_budget.is_some();
+    let looked_at = match outcomes.iter().any(CheckOutcome::blocks) || !is_over {
+        true => table.to_string(),
+        // The rows that stay are good; those that left are of interest.
+        false => error_table(table),
+    };
+    let look = failure.has_candidate.then(|| format!("look at its rows: windlass show {looked_at}@candidate"));
+    let raise = is_over.then(|| "correct the input or the SQL, or raise `max_error_rate`".to_string());
+    let parts: Vec<String> = raise.into_iter().chain(look).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 /// Returns whether a store asked the machine for credentials, the last place where it looks, in vain.

@@ -27,7 +27,7 @@ mod system;
 mod tables;
 
 pub use attempt::Tried;
-pub use audit::{CheckFailure, line as outcome_line};
+pub use audit::{CheckFailure, Inspected, line as outcome_line};
 pub use build::{BuildProgress, BuildRequest, Built, FailedRows, Phase};
 pub use checks::outcome::{CheckOutcome, CheckStatus};
 pub use engine::{Engine, EngineConfig};

@@ -31,7 +31,7 @@ pub use threshold::{Comparison, Threshold};
 pub(crate) use attach::attach;
 pub(crate) use decode::{CHECK_KEYS, decode_checks, decode_column_checks};
 pub(crate) use singular::read_singular;
-pub(crate) use values::share;
+pub(crate) use values::{share, word};
 
 /// A rule on a table.
 #[derive(Debug, Clone)]

@@ -6,11 +6,11 @@
 
 use windlass_error::{Code, Diagnostic, Location, nearest};
 
-use crate::checks::share;
+use crate::checks::{share, word};
 use crate::decode::{count, delimiter, expected, text, texts, unknown_key};
 use crate::problems::Problems;
 use crate::yaml::{Entry, Yaml, duplicate};
-use crate::{ErrorLimit, Materialized, NodeConfig, SortKey};
+use crate::{ErrorLimit, Materialized, NodeConfig, OnUpstreamFailure, SortKey};
 
 const DEFAULT_RETRIES: u32 = 2;
 
@@ -45,15 +45,24 @@ impl Subject {
                 "materialized",
                 "max_error_rate",
                 "max_errors",
+                "on_upstream_failure",
                 "owner",
                 "partition_by",
                 "retries",
                 "sort_by",
                 "tags",
             ],
-            Self::Python => {
-                &["description", "max_error_rate", "max_errors", "owner", "partition_by", "retries", "sort_by", "tags"]
-            }
+            Self::Python => &[
+                "description",
+                "max_error_rate",
+                "max_errors",
+                "on_upstream_failure",
+                "owner",
+                "partition_by",
+                "retries",
+                "sort_by",
+                "tags",
+            ],
         }
     }
 
@@ -78,6 +87,7 @@ pub(crate) struct Patch {
     description: Option<(String, Location)>,
     retries: Option<(u32, Location)>,
     error_limit: Option<(ErrorLimit, Location)>,
+    on_upstream_failure: Option<(OnUpstreamFailure, Location)>,
     delimiter: Option<(u8, Location)>,
 }
 
@@ -108,6 +118,10 @@ impl Patch {
             "max_errors" => {
                 let limit = count(value, key, problems).map(|rows| ErrorLimit::Rows(u64::from(rows)));
                 self.limit_errors(limit, at(), problems);
+            }
+            "on_upstream_failure" => {
+                let ways = [("skip", OnUpstreamFailure::Skip), ("use_last_good", OnUpstreamFailure::UseLastGood)];
+                self.on_upstream_failure = word(value, key, &ways, problems).map(|way| (way, at()));
             }
             "delimiter" => self.delimiter = delimiter(value, problems).map(|byte| (byte, at())),
             _ => {}
@@ -182,8 +196,18 @@ impl Settings {
     }
 
     fn apply(&mut self, patch: &Patch) {
-        let Patch { materialized, partition_by, sort_by, tags, owner, description, retries, error_limit, delimiter } =
-            patch;
+        let Patch {
+            materialized,
+            partition_by,
+            sort_by,
+            tags,
+            owner,
+            description,
+            retries,
+            error_limit,
+            on_upstream_failure,
+            delimiter,
+        } = patch;
         let Self { config, delimiter: kept_delimiter } = self;
         let mut won = |key: &str, at: &Location| {
             config.origins.insert(key.to_owned(), at.to_string());
@@ -216,6 +240,10 @@ impl Settings {
             let key = if let ErrorLimit::Rows(_) = value { "max_errors" } else { "max_error_rate" };
             won(key, at);
             config.error_limit = *value;
+        }
+        if let Some((value, at)) = on_upstream_failure {
+            won("on_upstream_failure", at);
+            config.on_upstream_failure = *value;
         }
         if let Some((value, at)) = delimiter {
             won("delimiter", at);

@@ -36,8 +36,8 @@ mod fixture;
 pub use graph::Graph;
 pub use load::{LoadOptions, Loaded, find_root, load};
 pub use node::{
-    Column, ErrorLimit, FileFormat, Input, InputPart, Materialized, Node, NodeConfig, NodeKind, Project, SYSTEM_FOLDER,
-    Seed, SortKey, SourceTable, Transform, error_table,
+    Column, ErrorLimit, FileFormat, Input, InputPart, Materialized, Node, NodeConfig, NodeKind, OnUpstreamFailure,
+    Project, SYSTEM_FOLDER, Seed, SortKey, SourceTable, Transform, error_table,
 };
 pub use python::{
     BatchSize, Function, OnError, Parameter, PythonBatchFormat, PythonCode, PythonEnvironment, PythonMode,

@@ -170,6 +170,16 @@ pub enum Materialized {
     Table,
 }
 
+/// What becomes of a transform when a node that it reads fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnUpstreamFailure {
+    /// It is skipped.
+    #[default]
+    Skip,
+    /// It reads the version that is published.
+    UseLastGood,
+}
+
 /// How many rows may fail.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ErrorLimit {
@@ -214,6 +224,8 @@ pub struct NodeConfig {
     pub retries: u32,
     /// How many rows may go to the error table before nothing is published.
     pub error_limit: ErrorLimit,
+    /// What becomes of it when a node that it reads fails.
+    pub on_upstream_failure: OnUpstreamFailure,
     /// Where each setting came from, such as `windlass.yml:12:5`, by key.
     pub origins: IndexMap<String, String>,
 }

@@ -216,7 +216,7 @@ impl Run<'_> {
     fn perform(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
-                Action::Start { node, attempt } => self.start(node, attempt),
+                Action::Start { node, attempt, last_good } => self.start(node, attempt, last_good),
                 Action::Wait { node, delay } => {
                     let sleep = self.driver.clock.sleep(delay);
                     self.waits.push(sleep.map(|()| node).boxed());
@@ -229,11 +229,16 @@ impl Run<'_> {
         }
     }
 
-    fn start(&mut self, node: String, attempt: Attempt) {
-        info!(%node, attempt = attempt.number(), "node started");
+    fn start(&mut self, node: String, attempt: Attempt, last_good: Vec<String>) {
+        info!(%node, attempt = attempt.number(), last_good = last_good.join(","), "node started");
         let progress = Arc::new(NodeProgress::new());
         let started = self.driver.clock.monotonic();
-        self.observer.observe(&RunEvent::NodeStarted { node: node.clone(), attempt, progress: Arc::clone(&progress) });
+        self.observer.observe(&RunEvent::NodeStarted {
+            node: node.clone(),
+            attempt,
+            last_good,
+            progress: Arc::clone(&progress),
+        });
         let span = info_span!("node", %node, attempt = attempt.number());
         let abort = self.tasks.spawn({
             let backend = Arc::clone(&self.driver.backend);

@@ -30,7 +30,7 @@ pub use progress::{NodeProgress, Phase, ProgressSnapshot};
 pub use recorder::Recorder;
 pub use run_id::RunId;
 pub use state::{
-    Action, Event, FailurePolicy, NodeSpec, NodeState, RunOptions, RunOutcome, RunState, SkipReason, StateCounts,
-    backoff, step,
+    Action, Event, FailurePolicy, Leaves, NodeSpec, NodeState, RunOptions, RunOutcome, RunState, SkipReason,
+    StateCounts, backoff, step,
 };
 pub use store::{NewRun, NodeHistory, NodeRunRow, RunDetail, RunEnd, RunRow, RunStore};

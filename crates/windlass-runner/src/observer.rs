@@ -27,6 +27,8 @@ pub enum RunEvent {
         node: String,
         /// Which try this is.
         attempt: Attempt,
+        /// Nodes that it reads and that have no new version: it reads what is published.
+        last_good: Vec<String>,
         /// How far it has come; to be polled.
         progress: Arc<NodeProgress>,
     },

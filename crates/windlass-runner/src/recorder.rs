@@ -133,7 +133,7 @@ impl Observer for Recorder {
     fn observe(&mut self, event: &RunEvent) {
         match event {
             RunEvent::RunStarted { .. } | RunEvent::Stopping { .. } => {}
-            RunEvent::NodeStarted { node, attempt, progress: _ } => self.begin(node, *attempt),
+            RunEvent::NodeStarted { node, attempt, .. } => self.begin(node, *attempt),
             RunEvent::NodeFinished { node, attempt, outcome, elapsed } => {
                 self.finish(node, *attempt, outcome, *elapsed);
             }

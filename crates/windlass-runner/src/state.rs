@@ -3,7 +3,8 @@
 //! [`step`] is a function of the state and one event: no clock, no I/O, no threads. The driver
 //! performs the actions and reports back what came of them.
 //!
-//! Invariants: a node starts only after all its parents succeeded or were reused; never more than
+//! Invariants: a node starts only after all its parents succeeded or were reused, or, where it makes do with
+//! them, left it the version that is published; never more than
 //! `max_parallel` nodes run; every node reaches exactly one final state and keeps it; after an
 //! interrupt nothing starts; [`Action::Done`] comes once, when every node is in a final state.
 
@@ -28,6 +29,22 @@ pub struct NodeSpec {
     pub parents: Vec<String>,
     /// How many times a failed attempt may be repeated.
     pub retries: u32,
+    /// Whether it runs although parents failed, on what those have published before.
+    pub uses_last_good: bool,
+    /// What it leaves to read where it has no new version.
+    pub leaves: Leaves,
+}
+
+/// What a node leaves to read where it fails or is skipped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Leaves {
+    /// The version that is published.
+    LastGood,
+    /// Nothing of its own: who reads it reads its parents. They must be among the reader's own parents.
+    Parents,
+    /// Nothing.
+    #[default]
+    Nothing,
 }
 
 /// What a run does after a node has failed for good.
@@ -119,6 +136,10 @@ struct Node {
     state: NodeState,
     /// The attempt that runs now or comes next.
     attempt: Attempt,
+    uses_last_good: bool,
+    leaves: Leaves,
+    /// Parents without a new version, of which it reads what is published.
+    last_good: BTreeSet<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -320,25 +341,52 @@ impl RunState {
         while self.mode == Mode::Open && self.running < self.options.max_parallel.get() {
             let Some(at) = self.ready.pop_first() else { return };
             self.enter(at, NodeState::Running);
-            let Node { name, attempt, .. } = &self.nodes[at];
-            actions.push(Action::Start { node: name.clone(), attempt: *attempt });
+            let Node { name, attempt, last_good, .. } = &self.nodes[at];
+            let last_good = last_good.iter().map(|parent| self.nodes[*parent].name.clone()).collect();
+            actions.push(Action::Start { node: name.clone(), attempt: *attempt, last_good });
         }
     }
 
-    /// Skips every pending descendant of a node, in order.
+    /// Skips the pending descendants of a node that has no new version, in order, but for those that make do
+    /// with what is there.
     fn skip_below(&mut self, at: usize, reason: &SkipReason, actions: &mut Vec<Action>) {
-        let mut below = BTreeSet::new();
-        let mut open = self.nodes[at].children.clone();
-        while let Some(child) = open.pop() {
-            if below.insert(child) {
-                open.extend(&self.nodes[child].children);
+        let mut skipped = BTreeSet::new();
+        let mut open = vec![at];
+        while let Some(parent) = open.pop() {
+            for child in self.nodes[parent].children.clone() {
+                if self.nodes[child].state != NodeState::Pending || skipped.contains(&child) {
+                    continue;
+                }
+                if self.makes_do(child, parent) {
+                    self.read_last_good(child, parent);
+                } else {
+                    skipped.insert(child);
+                    open.push(child);
+                }
             }
         }
-        for child in below {
-            if self.nodes[child].state == NodeState::Pending {
-                self.skip(child, reason, actions);
-            }
+        for child in skipped {
+            self.skip(child, reason, actions);
         }
+    }
+
+    /// Returns whether a node runs without a new version of a parent.
+    fn makes_do(&self, child: usize, parent: usize) -> bool {
+        let is_there = match self.nodes[parent].leaves {
+            Leaves::LastGood => true,
+            // One that failed itself would be read with what made it fail.
+            Leaves::Parents => self.nodes[parent].state != NodeState::Failed,
+            Leaves::Nothing => false,
+        };
+        self.nodes[child].uses_last_good && is_there
+    }
+
+    fn read_last_good(&mut self, child: usize, parent: usize) {
+        if self.nodes[parent].leaves == Leaves::LastGood {
+            self.nodes[child].last_good.insert(parent);
+        }
+        self.nodes[child].open_parents -= 1;
+        self.make_ready(child);
     }
 
     fn skip(&mut self, at: usize, reason: &SkipReason, actions: &mut Vec<Action>) {
@@ -382,6 +430,9 @@ impl Node {
             open_parents: 0,
             state: NodeState::Pending,
             attempt: Attempt::FIRST,
+            uses_last_good: spec.uses_last_good,
+            leaves: spec.leaves,
+            last_good: BTreeSet::new(),
         }
     }
 }

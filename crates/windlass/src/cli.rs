@@ -229,6 +229,9 @@ pub(crate) struct PlanArgs {
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) select: SelectArgs,
+    /// Look at the rows that the last run kept back, with the checks as they are now.
+    #[arg(long)]
+    pub(crate) candidate: bool,
     #[command(flatten)]
     pub(crate) vars: VarsArgs,
     /// How many threads work; else `threads:` of the target, else all that the process may use.

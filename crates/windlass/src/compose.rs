@@ -8,8 +8,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use windlass_engine::{
-    BuildProgress, BuildRequest, Built, CheckFailure, CheckOutcome, CheckedNode, Engine, FailedRows, Phase, Plan,
-    Replayed,
+    BuildProgress, BuildRequest, Built, CheckFailure, CheckOutcome, CheckedNode, Engine, FailedRows, Inspected, Phase,
+    Plan, Replayed,
 };
 use windlass_error::{Classify, Code, Diagnostic, Fault, Retry};
 use windlass_project::{Node, Project};
@@ -127,7 +127,8 @@ impl EngineBackend {
     /// Looks at a source or view that has checks; nothing else is to be done for it.
     async fn look_at(&self, node: &Node) -> Result<NodeOutcome, BackendError> {
         let failed = |error| Box::new(BuildError(error)) as BackendError;
-        let inspected = Box::pin(self.engine.inspect(&self.project, &self.plan, node, self.started_at)).await;
+        let inspected =
+            Box::pin(self.engine.inspect(&self.project, &self.plan, node, (Inspected::Current, self.started_at))).await;
         let outcomes = inspected.map_err(failed)?;
         self.note(node, None, outcomes.clone());
         if outcomes.iter().any(CheckOutcome::blocks) {

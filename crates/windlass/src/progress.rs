@@ -52,6 +52,8 @@ struct Board {
 /// A node at work.
 struct Running {
     progress: Arc<NodeProgress>,
+    /// Nodes that have no new version, of which it reads what is published.
+    last_good: Vec<String>,
     started: Instant,
     last_beat: Instant,
     bar: Option<ProgressBar>,
@@ -98,11 +100,18 @@ impl Board {
             RunEvent::RunStarted { nodes } => {
                 self.name_width = nodes.iter().map(|node| node.chars().count()).max().unwrap_or_default();
             }
-            RunEvent::NodeStarted { node, attempt, progress } => self.start(node, *attempt, progress),
+            RunEvent::NodeStarted { node, attempt, progress, last_good } => {
+                self.start(node, *attempt, progress, last_good);
+            }
             RunEvent::NodeFinished { node, outcome, elapsed, .. } => {
-                self.end(node);
+                let last_good = self.end(node);
                 let text = finished(outcome, *elapsed);
                 self.say(&line::ended(&self.paint.good("✓"), &self.name(node), &text));
+                if !last_good.is_empty() {
+                    let names: Vec<String> = last_good.iter().map(|name| format!("`{name}`")).collect();
+                    let text = format!("computed from the last good version of {}", names.join(", "));
+                    self.say(&line::ended(&self.paint.odd("!"), &self.name(node), &text));
+                }
                 if let Some(text) = outcome.errors.as_ref().and_then(|errors| lost(node, outcome.kind, errors)) {
                     self.say(&line::ended(&self.paint.odd("!"), &self.name(node), &text));
                 }
@@ -132,7 +141,7 @@ impl Board {
         }
     }
 
-    fn start(&mut self, node: &str, attempt: Attempt, progress: &Arc<NodeProgress>) {
+    fn start(&mut self, node: &str, attempt: Attempt, progress: &Arc<NodeProgress>, last_good: &[String]) {
         let bar = self.printer.bars().map(|bars| {
             let style = ProgressStyle::with_template("  {spinner} {wide_msg}")
                 .unwrap_or_else(|_| ProgressStyle::default_spinner());
@@ -140,14 +149,17 @@ impl Board {
         });
         let now = Instant::now();
         tracing::debug!(node, attempt = attempt.number(), "node shown");
-        let running = Running { progress: Arc::clone(progress), started: now, last_beat: now, bar };
+        let (progress, last_good) = (Arc::clone(progress), last_good.to_vec());
+        let running = Running { progress, last_good, started: now, last_beat: now, bar };
         self.running.insert(node.to_owned(), running);
     }
 
-    fn end(&mut self, node: &str) {
-        if let Some(running) = self.running.shift_remove(node) {
-            running.clear();
-        }
+    /// Forgets a node that is over; answers of which nodes it has read the last good version.
+    fn end(&mut self, node: &str) -> Vec<String> {
+        let Some(mut running) = self.running.shift_remove(node) else { return Vec::new() };
+        let last_good = std::mem::take(&mut running.last_good);
+        running.clear();
+        last_good
     }
 
     fn fail(&mut self, node: &str, error: &SharedError, elapsed: Duration) {

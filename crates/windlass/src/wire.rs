@@ -241,6 +241,7 @@ pub(crate) struct RunNode {
     pub(crate) reason: Option<&'static str>,
     pub(crate) failed_node: Option<String>,
     pub(crate) attempts: u32,
+    pub(crate) last_good: Vec<String>,
     pub(crate) rows: Option<u64>,
     pub(crate) error_rows: Option<u64>,
     pub(crate) bytes: Option<u64>,

@@ -17,6 +17,15 @@ use crate::planner::{Plan, Reading, Tables};
 use crate::session::PlanStyle;
 use crate::{Engine, Error};
 
+/// Which rows of a node are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inspected {
+    /// Those that readers get.
+    Current,
+    /// Those that the last run would have published, had they passed.
+    Candidate,
+}
+
 impl Engine {
     /// Returns the outcome of every check of a node, for its rows as they are now. Writes nothing.
     ///
@@ -29,7 +38,7 @@ impl Engine {
         project: &Project,
         plan: &Plan,
         node: &Node,
-        now: DateTime<Utc>,
+        (rows, now): (Inspected, DateTime<Utc>),
     ) -> Result<Vec<CheckOutcome>, Error> {
         if node.checks.is_empty() {
             return Ok(Vec::new());
@@ -37,8 +46,11 @@ impl Engine {
         let reading = Reading { project, plan, tables: Tables::InLake };
         let unknown = || Error::NotPublished { table: node.name.clone() };
         let planned = plan.nodes.get(&node.name).ok_or_else(unknown)?;
-        let rows = self.input_provider(&node.name, planned, &reading, &mut Default::default()).await?;
-        let is_published = node.is_published();
+        let is_published = node.is_published() && rows == Inspected::Current;
+        let rows = match rows {
+            Inspected::Current => self.input_provider(&node.name, planned, &reading, &mut Default::default()).await?,
+            Inspected::Candidate => self.candidate(&node.name).await?.1,
+        };
         let subject = Subject { node, rows, reading, now_us: now.timestamp_micros(), is_published };
         let context = self.session.context(PlanStyle::Fast);
         let sink = Arc::new(CheckSink::default());

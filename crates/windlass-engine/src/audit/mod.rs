@@ -11,6 +11,8 @@ mod inspect;
 mod queries;
 mod reconcile;
 
+pub use inspect::Inspected;
+
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
@@ -55,6 +57,15 @@ pub struct CheckFailure {
     pub over_budget: Option<String>,
     /// After how many rows the work was ended, where that was before the last.
     pub stopped_after: Option<u64>,
+    /// Whether its rows can be looked at as `<table>@candidate`.
+    pub has_candidate: bool,
+}
+
+impl CheckFailure {
+    /// Returns whether the table cannot be published, whatever its checks say.
+    pub(crate) fn blocks(&self) -> bool {
+        self.over_budget.is_some() || self.stopped_after.is_some()
+    }
 }
 
 impl Engine {

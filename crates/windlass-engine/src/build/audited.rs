@@ -35,6 +35,7 @@ impl Engine {
         let failure = CheckFailure {
             over_budget: failures.as_ref().filter(|_| node.quarantines()).and_then(|all| over_budget(all, node, rows)),
             stopped_after: gathered.is_cut_short.then_some(gathered.part.rows + gathered.part.diverted),
+            has_candidate: false,
         };
         let (place, partition_by) = (self.place(&node.name), &node.config.partition_by);
         let table = staged::table(&node.name, &place, &prepared.published, partition_by, &staged.result.files)?;
@@ -49,7 +50,7 @@ impl Engine {
             checks.retain(|outcome| is_on_rows(&outcome.check));
         }
         // A table of which rows were never looked at is not published, whatever its checks say.
-        if failure != CheckFailure::default() || checks.iter().any(CheckOutcome::blocks) {
+        if failure.blocks() || checks.iter().any(CheckOutcome::blocks) {
             return Err(Error::Checks { table: node.name.clone(), outcomes: checks, failure });
         }
         Ok(Audited { checks, failures })

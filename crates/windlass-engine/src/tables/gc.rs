@@ -14,6 +14,7 @@ use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
+use super::candidate;
 use super::published::PublishedTable;
 use crate::Error;
 use crate::storage::Place;
@@ -54,6 +55,8 @@ pub enum GarbageReason {
     Leftover,
     /// A later version replaced it long enough ago.
     Replaced,
+    /// A run kept it to be looked at, since its table broke checks.
+    Candidate,
 }
 
 /// A file of a table's folder.
@@ -67,10 +70,22 @@ struct Found {
 pub(crate) async fn collect(table: &str, place: &Place, options: &GcOptions) -> Result<Vec<Garbage>, Error> {
     let (active, replaced) = referenced(table, place, options).await?;
     let mut garbage = Vec::new();
-    for found in list(place).await? {
+    let all = list(place).await?;
+    let (looked_at, is_over) = match candidate::open(place).await? {
+        Some(candidate) => (candidate.paths(), is_over(&candidate.run_id, candidate.started(), options)),
+        None => Default::default(),
+    };
+    if is_over && !options.dry_run {
+        // Before its files, so that it never names one that is not there.
+        remove(place, candidate::LIST).await?;
+    }
+    for found in all {
         let reason = match &found {
             found if active.contains(&found.path) => None,
             found if replaced.contains(&found.path) => Some(GarbageReason::Replaced),
+            found if looked_at.contains(&found.path) || found.path == candidate::LIST => {
+                is_over.then_some(GarbageReason::Candidate)
+            }
             found => is_leftover(found, options).then_some(GarbageReason::Leftover),
         };
         let Some(reason) = reason else { continue };
@@ -111,16 +126,20 @@ async fn referenced(
 
 fn is_leftover(found: &Found, options: &GcOptions) -> bool {
     let name = found.path.rsplit('/').next().unwrap_or_default();
-    if found.path.starts_with("_delta_log/") {
+    if found.path.starts_with("_delta_log/") || found.path.starts_with(candidate::LIST) {
         // What an interrupted atomic write of the log leaves: `00000000000000000003.json#1`.
         return name.contains(".json#") && options.now - found.modified > chrono::Duration::minutes(1);
     }
     match run_of(name) {
-        Some(run) if options.finished_runs.contains(run) => true,
-        Some(_) => (options.now - found.modified).to_std().is_ok_and(|age| age > UNKNOWN_RUN),
+        Some(run) => is_over(run, found.modified, options),
         // Not one of ours: somebody else put it here.
         None => false,
     }
+}
+
+/// Returns whether a run that has written something at that time writes no more.
+fn is_over(run: &str, written: DateTime<Utc>, options: &GcOptions) -> bool {
+    options.finished_runs.contains(run) || (options.now - written).to_std().is_ok_and(|age| age > UNKNOWN_RUN)
 }
 
 /// Returns the run id in a staged file's name, `part-00000-<36 letters of the run>-...`.
@@ -171,7 +190,7 @@ fn list_local(folder: &std::path::Path) -> Result<Vec<Found>, Error> {
     Ok(found)
 }
 
-async fn remove(place: &Place, path: &str) -> Result<(), Error> {
+pub(super) async fn remove(place: &Place, path: &str) -> Result<(), Error> {
     if let Some(folder) = place.local() {
         let file = folder.join(path);
         return match std::fs::remove_file(&file) {
@@ -186,7 +205,7 @@ async fn remove(place: &Place, path: &str) -> Result<(), Error> {
     place.store.delete(&object).await.map_err(failed)
 }
 
-/// Removes what one run staged and did not publish, as soon as it is over.
+/// Removes what one run staged and did neither publish nor keep to be looked at, as soon as it is over.
 pub(crate) async fn discard(table: &str, place: &Place, run_id: &str, now: DateTime<Utc>) -> Result<(), Error> {
     let options = GcOptions {
         keep_versions_for: Duration::from_secs(u64::from(u32::MAX)),
@@ -194,7 +213,8 @@ pub(crate) async fn discard(table: &str, place: &Place, run_id: &str, now: DateT
         dry_run: false,
         now,
     };
-    let (active, _) = referenced(table, place, &options).await?;
+    let (mut active, _) = referenced(table, place, &options).await?;
+    active.extend(candidate::open(place).await?.iter().flat_map(candidate::Candidate::paths));
     for found in list(place).await? {
         let name = found.path.rsplit('/').next().unwrap_or_default();
         if run_of(name) == Some(run_id) && !active.contains(&found.path) {

@@ -1,5 +1,6 @@
 //! Tables: files that others wrote, Delta tables that runs publish, and what tidies up after them.
 
+pub(crate) mod candidate;
 pub(crate) mod contract;
 pub(crate) mod error_layout;
 pub(crate) mod error_rows;

@@ -131,7 +131,7 @@ fn commit_info(origin: &Origin<'_>) -> HashMap<String, Value> {
 }
 
 /// Returns what later runs want to know of a check: how it ended, and the figure it compared.
-fn verdict(outcome: &CheckOutcome) -> Value {
+pub(crate) fn verdict(outcome: &CheckOutcome) -> Value {
     json!({
         "name": outcome.check,
         "status": outcome.status.name(),

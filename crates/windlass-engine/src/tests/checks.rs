@@ -289,7 +289,11 @@ transforms: {{v: {{checks: [{{row_count: 3}}]}}, orders: {{checks: [{{row_count:
     let mut told = String::new();
     for name in ["s.a", "v", "orders"] {
         let node = &world.project.nodes[name];
-        let outcomes = world.engine.inspect(&world.project, &plan, node, chrono::DateTime::UNIX_EPOCH).await.unwrap();
+        let outcomes = world
+            .engine
+            .inspect(&world.project, &plan, node, (crate::Inspected::Current, chrono::DateTime::UNIX_EPOCH))
+            .await
+            .unwrap();
         told.push_str(&lines(&outcomes));
     }
     expect![[r#"

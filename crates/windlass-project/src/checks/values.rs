@@ -159,7 +159,7 @@ fn parse_threshold(text: &str) -> Option<Threshold> {
 }
 
 /// Returns one of a few words.
-pub(super) fn word<T: Copy>(yaml: &Yaml, key: &str, words: &[(&str, T)], problems: &mut Problems) -> Option<T> {
+pub(crate) fn word<T: Copy>(yaml: &Yaml, key: &str, words: &[(&str, T)], problems: &mut Problems) -> Option<T> {
     let text = yaml.scalar().map(|scalar| scalar.text.to_ascii_lowercase()).unwrap_or_default();
     if let Some((_, found)) = words.iter().find(|(word, _)| *word == text) {
         return Some(*found);

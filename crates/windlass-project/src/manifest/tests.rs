@@ -134,7 +134,7 @@ fn folder_defaults_name_folders_and_settings() {
               windlass.yml:6:5
               |     +checks: [x]
               |     ^^^^^^^
-              hint: known keys: `description`, `materialized`, `max_error_rate`, `max_errors`, `owner`, `partition_by`, `retries`, `sort_by`, `tags`
+              hint: known keys: `description`, `materialized`, `max_error_rate`, `max_errors`, `on_upstream_failure`, `owner`, `partition_by`, `retries`, `sort_by`, `tags`
             error[E0203]: expected a text or a list of texts for `partition_by`, found a map
               windlass.yml:7:18
               |   +partition_by: {a: b}

@@ -47,7 +47,8 @@ const OWN: &[&str] = &[
 ];
 
 /// Settings that `config()` of a SQL file knows as well.
-const NODE_SETTINGS: &[&str] = &["description", "owner", "partition_by", "retries", "sort_by", "tags"];
+const NODE_SETTINGS: &[&str] =
+    &["description", "on_upstream_failure", "owner", "partition_by", "retries", "sort_by", "tags"];
 
 /// Reads the transform of a file; `None` where there is not exactly one.
 pub(super) fn read(module: &Module<'_>, vars: &Map<String, Value>, problems: &mut Problems) -> Option<Decorated> {
@@ -384,7 +385,7 @@ fn patch(arguments: &Arguments, problems: &mut Problems) -> Patch {
     let mut patch = Patch::default();
     for name in NODE_SETTINGS {
         let shape = match *name {
-            "description" | "owner" => SettingShape::Text,
+            "description" | "on_upstream_failure" | "owner" => SettingShape::Text,
             "retries" => SettingShape::Count,
             _ => SettingShape::Texts,
         };

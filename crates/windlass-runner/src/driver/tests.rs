@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use windlass_error::Retry;
 
 use super::*;
-use crate::{CancelReason, FailurePolicy, ManualClock, NodeSpec, OutcomeKind, RunOptions};
+use crate::{CancelReason, FailurePolicy, Leaves, ManualClock, NodeSpec, OutcomeKind, RunOptions};
 
 #[derive(Debug, thiserror::Error)]
 #[error("the store is {0:?}")]
@@ -143,7 +143,13 @@ fn stage(nodes: &str) -> Stage {
         let (node, plot) = line.split_once(" = ").unwrap();
         let (name, parents) = node.split_once(':').unwrap_or((node, ""));
         let parents = parents.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
-        specs.push(NodeSpec { name: name.to_owned(), parents, retries: 2 });
+        specs.push(NodeSpec {
+            name: name.to_owned(),
+            parents,
+            retries: 2,
+            uses_last_good: false,
+            leaves: Leaves::Nothing,
+        });
         let plot = plot.split(", ").map(|plot| &*plot.to_owned().leak()).collect();
         plots.insert(name.to_owned(), plot);
     }

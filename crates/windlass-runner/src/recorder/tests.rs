@@ -43,7 +43,12 @@ fn recorder(folder: &TempDir, begin: bool) -> (Arc<ManualClock>, Arc<RunStore>, 
 }
 
 fn started(node: &str, attempt: Attempt) -> RunEvent {
-    RunEvent::NodeStarted { node: node.to_owned(), attempt, progress: Arc::new(NodeProgress::new()) }
+    RunEvent::NodeStarted {
+        node: node.to_owned(),
+        attempt,
+        last_good: Vec::new(),
+        progress: Arc::new(NodeProgress::new()),
+    }
 }
 
 fn finished(node: &str, kind: OutcomeKind) -> RunEvent {

@@ -69,6 +69,8 @@ pub enum Action {
         node: String,
         /// Which try this is.
         attempt: Attempt,
+        /// Parents without a new version, of which it reads what is published.
+        last_good: Vec<String>,
     },
     /// Report [`Event::BackoffElapsed`] after a delay.
     Wait {

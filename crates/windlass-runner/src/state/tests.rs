@@ -7,14 +7,22 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Reads nodes written as `name:parent,parent/retries`.
+/// Reads nodes written as `name:parent,parent/retries`. A name that ends in `*` makes do with what failed
+/// nodes have published; one that begins with `?` has only its parents to offer, one with `!` nothing.
 fn specs(text: &str) -> Vec<NodeSpec> {
     text.split_whitespace()
         .map(|node| {
             let (node, retries) = node.split_once('/').unwrap_or((node, "0"));
             let (name, parents) = node.split_once(':').unwrap_or((node, ""));
             let parents = parents.split(',').filter(|parent| !parent.is_empty()).map(str::to_owned).collect();
-            NodeSpec { name: name.to_owned(), parents, retries: retries.parse().unwrap() }
+            let leaves = match name.chars().next() {
+                Some('?') => Leaves::Parents,
+                Some('!') => Leaves::Nothing,
+                _ => Leaves::LastGood,
+            };
+            let uses_last_good = name.ends_with('*');
+            let name = name.trim_matches(['?', '!', '*']).to_owned();
+            NodeSpec { name, parents, retries: retries.parse().unwrap(), uses_last_good, leaves }
         })
         .collect()
 }
@@ -45,7 +53,10 @@ fn event(text: &str) -> Event {
 
 fn show(action: &Action) -> String {
     match action {
-        Action::Start { node, attempt } => format!("start {node} #{attempt}"),
+        Action::Start { node, attempt, last_good } if last_good.is_empty() => format!("start {node} #{attempt}"),
+        Action::Start { node, attempt, last_good } => {
+            format!("start {node} #{attempt} (last good of {})", last_good.join(" "))
+        }
         Action::Wait { node, delay } => format!("wait {node} {} ms", delay.as_millis()),
         Action::Skip { node, reason } => match reason.failed_node() {
             Some(failed) => format!("skip {node} ({} {failed})", reason.as_str()),
@@ -85,6 +96,57 @@ fn nodes_start_after_their_parents() {
             ok b: start d #1
             ok d: done
             = success"#]],
+    );
+}
+
+#[test]
+fn what_is_published_is_read_where_a_parent_fails() {
+    check(
+        "a b*:a c:a d*:b,c",
+        "start; user a; ok b; ok d",
+        expect![[r#"
+        start: start a #1
+        user a: skip c (upstream_failed a), start b #1 (last good of a)
+        ok b: start d #1 (last good of c)
+        ok d: done
+        = failed"#]],
+    );
+    // A view has its parents to offer, unless it failed itself; a node that was never published has nothing.
+    check(
+        "a ?v:a b*:v,a c:v",
+        "start; user a; ok b",
+        expect![[r#"
+        start: start a #1
+        user a: skip v (upstream_failed a), skip c (upstream_failed a), start b #1 (last good of a)
+        ok b: done
+        = failed"#]],
+    );
+    check(
+        "a ?v:a b*:v,a",
+        "start; ok a; user v",
+        expect![[r#"
+        start: start a #1
+        ok a: start v #1
+        user v: skip b (upstream_failed v), done
+        = failed"#]],
+    );
+    check(
+        "!a b*:a",
+        "start; user a",
+        expect![[r#"
+        start: start a #1
+        user a: skip b (upstream_failed a), done
+        = failed"#]],
+    );
+    // One parent that cannot be done without is enough.
+    check(
+        "a !b c*:a,b",
+        "start; user a; user b",
+        expect![[r#"
+        start: start a #1, start b #1
+        user a: 
+        user b: skip c (upstream_failed b), done
+        = failed"#]],
     );
 }
 
@@ -360,7 +422,8 @@ struct Story {
 
 fn stories() -> impl Strategy<Value = Story> {
     let answer = prop::sample::select(vec!["ok", "ok", "same", "user", "bug", "down", "down", "gone"]);
-    let node = (any::<u16>(), 0u32..3, prop::collection::vec(answer, 1..4));
+    let leaves = prop::sample::select(vec![Leaves::LastGood, Leaves::Nothing]);
+    let node = (any::<u16>(), 0u32..3, prop::collection::vec(answer, 1..4), any::<bool>(), leaves);
     (
         prop::collection::vec(node, 0..12),
         1usize..5,
@@ -373,9 +436,9 @@ fn stories() -> impl Strategy<Value = Story> {
             let name = |at: usize| format!("n{at}");
             let mut specs = Vec::new();
             let mut answers = BTreeMap::new();
-            for (at, (parents, retries, script)) in nodes.into_iter().enumerate() {
+            for (at, (parents, retries, script, uses_last_good, leaves)) in nodes.into_iter().enumerate() {
                 let parents = (0..at).filter(|parent| parents & (1 << parent) != 0).map(name).collect();
-                specs.push(NodeSpec { name: name(at), parents, retries });
+                specs.push(NodeSpec { name: name(at), parents, retries, uses_last_good, leaves });
                 answers.insert(name(at), script);
             }
             let policy = if fail_fast { FailurePolicy::FailFast } else { FailurePolicy::KeepGoing };
@@ -487,10 +550,16 @@ impl<'a> World<'a> {
     fn perform(&mut self, action: Action) {
         assert!(!self.done, "{action:?} comes after the end");
         match action {
-            Action::Start { node, attempt } => {
+            Action::Start { node, attempt, last_good } => {
                 let spec = self.story.nodes.iter().find(|spec| spec.name == node).unwrap();
                 assert!(!self.stopping, "{node} starts after the interrupt");
-                assert!(spec.parents.iter().all(|parent| self.succeeded.contains(parent)), "{node} starts early");
+                let is_without = |parent: &String| {
+                    let state = self.state.node_state(parent);
+                    let has_failed = matches!(state, Some(NodeState::Failed | NodeState::Skipped));
+                    spec.uses_last_good && has_failed && last_good.contains(parent)
+                };
+                let is_settled = |parent: &String| self.succeeded.contains(parent) || is_without(parent);
+                assert!(spec.parents.iter().all(is_settled), "{node} starts early");
                 assert!(attempt.number() <= spec.retries + 1, "{node} is tried too often");
                 assert_eq!(self.queued.remove(&node), attempt != Attempt::FIRST, "{node} starts out of turn");
                 assert!(self.running.insert(node, attempt).is_none());

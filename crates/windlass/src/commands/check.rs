@@ -3,7 +3,7 @@
 //! Tables as they are published, views and sources as they are now. Exit code 1 says that a check
 //! stands in the way: a run that computed these rows would not publish them.
 
-use windlass_engine::CheckedNode;
+use windlass_engine::{CheckedNode, Inspected};
 use windlass_project::{Node, Project};
 use windlass_runner::{Clock, SystemClock};
 
@@ -23,14 +23,18 @@ pub(super) fn run(args: &CheckArgs, settings: &Settings, printer: &Printer) -> a
     let choice = choice::choose(loaded, &args.select)?;
     let Checked { choice, plan, session, .. } = check::check(choice, args.threads, settings, printer)?;
     let project = choice.project;
-    let is_looked_at = |node: &&Node| choice.nodes.contains(&node.name) && !node.checks.is_empty();
+    let rows = if args.candidate { Inspected::Candidate } else { Inspected::Current };
+    let is_looked_at = |node: &&Node| {
+        let has_rows = node.is_published() || !args.candidate;
+        choice.nodes.contains(&node.name) && !node.checks.is_empty() && has_rows
+    };
     let nodes: Vec<&Node> = project.nodes.values().filter(is_looked_at).collect();
     let now = SystemClock::new().now();
     let verdicts = Verdicts::default();
     let mut report = Vec::new();
     let mut failed = 0;
     for node in &nodes {
-        let inspected = session.block_on(Box::pin(session.engine.inspect(&project, &plan, node, now)));
+        let inspected = session.block_on(Box::pin(session.engine.inspect(&project, &plan, node, (rows, now))));
         let error = match inspected {
             Ok(outcomes) => {
                 verdicts.add(CheckedNode { node: node.name.clone(), version: None, checked_at: now, outcomes });

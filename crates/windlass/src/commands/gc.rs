@@ -94,5 +94,6 @@ fn reason(reason: GarbageReason) -> &'static str {
     match reason {
         GarbageReason::Leftover => "leftover",
         GarbageReason::Replaced => "replaced",
+        GarbageReason::Candidate => "candidate",
     }
 }

@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use windlass_engine::Plan;
-use windlass_project::{NodeKind, Project};
+use windlass_project::{Node, NodeKind, OnUpstreamFailure, Project};
 use windlass_runner::{
-    CancelSignal, Clock, Driver, FailurePolicy, LeaseGuard, LeaseRequest, NewRun, NodeSpec, Observer, Recorder, RunId,
-    RunOptions, RunOutcome, RunState, RunStore, RunSummary, SystemClock,
+    CancelSignal, Clock, Driver, FailurePolicy, LeaseGuard, LeaseRequest, Leaves, NewRun, NodeSpec, Observer, Recorder,
+    RunId, RunOptions, RunOutcome, RunState, RunStore, RunSummary, SystemClock,
 };
 
 use self::tally::Tally;
@@ -101,6 +101,10 @@ pub(super) fn carry_out(
     }
 }
 
+fn uses_last_good(node: &Node) -> bool {
+    node.config.on_upstream_failure == OnUpstreamFailure::UseLastGood
+}
+
 impl Run<'_> {
     async fn go(&self, plan: Plan) -> anyhow::Result<Ended> {
         let printer = self.printer;
@@ -115,7 +119,7 @@ impl Run<'_> {
             },
         )?;
         self.session.engine.ensure_writable().await?;
-        let state = RunState::try_new(self.specs(), self.options())?;
+        let state = RunState::try_new(self.specs(&self.last_good().await?), self.options())?;
         self.begin()?;
         let (verdicts, started_at) = (Verdicts::default(), self.clock.now());
         let backend = EngineBackend {
@@ -154,8 +158,8 @@ impl Run<'_> {
     }
 
     /// Returns the nodes in order, each with those selected nodes that it waits for. Sources are
-    /// there already; those with checks are looked at first.
-    fn specs(&self) -> Vec<NodeSpec> {
+    /// there already; those with checks are looked at first. `last_good` names tables that have a version.
+    fn specs(&self, last_good: &BTreeSet<String>) -> Vec<NodeSpec> {
         let looked_at = self.sources_to_look_at();
         let runs = |name: &String| match self.project.nodes.get(name) {
             Some(node) if matches!(node.kind, NodeKind::Source(_)) => looked_at.contains(name),
@@ -163,12 +167,47 @@ impl Run<'_> {
             None => false,
         };
         let nodes = self.project.nodes.values().filter(|node| runs(&node.name));
-        let spec = |node: &windlass_project::Node| NodeSpec {
+        let spec = |node: &Node| NodeSpec {
             name: node.name.clone(),
-            parents: self.project.graph.parents(&node.name).iter().filter(|name| runs(name)).cloned().collect(),
+            parents: self.parents(node).into_iter().filter(|name| runs(name)).collect(),
             retries: node.config.retries,
+            uses_last_good: uses_last_good(node),
+            leaves: match node.kind_name() {
+                "view" => Leaves::Parents,
+                _ if last_good.contains(&node.name) => Leaves::LastGood,
+                _ => Leaves::Nothing,
+            },
         };
         nodes.map(spec).collect()
+    }
+
+    /// Returns what a node waits for. Where it makes do with what failed nodes have published, it waits for
+    /// what its views read as well: a view that is skipped says nothing of them.
+    fn parents(&self, node: &Node) -> BTreeSet<String> {
+        let mut parents = BTreeSet::new();
+        let mut waiting: Vec<&String> = self.project.graph.parents(&node.name).iter().collect();
+        while let Some(name) = waiting.pop() {
+            let is_view = self.project.nodes.get(name).is_some_and(|parent| parent.kind_name() == "view");
+            if parents.insert(name.clone()) && is_view && uses_last_good(node) {
+                waiting.extend(self.project.graph.parents(name));
+            }
+        }
+        parents
+    }
+
+    /// Returns the selected tables that have a version already, where a node would make do with one.
+    async fn last_good(&self) -> Result<BTreeSet<String>, windlass_engine::Error> {
+        let mut found = BTreeSet::new();
+        let nodes = || self.nodes.iter().filter_map(|name| self.project.nodes.get(name));
+        if !nodes().any(uses_last_good) {
+            return Ok(found);
+        }
+        for node in nodes().filter(|node| node.is_published()) {
+            if self.session.engine.published(&node.name).await?.is_some() {
+                found.insert(node.name.clone());
+            }
+        }
+        Ok(found)
     }
 
     /// Returns the sources with checks that the run reads: they are looked at before that.

@@ -17,11 +17,16 @@ use crate::settings::Settings;
 use crate::wire::{Shown, TypedColumn};
 use crate::{check, choice, human, open, rows, system};
 
+/// The end of the name of rows that a run kept back.
+const CANDIDATE: &str = "@candidate";
+
 /// What to show: a node, the rows of it that failed, or a query.
 #[derive(Clone, Copy)]
 enum Subject<'a> {
     Node(&'a Node),
     Errors(&'a Node),
+    /// A table's rows that a run kept back, by their name.
+    Candidate(&'a str),
     Sql(&'a str),
 }
 
@@ -45,6 +50,10 @@ pub(super) fn run(args: &ShowArgs, settings: &Settings, printer: &Printer) -> an
     };
     let answer = match subject {
         Subject::Node(node) if args.compiled => compiled(node)?,
+        Subject::Candidate(name) if args.compiled => {
+            let refusal = Refusal::new(format!("`{name}` holds rows that a run kept back, and has no SQL"));
+            return Err(refusal.into());
+        }
         Subject::Errors(node) if args.compiled => return Err(no_definition(node).into()),
         _ => {
             let session = Session::open(settings, project, None, Output::new(printer, Prefix::Worker))?;
@@ -75,8 +84,17 @@ pub(super) fn run(args: &ShowArgs, settings: &Settings, printer: &Printer) -> an
     Ok(Status::Done)
 }
 
-/// Returns a node or its error rows, or says what is wrong with it or which one was meant.
-fn find<'a>(loaded: &'a Loaded, project: &'a Project, name: &str) -> anyhow::Result<Subject<'a>> {
+/// Returns a node, its error rows or what a run kept back of either, or says what is wrong with it or which one was meant.
+fn find<'a>(loaded: &'a Loaded, project: &'a Project, name: &'a str) -> anyhow::Result<Subject<'a>> {
+    if let Some(table) = name.strip_suffix(CANDIDATE) {
+        return match find(loaded, project, table)? {
+            Subject::Node(node) if !node.is_published() => {
+                let refusal = Refusal::new(format!("`{table}` is a {} and has no candidate", node.kind_name()));
+                Err(refusal.hint("only tables are kept back").into())
+            }
+            _ => Ok(Subject::Candidate(name)),
+        };
+    }
     let with_errors = project.nodes.values().find(|node| node.has_error_table() && error_table(&node.name) == name);
     if let (Some(node), false) = (with_errors, project.nodes.contains_key(name)) {
         return Ok(Subject::Errors(node));
@@ -112,6 +130,7 @@ async fn schema(engine: &Engine, project: &Project, subject: Subject<'_>) -> any
     let schema = match subject {
         Subject::Sql(sql) => engine.show_sql(project, sql, 0).await?.schema,
         Subject::Errors(node) => engine.show(project, &error_table(&node.name), 0).await?.schema,
+        Subject::Candidate(name) => engine.show(project, name, 0).await?.schema,
         Subject::Node(node) => {
             let mut nodes: BTreeSet<String> = project.graph.ancestors(&node.name).into_iter().collect();
             nodes.insert(node.name.clone());
@@ -135,6 +154,7 @@ async fn explain(engine: &Engine, project: &Project, subject: Subject<'_>) -> an
     let query = match subject {
         Subject::Sql(sql) => sql.to_owned(),
         Subject::Errors(node) => format!("select * from {}", error_table(&node.name)),
+        Subject::Candidate(name) => format!("select * from \"{name}\""),
         Subject::Node(node) => match node.transform() {
             Some(transform) => transform.sql.clone(),
             None => format!("select * from {}", node.name),
@@ -163,6 +183,7 @@ async fn first_rows(
         Subject::Sql(sql) => engine.show_sql(project, sql, args.limit).await?,
         Subject::Node(node) => engine.show(project, &node.name, args.limit).await?,
         Subject::Errors(node) => engine.show(project, &error_table(&node.name), args.limit).await?,
+        Subject::Candidate(name) => engine.show(project, name, args.limit).await?,
     };
     let (table_version, table_rows) = table.map_or((None, None), |(version, rows, _)| (Some(version), rows));
     let row_count = rows::count(&shown);
@@ -173,9 +194,16 @@ async fn first_rows(
     };
     let columns = windlass_engine::columns(&shown.schema).into_iter().map(Into::into).collect();
     let rows = if args.format == ShowFormat::Json { rows::as_json(&shown)? } else { RawValue::NULL.to_owned() };
+    let mut note = beside(row_count, args.limit, table_rows, table_version);
+    if let Subject::Candidate(name) = subject
+        && let Some((run, is_whole)) = engine.candidate_run(name.trim_end_matches(CANDIDATE)).await?
+    {
+        let part = if is_whole { "" } else { ", which ended before the last row" };
+        note.push_str(&format!(", kept back by run {run}{part}"));
+    }
     let (node, sql) = names(subject);
     let result = Shown::Rows { node, sql, columns, rows, row_count, table_version, table_rows };
-    Ok(Answer { result, text, note: Some(beside(row_count, args.limit, table_rows, table_version)) })
+    Ok(Answer { result, text, note: Some(note) })
 }
 
 /// Refuses to read a table that no run has published.
@@ -203,6 +231,7 @@ fn names(subject: Subject<'_>) -> (Option<String>, Option<String>) {
     match subject {
         Subject::Node(node) => (Some(node.name.clone()), None),
         Subject::Errors(node) => (Some(error_table(&node.name)), None),
+        Subject::Candidate(name) => (Some(name.to_owned()), None),
         Subject::Sql(sql) => (None, Some(sql.to_owned())),
     }
 }

@@ -58,6 +58,7 @@ fn a_table_that_breaks_a_check_is_not_published() {
           ✗ spending    failed  [TIME]
         error[E0604]: table `spending` breaks a check and was not published
           fail range_spent: 1 of 2 rows (50.0 %), error if <> 0, such as customer=grace spent=0.5 (transforms/p.yml:9:25)
+          hint: look at its rows: windlass show spending@candidate
           - top         skipped, it needs `spending`
         windlass explain E0604
         raw.orders 1 check passed

@@ -201,7 +201,7 @@ fn more_error_rows_than_the_budget_keep_the_table_from_being_published() {
           warn not_null_amount: 2 of 400 rows (0.50 %), quarantined, such as id=7 amount=null status=placed (transforms/p.yml:8:13)
           warn range_amount: 1 of 400 rows (0.25 %), quarantined, such as id=9 amount=-1.5 status=lost (transforms/p.yml:9:13)
           3 of 400 rows failed (0.75 %), more than the 0.5 % of `max_error_rate`
-          hint: correct the input or the SQL, or raise `max_error_rate`
+          hint: correct the input or the SQL, or raise `max_error_rate`; look at its rows: windlass show orders__errors@candidate
         windlass explain E0409
         orders 3 checks passed, 2 warned
           warn not_null_amount: 2 of 400 rows (0.50 %), quarantined, such as id=7 amount=null status=placed (transforms/p.yml:8:13)
@@ -244,6 +244,7 @@ fn more_error_rows_than_the_budget_keep_the_table_from_being_published() {
           ✗ orders  failed  [TIME]
         error[E0604]: table `orders` breaks a check and was not published
           fail not_null_amount: 2 of 400 rows (0.50 %), quarantined, error if > 1, such as id=7 amount=null status=placed (transforms/p.yml:7:13)
+          hint: look at its rows: windlass show orders@candidate
         windlass explain E0604
         orders 3 checks passed, 1 warned, 1 failed
           warn range_amount: 1 of 400 rows (0.25 %), quarantined, such as id=9 amount=-1.5 status=lost (transforms/p.yml:8:13)
@@ -368,7 +369,7 @@ transforms: {score: {columns: {y: {checks: [range: {max: 999, on_fail: quarantin
         error[E0409]: table `score` has too many error rows and was not published
           warn range_y: 1 of 990 rows (0.10 %), quarantined, such as key=1000 id=1000 y=1000.0 (transforms/p.yml:1:45)
           11 of 1000 rows failed (1.10 %), more than the 10 of `max_errors`
-          hint: correct the input or the SQL, or raise `max_error_rate`
+          hint: correct the input or the SQL, or raise `max_error_rate`; look at its rows: windlass show score__errors@candidate
         windlass explain E0409
         score 0 checks passed, 1 warned
           warn range_y: 1 of 990 rows (0.10 %), quarantined, such as key=1000 id=1000 y=1000.0 (transforms/p.yml:1:45)
@@ -389,6 +390,21 @@ transforms: {score: {columns: {y: {checks: [range: {max: 999, on_fail: quarantin
     "#]]);
     expect![[r#"{"n":990,"y":990,"high":1000.0}"#]]
         .assert_eq(&project.rows("select count(*) as n, count(y) as y, max(y) as high from score"));
+}
+
+#[test]
+fn a_run_that_is_killed_while_it_looks_leaves_both_tables() {
+    let project = Project::new(ORDERS);
+    assert_eq!(project.windlass(["run"]).code, 0);
+    let both = "select (select count(*) from orders) as rows, (select count(*) from orders__errors) as errors";
+    let before = project.rows(both);
+    let sql = std::fs::read_to_string(project.path("transforms/orders.sql")).unwrap();
+    project.write("transforms/orders.sql", &sql.replace("value = 9", "value in (9, 10)"));
+    let mut run = project.start(["run"], &[("WINDLASS_TEST_HOLD_AT", "staged:orders")]);
+    run.wait_for("held at staged:orders");
+    run.signal("KILL");
+    run.wait();
+    assert_eq!(project.rows(both), before);
 }
 
 #[test]
@@ -519,6 +535,7 @@ transforms: {long: {checks: [{unique: id}], columns: {kind: {checks: [accepted_v
         error[E0604]: table `long` breaks a check and was not published
           fail accepted_values_kind: 1,638 of 16,384 rows (10.00 %), error if <> 0, such as id=10 kind=odd (transforms/p.yml:1:71)
           stopped after 16,384 rows
+          hint: look at its rows: windlass show long@candidate
         windlass explain E0604
         long 0 checks passed, 1 failed, 2 not looked at to the end
           skipped not_null_id: not looked at to the end, error if <> 0 (transforms/p.yml:1:112)
@@ -538,7 +555,7 @@ transforms: {long: {checks: [{unique: id}], columns: {kind: {checks: [accepted_v
           warn accepted_values_kind: 1,638 of 16,384 rows (10.00 %), quarantined, such as id=10 kind=odd (transforms/p.yml:1:47)
           1638 of 16384 rows failed (10.00 %), more than the 100 of `max_errors`
           stopped after 16,384 rows
-          hint: correct the input or the SQL, or raise `max_error_rate`
+          hint: correct the input or the SQL, or raise `max_error_rate`; look at its rows: windlass show long__errors@candidate
         windlass explain E0409
         long 0 checks passed, 1 warned
           warn accepted_values_kind: 1,638 of 16,384 rows (10.00 %), quarantined, such as id=10 kind=odd (transforms/p.yml:1:47)

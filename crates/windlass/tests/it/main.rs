@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod checks;
+mod checks_candidate;
 mod checks_quarantine;
+mod checks_upstream;
 mod completions;
 mod explain;
 mod faults;

@@ -100,6 +100,7 @@ impl Tally {
             reason: None,
             failed_node: None,
             attempts: 0,
+            last_good: Vec::new(),
             rows: None,
             error_rows: None,
             bytes: None,
@@ -141,7 +142,10 @@ impl Observer for Tally {
                     self.node(name);
                 }
             }
-            RunEvent::NodeStarted { node, attempt, .. } => self.attempt(node, *attempt),
+            RunEvent::NodeStarted { node, attempt, last_good, .. } => {
+                self.attempt(node, *attempt);
+                self.node(node).last_good.clone_from(last_good);
+            }
             RunEvent::NodeFinished { node, outcome, elapsed, .. } => self.finish(node, outcome, *elapsed),
             RunEvent::NodeFailed { node, error, elapsed, .. } => {
                 let node = self.node(node);
