@@ -15,7 +15,7 @@ use indexmap::IndexMap;
 use windlass_error::{Diagnostic, Location, SourceFile};
 use windlass_project::{Input, InputPart, Materialized, Node, NodeConfig, NodeKind, Project, SourceMap, Transform};
 
-use crate::planner::{Reading, Tables, calls, diagnose};
+use crate::planner::{Reading, Tables, calls, diagnose, name_of};
 use crate::python::{self, functions::Caller};
 use crate::session::PlanStyle;
 use crate::tables::schema::sql_type;
@@ -141,10 +141,7 @@ fn ad_hoc(project: &Project, state: &SessionState, sql: &str) -> Result<(Node, B
     };
     let statement = state.sql_to_statement(sql, &Dialect::Generic).map_err(syntax)?;
     let references = state.resolve_table_references(&statement).map_err(syntax)?;
-    let names = references.iter().map(|reference| match reference.schema() {
-        Some(schema) => format!("{schema}.{}", reference.table()),
-        None => reference.table().to_string(),
-    });
+    let names = references.iter().map(name_of);
     let input = |name: &String| {
         let of_errors = || name.strip_suffix("__errors").filter(|node| project.nodes.contains_key(*node));
         let (node, part) = match project.nodes.contains_key(name) {

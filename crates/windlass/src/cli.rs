@@ -117,6 +117,12 @@ Examples:
   windlass errors score_flights --traceback    what went wrong, and where
   windlass errors score_flights --replay       run those rows again with the code as it is now")]
     Errors(ErrorsArgs),
+    /// Show what a node or column is computed from, and what is computed from it.
+    #[command(after_help = "\
+Examples:
+  windlass lineage feat_flight                           a node with its columns
+  windlass lineage carrier_summary.late_rate --upstream  a column, back to the sources")]
+    Lineage(LineageArgs),
     /// List nodes.
     #[command(after_help = "\
 Examples:
@@ -321,6 +327,28 @@ pub(crate) struct ErrorsArgs {
     pub(crate) format: Format,
 }
 
+/// Flags of `lineage`.
+#[derive(Debug, Args)]
+pub(crate) struct LineageArgs {
+    /// The node, or one of its columns.
+    #[arg(value_name = "NODE[.COLUMN]", add = ArgValueCompleter::new(completion::nodes))]
+    pub(crate) of: String,
+    /// Only what it is computed from.
+    #[arg(long, conflicts_with = "downstream")]
+    pub(crate) upstream: bool,
+    /// Only what is computed from it.
+    #[arg(long)]
+    pub(crate) downstream: bool,
+    /// How many nodes to follow in each direction, views counted; all unless said.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) depth: Option<u32>,
+    #[command(flatten)]
+    pub(crate) vars: VarsArgs,
+    /// How to print it.
+    #[arg(long, default_value = "tree")]
+    pub(crate) format: LineageFormat,
+}
+
 /// Flags of `ls`.
 #[derive(Debug, Args)]
 pub(crate) struct LsArgs {
@@ -432,6 +460,17 @@ pub(crate) struct CompletionsArgs {
 pub(crate) enum Format {
     /// For people.
     Text,
+    /// One object with stable names.
+    Json,
+}
+
+/// How `lineage` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LineageFormat {
+    /// For people.
+    Tree,
+    /// A flowchart for Markdown and mermaid.live.
+    Mermaid,
     /// One object with stable names.
     Json,
 }

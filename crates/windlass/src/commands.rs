@@ -12,6 +12,7 @@ mod errors;
 mod explain;
 mod gc;
 mod init;
+mod lineage;
 mod ls;
 mod plan;
 mod run;
@@ -28,6 +29,7 @@ pub(crate) fn dispatch(command: Command, settings: &Settings, printer: &Printer)
         Command::Show(args) => show::run(&args, settings, printer),
         Command::Try(args) => attempt::run(&args, settings, printer),
         Command::Errors(args) => errors::run(&args, settings, printer),
+        Command::Lineage(args) => lineage::run(&args, settings, printer),
         Command::Ls(args) => ls::run(&args, settings, printer),
         Command::Runs(RunsCommand::Ls(args)) => runs::list(&args, settings, printer),
         Command::Runs(RunsCommand::Show(args)) => runs::show(&args, settings, printer),

@@ -30,6 +30,7 @@ mod signals;
 mod style;
 mod system;
 mod telemetry;
+mod tree;
 mod usage;
 mod verdicts;
 mod wire;

@@ -4,6 +4,8 @@
 //! change that breaks readers raises the number behind the command's name. Times are UTC in
 //! RFC 3339, sizes are bytes, durations are milliseconds; what is not known is `null`.
 
+mod lineage;
+
 use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
@@ -15,6 +17,7 @@ use windlass_error::{Classify, Diagnostic, Location, Severity};
 use windlass_runner::{RunDetail, RunRow};
 
 use crate::open::VERSION;
+pub(crate) use lineage::{LineageReport, LineageTable};
 
 /// What stands around every result.
 #[derive(Debug, Serialize)]

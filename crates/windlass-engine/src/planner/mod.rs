@@ -278,7 +278,7 @@ impl Engine {
     }
 
     /// Returns what reads the rows of a node that failed.
-    async fn errors_provider(
+    pub(crate) async fn errors_provider(
         &self,
         name: &str,
         planned: &PlannedNode,
@@ -384,6 +384,14 @@ pub(crate) fn register(context: &SessionContext, name: &str, provider: Arc<dyn T
     };
     context.register_table(reference, provider).map_err(failed)?;
     Ok(())
+}
+
+/// Returns the name that a provider was registered by.
+pub(crate) fn name_of(reference: &TableReference) -> String {
+    match reference.schema() {
+        Some(schema) => format!("{schema}.{}", reference.table()),
+        None => reference.table().to_string(),
+    }
 }
 
 /// Returns the rows of a plan that only scans and projects, where they are known exactly.

@@ -3,6 +3,7 @@
 mod checks;
 mod functions;
 mod joins;
+mod lineage;
 mod mistakes;
 mod publishing;
 mod reading;

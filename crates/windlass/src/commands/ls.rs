@@ -10,6 +10,7 @@ use crate::printer::Printer;
 use crate::report::Status;
 use crate::settings::Settings;
 use crate::style::Paint;
+use crate::tree::Branch;
 use crate::wire::{DeclaredColumn, ListedNode, Listing};
 use crate::{human, open};
 
@@ -49,11 +50,12 @@ fn list(choice: &Choice, paint: Paint) -> String {
 fn tree(choice: &Choice, paint: Paint) -> String {
     let project = &choice.project;
     let is_read = |name: &str| project.graph.children(name).iter().any(|child| choice.nodes.contains(child));
-    let mut drawing = Drawing { project, nodes: &choice.nodes, paint, drawn: HashSet::new(), lines: Vec::new() };
+    let mut drawing = Drawing { project, nodes: &choice.nodes, paint, drawn: HashSet::new() };
+    let mut lines = Vec::new();
     for node in chosen(choice).filter(|node| !is_read(&node.name)) {
-        drawing.draw(&node.name, "", "");
+        drawing.branch(node).draw(paint, &mut lines);
     }
-    drawing.lines.join("\n")
+    lines.join("\n")
 }
 
 struct Drawing<'a> {
@@ -61,26 +63,17 @@ struct Drawing<'a> {
     nodes: &'a BTreeSet<String>,
     paint: Paint,
     drawn: HashSet<&'a str>,
-    lines: Vec<String>,
 }
 
 impl<'a> Drawing<'a> {
-    fn draw(&mut self, name: &'a str, own_branch: &str, below: &str) {
-        let Some(node) = self.project.nodes.get(name) else { return };
-        let inputs: Vec<&'a String> =
-            self.project.graph.parents(name).iter().filter(|input| self.nodes.contains(*input)).collect();
-        let is_repeated = !self.drawn.insert(name) && !inputs.is_empty();
+    fn branch(&mut self, node: &'a Node) -> Branch {
+        let inputs = self.project.graph.parents(&node.name).iter().filter(|input| self.nodes.contains(*input));
+        let inputs: Vec<&'a Node> = inputs.filter_map(|input| self.project.nodes.get(input)).collect();
+        let is_repeated = !self.drawn.insert(&node.name) && !inputs.is_empty();
         let mark = if is_repeated { " (*)" } else { "" };
-        let branch = self.paint.faint(own_branch);
-        let kind = self.paint.faint(&format!("{}{mark}", node.kind_name()));
-        self.lines.push(format!("{branch}{name}  {kind}"));
-        if is_repeated {
-            return;
-        }
-        for (at, input) in inputs.iter().enumerate() {
-            let (branch, rest) = if at + 1 == inputs.len() { ("└── ", "    ") } else { ("├── ", "│   ") };
-            self.draw(input, &format!("{below}{branch}"), &format!("{below}{rest}"));
-        }
+        let text = format!("{}  {}", node.name, self.paint.faint(&format!("{}{mark}", node.kind_name())));
+        let below = if is_repeated { Vec::new() } else { inputs };
+        Branch { text, below: below.into_iter().map(|input| self.branch(input)).collect() }
     }
 }
 

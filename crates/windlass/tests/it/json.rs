@@ -29,6 +29,7 @@ fn every_field_is_documented() {
         ("runs.show", project.command(&["runs", "show"])),
         ("runs.logs", project.command(&["runs", "logs"])),
         ("gc", project.command(&["gc"])),
+        ("lineage", project.command(&["lineage", "profile"])),
         ("explain", project.command(&["explain", "E0102"])),
     ];
     for (name, mut command) in outputs {

@@ -13,6 +13,7 @@ mod gc;
 mod init;
 mod json;
 mod kill;
+mod lineage;
 mod ls;
 mod plan;
 mod python;

@@ -162,7 +162,7 @@ fn help_ends_with_examples() {
           windlass gc --dry-run
           windlass gc --keep-versions-for 30d
     "#]]);
-    for command in ["init", "run", "plan", "show", "ls", "runs", "gc", "explain", "completions"] {
+    for command in ["init", "run", "plan", "show", "lineage", "ls", "runs", "gc", "explain", "completions"] {
         let answer = folder.windlass([command, "--help"]);
         let (_, examples) = answer.stdout.split_once("Examples:\n").unwrap();
         assert!(
