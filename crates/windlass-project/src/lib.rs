@@ -19,6 +19,7 @@ mod location;
 mod manifest;
 mod names;
 mod node;
+mod openlineage;
 mod problems;
 mod properties;
 mod python;
@@ -39,6 +40,7 @@ pub use node::{
     Column, ErrorLimit, FileFormat, Input, InputPart, Materialized, Node, NodeConfig, NodeKind, OnUpstreamFailure,
     Project, SYSTEM_FOLDER, Seed, SortKey, SourceTable, Transform, error_table,
 };
+pub use openlineage::{EventDestination, OpenLineage};
 pub use python::{
     BatchSize, Function, OnError, Parameter, PythonBatchFormat, PythonCode, PythonEnvironment, PythonMode,
     PythonOrigin, PythonRows, PythonTransform, Requirement, Rule, WorkerSettings,

@@ -2,6 +2,8 @@
 
 use indexmap::IndexMap;
 
+use crate::OpenLineage;
+
 /// Where a project runs.
 #[derive(Clone)]
 pub struct Target {
@@ -20,12 +22,14 @@ pub struct Target {
     /// Settings of the object store, as named in `storage:` (`endpoint`, `region`, `access_key_id`,
     /// `secret_access_key`, `allow_http`, ...). Values may be secret: never print them.
     pub storage: IndexMap<String, String>,
+    /// Where events about runs go, if anywhere.
+    pub openlineage: Option<OpenLineage>,
 }
 
 /// Shows the names of storage settings, never their values.
 impl std::fmt::Debug for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name, lake, state, env, memory, threads, storage } = self;
+        let Self { name, lake, state, env, memory, threads, storage, openlineage } = self;
         f.debug_struct("Target")
             .field("name", name)
             .field("lake", lake)
@@ -34,6 +38,7 @@ impl std::fmt::Debug for Target {
             .field("memory", memory)
             .field("threads", threads)
             .field("storage", &storage.keys().collect::<Vec<_>>())
+            .field("openlineage", openlineage)
             .finish()
     }
 }

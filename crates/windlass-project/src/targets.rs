@@ -10,12 +10,13 @@ use windlass_error::{Code, Diagnostic, Location, SourceFile, nearest};
 use crate::decode::{Fields, count, entries, expected, list, missing_key, text};
 use crate::location::{is_url, resolve, resolve_path};
 use crate::manifest::parse_file;
+use crate::openlineage;
 use crate::problems::Problems;
 use crate::template::YamlTemplates;
 use crate::yaml::{Entry, Value, Yaml};
 use crate::{MemoryLimit, Target};
 
-const KEYS: [&str; 8] = ["engine", "env", "extends", "lake", "memory", "state", "storage", "threads"];
+const KEYS: [&str; 9] = ["engine", "env", "extends", "lake", "memory", "openlineage", "state", "storage", "threads"];
 const ENGINE: &str = "datafusion";
 const UNITS: [(&str, u64); 9] = [
     ("TIB", 1 << 40),
@@ -46,6 +47,7 @@ pub(crate) fn default_target(root: &Path) -> Target {
         memory: MemoryLimit::Fraction(0.7),
         threads: None,
         storage: IndexMap::new(),
+        openlineage: None,
     }
 }
 
@@ -243,6 +245,9 @@ fn decode(name: &str, at: &Location, yaml: &Yaml, root: &Path, problems: &mut Pr
     }
     if let Some(value) = fields.value("storage") {
         target.storage = storage(value, problems);
+    }
+    if let Some(value) = fields.value("openlineage") {
+        target.openlineage = openlineage::decode(value, root, problems);
     }
     Some(target)
 }

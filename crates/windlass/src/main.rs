@@ -17,6 +17,7 @@ mod completion;
 mod compose;
 mod human;
 mod open;
+mod openlineage;
 mod output;
 mod printer;
 mod progress;

@@ -138,6 +138,11 @@ pub(crate) fn one_line(error: &(dyn StdError + 'static)) -> String {
     all.join(": ").replace('\n', " ")
 }
 
+/// Returns the mistake that is to blame, or the failure and its causes, in one line.
+pub(crate) fn in_a_line(error: &(dyn StdError + 'static)) -> String {
+    blame(error).map_or_else(|| one_line(error), |blame| blame.message.clone())
+}
+
 /// Returns a failure of a node as an error that can be looked into.
 pub(crate) fn as_error(error: &SharedError) -> &(dyn StdError + 'static) {
     let classified: &(dyn Classify + Send + Sync) = error.as_ref();

@@ -28,7 +28,7 @@ fn without_a_file_there_is_local() {
     check(
         "",
         expect![[r#"
-            Target { name: "local", lake: "/p/lake", state: "/p/.windlass", env: "prod", memory: Fraction(0.7), threads: None, storage: [] }
+            Target { name: "local", lake: "/p/lake", state: "/p/.windlass", env: "prod", memory: Fraction(0.7), threads: None, storage: [], openlineage: None }
         "#]],
     );
     check_with(
@@ -43,7 +43,7 @@ fn without_a_file_there_is_local() {
         "",
         &LoadOptions { env_name: Some("dev".into()), ..options() },
         expect![[r#"
-            Target { name: "local", lake: "/p/lake", state: "/p/.windlass", env: "dev", memory: Fraction(0.7), threads: None, storage: [] }
+            Target { name: "local", lake: "/p/lake", state: "/p/.windlass", env: "dev", memory: Fraction(0.7), threads: None, storage: [], openlineage: None }
         "#]],
     );
     check_with(
@@ -78,7 +78,7 @@ fn only_the_selected_target_is_rendered() {
     check(
         TARGETS,
         expect![[r#"
-            Target { name: "dev", lake: "/p/lake", state: "/var/state", env: "dev_ana", memory: Bytes(4294967296), threads: Some(4), storage: ["region", "endpoint", "access_key_id"] }
+            Target { name: "dev", lake: "/p/lake", state: "/var/state", env: "dev_ana", memory: Bytes(4294967296), threads: Some(4), storage: ["region", "endpoint", "access_key_id"], openlineage: None }
               region: us
               endpoint: http://x
               access_key_id: hunter2
@@ -119,7 +119,7 @@ fn one_target_needs_no_default() {
     check(
         "targets: {only: {lake: x}}",
         expect![[r#"
-            Target { name: "only", lake: "/p/x", state: "/p/.windlass", env: "prod", memory: Fraction(0.7), threads: None, storage: [] }
+            Target { name: "only", lake: "/p/x", state: "/p/.windlass", env: "prod", memory: Fraction(0.7), threads: None, storage: [], openlineage: None }
         "#]],
     );
     check(
@@ -208,7 +208,7 @@ fn values_are_checked() {
     check(
         "",
         expect![[r#"
-            Target { name: "local", lake: "/p/lake", state: "/p/.windlass", env: "prod", memory: Fraction(0.7), threads: None, storage: [] }
+            Target { name: "local", lake: "/p/lake", state: "/p/.windlass", env: "prod", memory: Fraction(0.7), threads: None, storage: [], openlineage: None }
         "#]],
     );
     check(
@@ -287,4 +287,81 @@ fn memory_sizes() {
     ] {
         assert_eq!(parse_memory(text), expected, "{text}");
     }
+}
+
+#[test]
+fn events_go_to_a_server_or_a_file() {
+    let one = |openlineage: &str| format!("targets:\n  x:\n    lake: x\n    openlineage: {openlineage}");
+    let url = "http://localhost:5000";
+    check(
+        &one(url),
+        expect![[r#"
+        Target { name: "x", lake: "/p/x", state: "/p/.windlass", env: "prod", memory: Fraction(0.7), threads: None, storage: [], openlineage: Some(OpenLineage { destination: Http { url: "http://localhost:5000", endpoint: None }, api_key: false, namespace: None }) }
+    "#]],
+    );
+    check(
+        &one("events/today.jsonl"),
+        expect![[r#"
+        Target { name: "x", lake: "/p/x", state: "/p/.windlass", env: "prod", memory: Fraction(0.7), threads: None, storage: [], openlineage: Some(OpenLineage { destination: File("/p/events/today.jsonl"), api_key: false, namespace: None }) }
+    "#]],
+    );
+    let map = format!("{{url: '{url}', api_key: \"{{{{ env_var('S3_KEY') }}}}\", endpoint: api/v2, namespace: shop}}");
+    check(
+        &one(&map),
+        expect![[r#"
+        Target { name: "x", lake: "/p/x", state: "/p/.windlass", env: "prod", memory: Fraction(0.7), threads: None, storage: [], openlineage: Some(OpenLineage { destination: Http { url: "http://localhost:5000", endpoint: Some("api/v2") }, api_key: true, namespace: Some("shop") }) }
+    "#]],
+    );
+    check(
+        &one("{file: a.jsonl, url: 'https://x'}"),
+        expect![[r#"
+        error[E0203]: `openlineage` has both `url` and `file`
+          targets.yml:4:25
+          |     openlineage: {file: a.jsonl, url: 'https://x'}
+          |                         ^^^^^^^
+          hint: events go to one place: leave out one of them
+    "#]],
+    );
+    check(
+        &one("{namespace: x}"),
+        expect![[r#"
+        error[E0204]: `openlineage` needs the key `url`
+          targets.yml:4:18
+          |     openlineage: {namespace: x}
+          |                  ^^^^^^^^^^^^^^
+          hint: say where events go: `url: http://host:5000`, or `file: events.jsonl`
+    "#]],
+    );
+    check(
+        &one("kafka://broker/topic"),
+        expect![[r#"
+        error[E0203]: expected a URL that begins with http:// or https:// for `openlineage`, found `kafka://broker/topic`
+          targets.yml:4:18
+          |     openlineage: kafka://broker/topic
+          |                  ^^^^^^^^^^^^^^^^^^^^
+    "#]],
+    );
+    check(
+        &one("{uri: 'https://x'}"),
+        expect![[r#"
+        error[E0202]: unknown key `uri` in `openlineage`
+          targets.yml:4:19
+          |     openlineage: {uri: 'https://x'}
+          |                   ^^^ did you mean `url`?
+        error[E0204]: `openlineage` needs the key `url`
+          targets.yml:4:18
+          |     openlineage: {uri: 'https://x'}
+          |                  ^^^^^^^^^^^^^^^^^^
+          hint: say where events go: `url: http://host:5000`, or `file: events.jsonl`
+    "#]],
+    );
+    check(
+        &one("[a]"),
+        expect![[r#"
+        error[E0203]: expected a map for `openlineage`, found a list
+          targets.yml:4:18
+          |     openlineage: [a]
+          |                  ^^^
+    "#]],
+    );
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use windlass_engine::Plan;
@@ -21,6 +22,7 @@ use crate::check::{self, Checked};
 use crate::choice::{self, Choice};
 use crate::cli::{Format, RunArgs};
 use crate::compose::{EngineBackend, Work};
+use crate::openlineage::{self, Emitter, Telling};
 use crate::output::log;
 use crate::printer::Printer;
 use crate::progress::Display;
@@ -32,6 +34,9 @@ use crate::verdicts::{Verdicts, Wanted};
 use crate::{human, open, usage};
 
 mod tally;
+
+/// How long the last OpenLineage events may take when everything else is done.
+const LAST_EVENTS_WAIT: Duration = Duration::from_secs(5);
 
 /// What a run is to do, and how.
 pub(super) struct Order {
@@ -122,6 +127,7 @@ impl Run<'_> {
         let state = RunState::try_new(self.specs(&self.last_good().await?), self.options())?;
         self.begin()?;
         let (verdicts, started_at) = (Verdicts::default(), self.clock.now());
+        let mut emitter = self.telling(&plan, &verdicts).await.map(Emitter::start);
         let backend = EngineBackend {
             engine: Arc::clone(&self.session.engine),
             project: Arc::clone(&self.project),
@@ -145,8 +151,15 @@ impl Run<'_> {
         let summary = {
             let mut shown = display.clone();
             let mut observers: Vec<&mut dyn Observer> = vec![&mut recorder, &mut tally, &mut shown];
+            observers.extend(emitter.as_mut().map(|emitter| emitter as &mut dyn Observer));
             driver.run(state, &mut observers).await
         };
+        if let Some(emitter) = emitter {
+            let patience = if watch.was_aborted() { Duration::ZERO } else { LAST_EVENTS_WAIT };
+            if let Some(lost) = emitter.finish(patience).await {
+                printer.note(&lost);
+            }
+        }
         if let Err(error) = recorder.into_result() {
             printer.problem(&report::failure(&error, printer.paint(), &mut BTreeSet::new()));
         }
@@ -155,6 +168,33 @@ impl Run<'_> {
             self.record(&verdicts, started_at).await;
         }
         Ok(Ended { summary, tally, display, verdicts })
+    }
+
+    /// Returns what events about the run are made of, where somebody wants them. Nothing that is wrong
+    /// with them keeps a run from going on.
+    async fn telling(&self, plan: &Plan, verdicts: &Verdicts) -> Option<Telling> {
+        let target = self.project.target.openlineage.as_ref();
+        let destination = match openlineage::destination(target, &self.settings.environment) {
+            Ok(destination) => destination?,
+            Err(text) => {
+                self.printer.note(&format!("no OpenLineage events: {text}"));
+                return None;
+            }
+        };
+        match self.session.engine.lineage(&self.project, plan).await {
+            Ok(lineage) => Some(Telling {
+                destination,
+                project: Arc::clone(&self.project),
+                lineage,
+                run_id: self.run_id.clone(),
+                verdicts: verdicts.clone(),
+                clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            }),
+            Err(error) => {
+                self.printer.note(&format!("no OpenLineage events: {}", report::one_line(&error)));
+                None
+            }
+        }
     }
 
     /// Returns the nodes in order, each with those selected nodes that it waits for. Sources are

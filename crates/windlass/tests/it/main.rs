@@ -15,6 +15,7 @@ mod json;
 mod kill;
 mod lineage;
 mod ls;
+mod openlineage;
 mod plan;
 mod python;
 mod python_environments;

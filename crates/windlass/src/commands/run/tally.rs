@@ -170,20 +170,16 @@ impl Observer for Tally {
 }
 
 fn wire_error(error: &SharedError) -> WireError {
-    let blame = report::blame(report::as_error(error));
     WireError {
         code: error.code().map(|code| code.0),
-        message: match blame {
-            Some(blame) => blame.message.clone(),
-            None => report::one_line(report::as_error(error)),
-        },
+        message: report::in_a_line(report::as_error(error)),
         fault: match error.fault() {
             Fault::User => "user",
             Fault::External => "external",
             Fault::Internal => "internal",
         },
         hint: error.hint(),
-        diagnostic: blame.map(Into::into),
+        diagnostic: report::blame(report::as_error(error)).map(Into::into),
     }
 }
 
