@@ -10,6 +10,7 @@
 mod audited;
 mod candidate;
 mod commit;
+mod failures;
 mod prepare;
 mod replay;
 

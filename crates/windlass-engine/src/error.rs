@@ -15,6 +15,7 @@ use windlass_project::error_table;
 use crate::audit::CheckFailure;
 use crate::checks::outcome::CheckOutcome;
 use crate::operators::python::PythonError;
+use crate::tables::candidate::SUFFIX;
 use crate::tables::publish::is_conflict;
 
 /// An operation of the engine that failed.
@@ -106,11 +107,11 @@ pub enum Error {
         /// Arrow type.
         data_type: String,
     },
-    /// No run has left rows that broke checks.
-    #[error("`{table}` has no candidate")]
-    NoCandidate {
-        /// Table name.
-        table: String,
+    /// No run has left what stands beside a table: a candidate, or failing rows of checks.
+    #[error("no run has left `{name}`")]
+    NothingKept {
+        /// What was asked for, such as `orders@candidate`.
+        name: String,
     },
     /// There are no error rows to replay.
     #[error("`{node}` has no error rows")]
@@ -150,7 +151,7 @@ impl Classify for Error {
             Self::Location { .. }
             | Self::NotPublished { .. }
             | Self::Mistakes { .. }
-            | Self::NoCandidate { .. }
+            | Self::NothingKept { .. }
             | Self::NoErrors { .. }
             | Self::ChangedColumns { .. }
             | Self::Checks { .. }
@@ -178,7 +179,7 @@ impl Classify for Error {
                 (_, Retry::Backoff, code) => code,
                 _ => Some(Code::LAKE_NOT_WRITABLE),
             },
-            Self::NotPublished { .. } | Self::NoCandidate { .. } => Some(Code::UNKNOWN_TABLE),
+            Self::NotPublished { .. } | Self::NothingKept { .. } => Some(Code::UNKNOWN_TABLE),
             Self::Checks { outcomes, .. } if !outcomes.iter().any(CheckOutcome::blocks) => Some(Code::ERROR_BUDGET),
             Self::Checks { .. } => Some(Code::CHECK_FAILED),
             Self::UnsupportedType { .. } | Self::ChangedColumns { .. } => Some(Code::TYPE_MISMATCH),
@@ -191,9 +192,12 @@ impl Classify for Error {
             Self::Compute { blame: Some(diagnostic), .. } => diagnostic.hint.clone(),
             Self::NotPublished { table } => Some(format!("publish it first: windlass run {table}")),
             Self::Checks { table, outcomes, failure } => way_out(table, outcomes, failure),
-            Self::NoCandidate { table } => Some(format!(
-                "the rows of a run that breaks checks are kept until a run is published: windlass show {table}"
-            )),
+            Self::NothingKept { name } => Some(match name.strip_suffix(SUFFIX) {
+                Some(_) => {
+                    "a table has a candidate after a run that broke its checks, until it is published".to_string()
+                }
+                None => "each run of the table writes it, and `store_failures` of its checks says so".to_string(),
+            }),
             Self::ChangedColumns { node } => Some(format!("build it anew: windlass run {node}")),
             Self::UnsupportedType { column, .. } => {
                 Some(format!("cast it, for example `cast({column} as varchar) as {column}`"))

@@ -94,7 +94,7 @@ impl Engine {
             return Err(mistake(mistaken));
         }
         self.register_system(&context, &names).await?;
-        self.register_candidates(&context, &names).await?;
+        self.register_kept(&context, project, &names).await?;
         let named: BTreeSet<String> = transform.inputs.iter().map(|input| input.node.clone()).collect();
         // A table is read as it is published; a view or source is planned through.
         let through = named.iter().filter(|name| !project.nodes[*name].is_published()).cloned().collect();

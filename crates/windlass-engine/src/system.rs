@@ -90,13 +90,20 @@ impl Engine {
         }
     }
 
-    async fn stage_rows(&self, place: &Place, run_id: &str, rows: RecordBatch) -> Result<StagedTable, DataFusionError> {
+    /// Stages a few rows as files of a table with their columns.
+    pub(crate) async fn stage_rows(
+        &self,
+        place: &Place,
+        run_id: &str,
+        rows: RecordBatch,
+    ) -> Result<StagedTable, DataFusionError> {
+        let schema = rows.schema();
         let context = self.session.context(PlanStyle::Fast);
         let (state, plan) = context.read_batch(rows)?.into_parts();
         let spec = WriteSpec {
             store: place.store_url.clone(),
             folder: place.path.clone(),
-            schema: checks_schema(),
+            schema,
             partition_by: Vec::new(),
             sorted: false,
             run_id: run_id.to_string(),

@@ -33,6 +33,11 @@ pub(crate) use decode::{CHECK_KEYS, decode_checks, decode_column_checks};
 pub(crate) use singular::read_singular;
 pub(crate) use values::{share, word};
 
+/// Offending rows that `store_failures` keeps unless `limit` says otherwise.
+const STORED_ROWS: u64 = 1_000;
+/// It keeps no more of one check, since they wait in memory.
+const MOST_STORED_ROWS: u64 = 100_000;
+
 /// A rule on a table.
 #[derive(Debug, Clone)]
 pub struct CheckDefinition {
@@ -54,10 +59,21 @@ pub struct CheckDefinition {
     pub filter: Option<Written>,
     /// Count at most so many offending rows.
     pub limit: Option<u64>,
-    /// How many offending rows are kept as examples.
+    /// How many offending rows are shown.
     pub sample_rows: usize,
+    /// Whether offending rows are kept in a table of their own.
+    pub store_failures: bool,
     /// Where it is defined.
     pub location: Location,
+}
+
+impl CheckDefinition {
+    /// Returns how many offending rows are kept: as many as are shown, or as many as go to the table of
+    /// failing rows.
+    pub fn kept_rows(&self) -> usize {
+        let stored = self.limit.unwrap_or(STORED_ROWS).min(MOST_STORED_ROWS) as usize;
+        if self.store_failures { stored } else { self.sample_rows }
+    }
 }
 
 /// A text with its place.

@@ -38,7 +38,7 @@ pub use graph::Graph;
 pub use load::{LoadOptions, Loaded, find_root, load};
 pub use node::{
     Column, ErrorLimit, FileFormat, Input, InputPart, Materialized, Node, NodeConfig, NodeKind, OnUpstreamFailure,
-    Project, SYSTEM_FOLDER, Seed, SortKey, SourceTable, Transform, error_table,
+    Project, SYSTEM_FOLDER, Seed, SortKey, SourceTable, Transform, error_table, failures_table,
 };
 pub use openlineage::{EventDestination, OpenLineage};
 pub use python::{

@@ -160,6 +160,11 @@ pub fn error_table(node: &str) -> String {
     format!("{node}__errors")
 }
 
+/// Returns the name of the table that holds rows of a node which break checks.
+pub fn failures_table(node: &str) -> String {
+    format!("{node}__failures")
+}
+
 /// How a transform's result is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Materialized {

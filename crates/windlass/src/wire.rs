@@ -273,6 +273,7 @@ pub(crate) struct WireCheck {
     pub(crate) detail: String,
     pub(crate) figures: BTreeMap<&'static str, f64>,
     pub(crate) examples: Vec<Box<RawValue>>,
+    pub(crate) stored_in: Option<String>,
     pub(crate) place: Place,
 }
 
@@ -294,6 +295,7 @@ impl From<&CheckOutcome> for WireCheck {
             detail: outcome.detail.clone(),
             figures: outcome.figures.iter().copied().collect(),
             examples: outcome.examples.iter().flat_map(json_rows).collect(),
+            stored_in: outcome.stored_in.clone(),
             place: (&outcome.location).into(),
         }
     }

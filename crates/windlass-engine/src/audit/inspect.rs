@@ -10,7 +10,7 @@ use futures::TryStreamExt;
 use tokio::task::JoinSet;
 use windlass_project::{Node, Project};
 
-use super::Subject;
+use super::{Subject, shorten};
 use crate::checks::outcome::CheckOutcome;
 use crate::operators::check::CheckSink;
 use crate::planner::{Plan, Reading, Tables};
@@ -58,7 +58,11 @@ impl Engine {
         let failed = |source| Error::Compute { node: node.name.clone(), blame: None, source };
         self.read_through(&context, &subject).await.map_err(failed)?;
         match sink.take() {
-            Some(gathered) => self.audit(&subject, gathered).await,
+            Some(gathered) => {
+                let mut outcomes = self.audit(&subject, gathered).await?;
+                shorten(node, &mut outcomes);
+                Ok(outcomes)
+            }
             None => Err(failed(DataFusionError::Internal("no partition was looked at".to_string()))),
         }
     }

@@ -50,6 +50,19 @@ pub(crate) struct Subject<'a> {
     pub(crate) is_published: bool,
 }
 
+/// Leaves as many offending rows with each outcome as its check wants to be shown.
+pub(crate) fn shorten(node: &Node, outcomes: &mut [CheckOutcome]) {
+    for outcome in outcomes {
+        let check = node.checks.iter().find(|check| check.name == outcome.check);
+        let mut room = check.map_or(0, |check| check.sample_rows);
+        outcome.examples.retain_mut(|rows| {
+            *rows = rows.slice(0, room.min(rows.num_rows()));
+            room -= rows.num_rows();
+            rows.num_rows() > 0
+        });
+    }
+}
+
 /// Why checks keep a table from being published, besides their outcomes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CheckFailure {
@@ -171,6 +184,9 @@ pub fn line(outcome: &CheckOutcome) -> String {
     }
     if let Some(example) = outcome.examples.first().and_then(spell) {
         text.push_str(&format!(", such as {example}"));
+    }
+    if let Some(table) = &outcome.stored_in {
+        text.push_str(&format!(", more in {table}"));
     }
     text.push_str(&format!(" ({})", outcome.location));
     text

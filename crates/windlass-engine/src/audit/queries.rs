@@ -72,21 +72,21 @@ impl Engine {
                 self.register_check_inputs(&context, subject, query).await?;
                 let frame = context.state().create_logical_plan(&query.sql).await.map_err(failed)?;
                 let frame = DataFrame::new(context.state(), frame);
-                offending(frame, definition.sample_rows).await.map_err(failed)
+                offending(frame, definition.kept_rows()).await.map_err(failed)
             }
             CheckKind::Relationships { columns, to, fields } => {
                 let there = self.other(subject, &to.text).await?.ok_or_else(|| missing(to))?;
                 let there = context.read_table(there).map_err(failed)?;
                 let orphans = own().and_then(|own| orphans(own, there, columns, fields)).map_err(failed)?;
-                offending(orphans, definition.sample_rows).await.map_err(failed)
+                offending(orphans, definition.kept_rows()).await.map_err(failed)
             }
             CheckKind::Unique { columns } => {
                 let duplicates = own().and_then(|own| duplicates(own, columns)).map_err(failed)?;
                 // The most frequent first, so that the answer does not depend on how rows were spread.
                 let order = [ident(ROWS).sort(false, false)].into_iter();
                 let order = order.chain(columns.iter().map(|column| ident(&column.text).sort(true, true))).collect();
-                let first = duplicates.clone().sort(order).and_then(|all| all.limit(0, Some(definition.sample_rows)));
-                let mut answer = offending(first.map_err(failed)?, definition.sample_rows).await.map_err(failed)?;
+                let first = duplicates.clone().sort(order).and_then(|all| all.limit(0, Some(definition.kept_rows())));
+                let mut answer = offending(first.map_err(failed)?, definition.kept_rows()).await.map_err(failed)?;
                 let all = duplicates.aggregate(vec![], vec![sum(ident(ROWS))]).map_err(failed)?;
                 let rows = first_number(all.execute_stream().await.map_err(failed)?).await.map_err(failed)?;
                 answer.failing = rows.unwrap_or(0) as u64;
@@ -96,13 +96,13 @@ impl Engine {
                 let direction = Direction { descending: *descending, strict: *strict };
                 let column = definition.column.clone().unwrap_or_default();
                 let sorted = own().and_then(|own| own.sort(vec![ident(&by.text).sort(true, true)])).map_err(failed)?;
-                out_of_order(sorted, &column, direction, definition.sample_rows).await.map_err(failed)
+                out_of_order(sorted, &column, direction, definition.kept_rows()).await.map_err(failed)
             }
             CheckKind::Reconcile(rule) => {
                 let there = self.other(subject, &rule.to.text).await?.ok_or_else(|| missing(&rule.to))?;
                 let there = context.read_table(there).map_err(failed)?;
                 let own = own().map_err(failed)?;
-                let answer = reconcile(own, there, rule, definition.sample_rows).await;
+                let answer = reconcile(own, there, rule, definition.kept_rows()).await;
                 answer.map_err(failed)
             }
             _ => Err(failed(DataFusionError::Internal("no query answers this check".to_string()))),

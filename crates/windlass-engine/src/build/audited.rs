@@ -6,7 +6,7 @@ use datafusion::error::DataFusionError;
 use windlass_project::Node;
 
 use super::{Audited, BuildRequest, FailedRows, Prepared, RowsFrom, Staged};
-use crate::audit::{CheckFailure, Subject};
+use crate::audit::{CheckFailure, Subject, shorten};
 use crate::checks::outcome::CheckOutcome;
 use crate::checks::part::Part;
 use crate::operators::check::{CheckSink, Gathered};
@@ -49,6 +49,10 @@ impl Engine {
                 |name: &String| node.checks.iter().any(|check| check.name == *name && check.kind.is_on_rows());
             checks.retain(|outcome| is_on_rows(&outcome.check));
         }
+        if let RowsFrom::Inputs = rows {
+            self.store_failures(request, prepared, &mut checks).await?;
+        }
+        shorten(node, &mut checks);
         // A table of which rows were never looked at is not published, whatever its checks say.
         if failure.blocks() || checks.iter().any(CheckOutcome::blocks) {
             return Err(Error::Checks { table: node.name.clone(), outcomes: checks, failure });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::catalog::TableProvider;
 use datafusion::prelude::SessionContext;
 use serde_json::Value;
-use windlass_project::error_table;
+use windlass_project::{Project, error_table, failures_table};
 
 use super::{BuildRequest, Prepared, Staged};
 use crate::audit::CheckFailure;
@@ -74,25 +74,31 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`Error::NoCandidate`] where there is none.
+    /// [`Error::NothingKept`] where there is none.
     pub(crate) async fn candidate(&self, table: &str) -> Result<(Candidate, Arc<dyn TableProvider>), Error> {
         let place = self.place(table);
-        let none = || Error::NoCandidate { table: table.to_string() };
+        let none = || Error::NothingKept { name: format!("{table}{SUFFIX}") };
         let candidate = candidate::open(&place).await?.ok_or_else(none)?;
         let provider = Arc::new(candidate.table(table, &place)?);
         Ok((candidate, provider))
     }
 
-    /// Makes the candidates among some names known to a context.
-    pub(crate) async fn register_candidates(
+    /// Makes those among some names known to a context that stand beside tables: candidates, and failing rows
+    /// of checks.
+    pub(crate) async fn register_kept(
         &self,
         context: &SessionContext,
+        project: &Project,
         names: &BTreeSet<String>,
     ) -> Result<(), Error> {
         for name in names {
-            let Some(table) = name.strip_suffix(SUFFIX) else { continue };
-            let (_, provider) = self.candidate(table).await?;
-            register(context, name, provider)?;
+            if let Some(table) = name.strip_suffix(SUFFIX) {
+                register(context, name, self.candidate(table).await?.1)?;
+            } else if project.nodes.values().any(|node| node.stores_failures() && failures_table(&node.name) == *name) {
+                let none = || Error::NothingKept { name: name.clone() };
+                let table = self.open_table(name).await?.ok_or_else(none)?;
+                register(context, name, table.provider(name).await?)?;
+            }
         }
         Ok(())
     }

@@ -85,7 +85,7 @@ impl Compiler<'_, '_> {
             CheckKind::Monotonic { descending, strict, order_by: None } => {
                 let direction = Direction { descending: *descending, strict: *strict };
                 let column = self.own_ordered()?;
-                self.measure(MeasureKind::Order { column, direction, sample_rows: definition.sample_rows })
+                self.measure(MeasureKind::Order { column, direction, sample_rows: definition.kept_rows() })
             }
             CheckKind::Unique { columns } => {
                 let columns = self.keys(columns)?;
@@ -139,7 +139,7 @@ impl Compiler<'_, '_> {
     fn rule(&mut self, rule: Rule) -> Found<Answer> {
         let filter = self.filter()?;
         let (check, diverts) = (self.program.checks.len(), self.definition.quarantines());
-        self.program.rules.push(RowCheck { rule, filter, check, diverts, sample_rows: self.definition.sample_rows });
+        self.program.rules.push(RowCheck { rule, filter, check, diverts, sample_rows: self.definition.kept_rows() });
         Ok(Answer::Rule(self.program.rules.len() - 1))
     }
 

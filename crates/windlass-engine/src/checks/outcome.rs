@@ -68,6 +68,8 @@ pub struct CheckOutcome {
     pub figures: Vec<(&'static str, f64)>,
     /// Some offending rows.
     pub examples: Vec<RecordBatch>,
+    /// The table that holds more of them.
+    pub stored_in: Option<String>,
     /// Where the check is defined.
     pub location: Location,
 }
@@ -90,6 +92,7 @@ impl CheckOutcome {
             detail: String::new(),
             figures: Vec::new(),
             examples: Vec::new(),
+            stored_in: None,
             location: definition.location.clone(),
         }
     }

@@ -10,7 +10,7 @@ use super::quarantine::refusal;
 use super::singular::Singular;
 use super::{CheckDefinition, CheckKind, Written};
 use crate::problems::Problems;
-use crate::{Input, InputPart, Node};
+use crate::{Input, InputPart, Node, failures_table};
 
 /// Adds checks from files to their nodes and settles all names. A node whose checks name a table
 /// that does not exist is taken out. `known` holds the names of all nodes, usable or not.
@@ -31,8 +31,10 @@ pub(crate) fn attach(
     for (name, node) in nodes.iter_mut() {
         let mut own = Problems::of_node(name);
         settle(&mut node.checks, &mut own);
+        own.extend(taken(node, known));
         for check in &node.checks {
             own.extend(refusal(node, check));
+            own.extend(unstored(node, check));
             for table in check.tables().filter(|table| !known.contains(&table.text)) {
                 own.push(unknown_table(&format!("check `{}`", check.name), table, known));
             }
@@ -44,6 +46,25 @@ pub(crate) fn attach(
     }
     nodes.retain(|name, _| !broken.contains(name));
     broken
+}
+
+/// Returns that the failing rows of a check are not kept, although it says so.
+fn unstored(node: &Node, check: &CheckDefinition) -> Option<Diagnostic> {
+    if !check.store_failures || node.is_published() {
+        return None;
+    }
+    let message = format!("failing rows of check `{}` are not stored: `{}` is no table", check.name, node.name);
+    let problem = Diagnostic::warning(Code::INVALID_CHECK, message).at(check.location.clone());
+    Some(problem.hint("put the check on a table that reads it, or remove `store_failures`"))
+}
+
+/// Returns that the table of a node's failing rows has the name of another node.
+fn taken(node: &Node, known: &BTreeSet<String>) -> Option<Diagnostic> {
+    let table = failures_table(&node.name);
+    let check = node.checks.iter().find(|check| check.store_failures).filter(|_| known.contains(&table))?;
+    let message = format!("`{table}` is a node, and the table of failing rows of `{}`", node.name);
+    let problem = Diagnostic::error(Code::DUPLICATE_NAME, message).at(check.location.clone());
+    Some(problem.hint("give that node another name, or remove `store_failures`"))
 }
 
 fn unknown_table(what: &str, table: &Written, known: &BTreeSet<String>) -> Diagnostic {

@@ -16,7 +16,7 @@ use crate::yaml::{Entry, Value, Yaml, duplicate};
 /// Keys under which checks stand.
 pub(crate) const CHECK_KEYS: [&str; 3] = ["checks", "tests", "data_tests"];
 /// Keys that every check knows.
-pub(super) const COMMON: [&str; 14] = [
+pub(super) const COMMON: [&str; 15] = [
     "name",
     "description",
     "owner",
@@ -31,10 +31,10 @@ pub(super) const COMMON: [&str; 14] = [
     "max_rate",
     "max_rows",
     "sample_rows",
+    "store_failures",
 ];
 /// Keys of dbt that say where it stores what; they change nothing here.
-const IGNORED: [&str; 8] =
-    ["enabled", "store_failures", "store_failures_as", "tags", "meta", "alias", "database", "docs"];
+const IGNORED: [&str; 7] = ["enabled", "store_failures_as", "tags", "meta", "alias", "database", "docs"];
 const PREFIXES: [&str; 3] = ["dbt_utils.", "dbt_expectations.", "dbt."];
 /// Offending rows that are kept as examples unless told otherwise.
 pub(super) const SAMPLE_ROWS: usize = 5;
@@ -216,6 +216,7 @@ pub(super) struct Common {
     filter: Option<Written>,
     limit: Option<u64>,
     sample_rows: Option<u64>,
+    store_failures: bool,
 }
 
 impl Common {
@@ -244,6 +245,8 @@ impl Common {
             tolerance: rate.map(|rate| above(rate, true)).or(rows.map(|rows| above(rows as f64, false))),
             filter: value("where").and_then(|found| written(found, "where", problems)),
             limit: value("limit").and_then(|found| whole(found, "limit", problems)),
+            store_failures: value("store_failures").and_then(|found| flag(found, "store_failures", problems))
+                == Some(true),
             sample_rows: value("sample_rows").and_then(|found| whole(found, "sample_rows", problems)),
         }
     }
@@ -270,6 +273,7 @@ impl Common {
             filter: self.filter,
             limit: self.limit,
             sample_rows: self.sample_rows.map_or(SAMPLE_ROWS, |rows| rows.min(1000) as usize),
+            store_failures: self.store_failures,
             location: at.clone(),
         }
     }

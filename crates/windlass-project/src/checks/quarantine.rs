@@ -38,6 +38,11 @@ impl Node {
         self.checks.iter().any(CheckDefinition::quarantines)
     }
 
+    /// Returns whether rows that break checks are kept in a table of their own.
+    pub fn stores_failures(&self) -> bool {
+        self.checks.iter().any(|check| check.store_failures)
+    }
+
     /// Returns whether it has a table of rows that failed.
     pub fn has_error_table(&self) -> bool {
         self.quarantines() || self.python().is_some_and(|python| python.on_error == OnError::Quarantine)

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::value::RawValue;
 use windlass_engine::{Engine, SYSTEM_SCHEMA};
 use windlass_error::Code;
-use windlass_project::{Loaded, Node, Project, error_table};
+use windlass_project::{Loaded, Node, Project, error_table, failures_table};
 
 use crate::cli::{ShowArgs, ShowFormat};
 use crate::output::{Output, Prefix};
@@ -25,8 +25,8 @@ const CANDIDATE: &str = "@candidate";
 enum Subject<'a> {
     Node(&'a Node),
     Errors(&'a Node),
-    /// A table's rows that a run kept back, by their name.
-    Candidate(&'a str),
+    /// Rows that a run kept beside a table, by their name: a candidate, or failing rows of checks.
+    Kept(&'a str),
     Sql(&'a str),
 }
 
@@ -50,8 +50,8 @@ pub(super) fn run(args: &ShowArgs, settings: &Settings, printer: &Printer) -> an
     };
     let answer = match subject {
         Subject::Node(node) if args.compiled => compiled(node)?,
-        Subject::Candidate(name) if args.compiled => {
-            let refusal = Refusal::new(format!("`{name}` holds rows that a run kept back, and has no SQL"));
+        Subject::Kept(name) if args.compiled => {
+            let refusal = Refusal::new(format!("`{name}` holds rows that a run has kept, and has no SQL"));
             return Err(refusal.into());
         }
         Subject::Errors(node) if args.compiled => return Err(no_definition(node).into()),
@@ -84,7 +84,7 @@ pub(super) fn run(args: &ShowArgs, settings: &Settings, printer: &Printer) -> an
     Ok(Status::Done)
 }
 
-/// Returns a node, its error rows or what a run kept back of either, or says what is wrong with it or which one was meant.
+/// Returns a node, its error rows or what a run has kept beside it, or says what is wrong with it or which one was meant.
 fn find<'a>(loaded: &'a Loaded, project: &'a Project, name: &'a str) -> anyhow::Result<Subject<'a>> {
     if let Some(table) = name.strip_suffix(CANDIDATE) {
         return match find(loaded, project, table)? {
@@ -92,8 +92,11 @@ fn find<'a>(loaded: &'a Loaded, project: &'a Project, name: &'a str) -> anyhow::
                 let refusal = Refusal::new(format!("`{table}` is a {} and has no candidate", node.kind_name()));
                 Err(refusal.hint("only tables are kept back").into())
             }
-            _ => Ok(Subject::Candidate(name)),
+            _ => Ok(Subject::Kept(name)),
         };
+    }
+    if project.nodes.values().any(|node| node.stores_failures() && failures_table(&node.name) == name) {
+        return Ok(Subject::Kept(name));
     }
     let with_errors = project.nodes.values().find(|node| node.has_error_table() && error_table(&node.name) == name);
     if let (Some(node), false) = (with_errors, project.nodes.contains_key(name)) {
@@ -130,7 +133,7 @@ async fn schema(engine: &Engine, project: &Project, subject: Subject<'_>) -> any
     let schema = match subject {
         Subject::Sql(sql) => engine.show_sql(project, sql, 0).await?.schema,
         Subject::Errors(node) => engine.show(project, &error_table(&node.name), 0).await?.schema,
-        Subject::Candidate(name) => engine.show(project, name, 0).await?.schema,
+        Subject::Kept(name) => engine.show(project, name, 0).await?.schema,
         Subject::Node(node) => {
             let mut nodes: BTreeSet<String> = project.graph.ancestors(&node.name).into_iter().collect();
             nodes.insert(node.name.clone());
@@ -154,7 +157,7 @@ async fn explain(engine: &Engine, project: &Project, subject: Subject<'_>) -> an
     let query = match subject {
         Subject::Sql(sql) => sql.to_owned(),
         Subject::Errors(node) => format!("select * from {}", error_table(&node.name)),
-        Subject::Candidate(name) => format!("select * from \"{name}\""),
+        Subject::Kept(name) => format!("select * from \"{name}\""),
         Subject::Node(node) => match node.transform() {
             Some(transform) => transform.sql.clone(),
             None => format!("select * from {}", node.name),
@@ -183,7 +186,7 @@ async fn first_rows(
         Subject::Sql(sql) => engine.show_sql(project, sql, args.limit).await?,
         Subject::Node(node) => engine.show(project, &node.name, args.limit).await?,
         Subject::Errors(node) => engine.show(project, &error_table(&node.name), args.limit).await?,
-        Subject::Candidate(name) => engine.show(project, name, args.limit).await?,
+        Subject::Kept(name) => engine.show(project, name, args.limit).await?,
     };
     let (table_version, table_rows) = table.map_or((None, None), |(version, rows, _)| (Some(version), rows));
     let row_count = rows::count(&shown);
@@ -195,8 +198,9 @@ async fn first_rows(
     let columns = windlass_engine::columns(&shown.schema).into_iter().map(Into::into).collect();
     let rows = if args.format == ShowFormat::Json { rows::as_json(&shown)? } else { RawValue::NULL.to_owned() };
     let mut note = beside(row_count, args.limit, table_rows, table_version);
-    if let Subject::Candidate(name) = subject
-        && let Some((run, is_whole)) = engine.candidate_run(name.trim_end_matches(CANDIDATE)).await?
+    if let Subject::Kept(name) = subject
+        && let Some(table) = name.strip_suffix(CANDIDATE)
+        && let Some((run, is_whole)) = engine.candidate_run(table).await?
     {
         let part = if is_whole { "" } else { ", which ended before the last row" };
         note.push_str(&format!(", kept back by run {run}{part}"));
@@ -231,7 +235,7 @@ fn names(subject: Subject<'_>) -> (Option<String>, Option<String>) {
     match subject {
         Subject::Node(node) => (Some(node.name.clone()), None),
         Subject::Errors(node) => (Some(error_table(&node.name)), None),
-        Subject::Candidate(name) => (Some(name.to_owned()), None),
+        Subject::Kept(name) => (Some(name.to_owned()), None),
         Subject::Sql(sql) => (None, Some(sql.to_owned())),
     }
 }

@@ -93,6 +93,7 @@ fn a_table_that_breaks_a_check_is_not_published() {
               "spent": 0.5
             }
           ],
+          "stored_in": null,
           "place": {
             "file": "transforms/p.yml",
             "line": 9,
@@ -164,7 +165,7 @@ fn what_is_published_can_be_checked() {
     project.windlass(["check", "--format", "json", "spending"]).check(expect![[r#"
         exit 1
         -- stdout
-        {"schema":"windlass.check/1","version":"0.1.0","data":{"target":"local","env":"prod","lake":"[DIR]/lake","outcome":"fail","nodes":[{"name":"spending","kind":"table","checks":[{"name":"range_spent","kind":"range","column":"spent","severity":"error","on_fail":"error","status":"fail","blocks":true,"observed":1.0,"bound":"error if <> 0","failing":1,"rows":2,"reason":null,"detail":"1 of 2 rows (50.0 %)","figures":{},"examples":[{"customer":"grace","spent":7.0}],"place":{"file":"transforms/p.yml","line":1,"column":53,"end_line":1,"end_column":58}}],"error":null}]}}
+        {"schema":"windlass.check/1","version":"0.1.0","data":{"target":"local","env":"prod","lake":"[DIR]/lake","outcome":"fail","nodes":[{"name":"spending","kind":"table","checks":[{"name":"range_spent","kind":"range","column":"spent","severity":"error","on_fail":"error","status":"fail","blocks":true,"observed":1.0,"bound":"error if <> 0","failing":1,"rows":2,"reason":null,"detail":"1 of 2 rows (50.0 %)","figures":{},"examples":[{"customer":"grace","spent":7.0}],"stored_in":null,"place":{"file":"transforms/p.yml","line":1,"column":53,"end_line":1,"end_column":58}}],"error":null}]}}
     "#]]);
 }
 

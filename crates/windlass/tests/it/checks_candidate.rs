@@ -33,8 +33,8 @@ fn rows_that_were_kept_back_can_be_looked_at() {
     project.windlass(["show", "orders@candidate"]).check(expect![[r#"
         exit 2
         -- stderr
-        error[E0103]: `orders` has no candidate
-          hint: the rows of a run that breaks checks are kept until a run is published: windlass show orders
+        error[E0103]: no run has left `orders@candidate`
+          hint: a table has a candidate after a run that broke its checks, until it is published
         windlass explain E0103
     "#]]);
     project.windlass(["run", "--vars", "factor=2"]).check(expect![[r#"
@@ -126,8 +126,8 @@ fn rows_that_were_kept_back_can_be_looked_at() {
     project.windlass(["check", "--candidate", "orders"]).check(expect![[r#"
         exit 1
         -- stderr
-        error[E0103]: `orders` has no candidate
-          hint: the rows of a run that breaks checks are kept until a run is published: windlass show orders
+        error[E0103]: no run has left `orders@candidate`
+          hint: a table has a candidate after a run that broke its checks, until it is published
         Looked at 1 node, 1 could not be read
     "#]]);
 }
@@ -167,8 +167,8 @@ fn gc_removes_candidates() {
     project.windlass(["show", "orders@candidate"]).check(expect![[r#"
         exit 2
         -- stderr
-        error[E0103]: `orders` has no candidate
-          hint: the rows of a run that breaks checks are kept until a run is published: windlass show orders
+        error[E0103]: no run has left `orders@candidate`
+          hint: a table has a candidate after a run that broke its checks, until it is published
         windlass explain E0103
     "#]]);
 }
@@ -230,14 +230,14 @@ fn what_was_never_kept_back_says_so() {
     project.windlass(["show", "--sql", "select * from \"orders@candidate\""]).check(expect![[r#"
         exit 2
         -- stderr
-        error[E0103]: `orders` has no candidate
-          hint: the rows of a run that breaks checks are kept until a run is published: windlass show orders
+        error[E0103]: no run has left `orders@candidate`
+          hint: a table has a candidate after a run that broke its checks, until it is published
         windlass explain E0103
     "#]]);
     project.windlass(["show", "orders@candidate", "--compiled"]).check(expect![[r#"
         exit 2
         -- stderr
-        error: `orders@candidate` holds rows that a run kept back, and has no SQL
+        error: `orders@candidate` holds rows that a run has kept, and has no SQL
     "#]]);
     // Nor is it a table for transforms.
     project.add("-- transforms/odd.sql --\nselect * from {{ ref('orders@candidate') }}\n");

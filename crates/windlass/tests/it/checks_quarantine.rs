@@ -108,6 +108,7 @@ fn rows_that_break_a_check_go_to_the_error_table() {
               "status": "lost"
             }
           ],
+          "stored_in": null,
           "place": {
             "file": "transforms/p.yml",
             "line": 8,

@@ -16,6 +16,7 @@ use super::super::compile::{Target, compile};
 use super::super::evaluate::{Facts, evaluate};
 use super::super::outcome::CheckOutcome;
 use super::super::part::Part;
+use super::super::program::Program;
 use super::super::rules::Condition;
 use super::super::text::number;
 
@@ -37,6 +38,7 @@ pub(super) fn check(kind: CheckKind) -> CheckDefinition {
         filter: None,
         limit: None,
         sample_rows: 2,
+        store_failures: false,
         location: written("x").location,
     }
 }
@@ -139,13 +141,18 @@ pub(super) fn mistakes(definition: &CheckDefinition, batch: &RecordBatch) -> Str
     }
 }
 
-pub(super) fn outcome(definition: &CheckDefinition, batches: &[RecordBatch], facts: &Facts) -> CheckOutcome {
-    let schema = batches[0].schema();
+/// Returns the program of checks that fit a batch.
+pub(super) fn compiled(definitions: &[CheckDefinition], batch: &RecordBatch) -> Program {
+    let schema = batch.schema();
     let condition = condition(Arc::clone(&schema));
     let target =
         Target { node: "t", schema: &schema, type_name: |data_type| data_type.to_string(), condition: &condition };
-    let program = compile(std::slice::from_ref(definition), &target).expect("the check fits");
-    let program = Arc::new(program);
+    compile(definitions, &target).expect("the checks fit")
+}
+
+pub(super) fn outcome(definition: &CheckDefinition, batches: &[RecordBatch], facts: &Facts) -> CheckOutcome {
+    let schema = batches[0].schema();
+    let program = Arc::new(compiled(std::slice::from_ref(definition), &batches[0]));
     let mut all = Part::new(Arc::clone(&program));
     for batch in batches {
         let mut part = Part::new(Arc::clone(&program));
