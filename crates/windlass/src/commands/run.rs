@@ -37,6 +37,8 @@ mod tally;
 
 /// How long the last OpenLineage events may take when everything else is done.
 const LAST_EVENTS_WAIT: Duration = Duration::from_secs(5);
+/// The same when the run was told to stop at once.
+const ABORTED_EVENTS_WAIT: Duration = Duration::from_millis(500);
 
 /// What a run is to do, and how.
 pub(super) struct Order {
@@ -155,7 +157,7 @@ impl Run<'_> {
             driver.run(state, &mut observers).await
         };
         if let Some(emitter) = emitter {
-            let patience = if watch.was_aborted() { Duration::ZERO } else { LAST_EVENTS_WAIT };
+            let patience = if watch.was_aborted() { ABORTED_EVENTS_WAIT } else { LAST_EVENTS_WAIT };
             if let Some(lost) = emitter.finish(patience).await {
                 printer.note(&lost);
             }

@@ -320,6 +320,22 @@ fn failures_are_told_with_their_message() {
 }
 
 #[test]
+fn what_was_stopped_is_told() {
+    let project = Project::new(ONE);
+    project.write("targets.yml", "targets: {local: {lake: ./lake, threads: 2, openlineage: e.jsonl}}\n");
+    let mut run = project.start(["run"], &[("WINDLASS_TEST_HOLD_AT", "staging:one")]);
+    run.wait_for("held at staging:one");
+    run.signal("INT");
+    run.wait_for("Stopping");
+    run.signal("INT");
+    let answer = run.wait();
+    assert_eq!(answer.code, 1, "{answer}");
+    let events = events(&project, "e.jsonl");
+    let expected = ["START test.prod", "START test.prod.one", "ABORT test.prod.one", "ABORT test.prod"];
+    assert_eq!(told(&events), expected, "{answer}");
+}
+
+#[test]
 fn error_tables_of_python_are_outputs() {
     let project = Project::with_python(crate::python_errors::SCORE);
     let answer = project.windlass(["run", "--quiet"]);
