@@ -2,12 +2,15 @@
 //!
 //! Nothing here reads the environment or the disk; `settings` says what the flags mean.
 
+mod lineage;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::ArgValueCompleter;
 
 use crate::completion;
+pub(crate) use lineage::{LineageArgs, LineageFormat};
 
 /// Runs SQL and Python pipelines on DataFusion and publishes Delta tables.
 #[derive(Debug, Parser)]
@@ -327,28 +330,6 @@ pub(crate) struct ErrorsArgs {
     pub(crate) format: Format,
 }
 
-/// Flags of `lineage`.
-#[derive(Debug, Args)]
-pub(crate) struct LineageArgs {
-    /// The node, or one of its columns.
-    #[arg(value_name = "NODE[.COLUMN]", add = ArgValueCompleter::new(completion::nodes))]
-    pub(crate) of: String,
-    /// Only what it is computed from.
-    #[arg(long, conflicts_with = "downstream")]
-    pub(crate) upstream: bool,
-    /// Only what is computed from it.
-    #[arg(long)]
-    pub(crate) downstream: bool,
-    /// How many nodes to follow in each direction, views counted; all unless said.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) depth: Option<u32>,
-    #[command(flatten)]
-    pub(crate) vars: VarsArgs,
-    /// How to print it.
-    #[arg(long, default_value = "tree")]
-    pub(crate) format: LineageFormat,
-}
-
 /// Flags of `ls`.
 #[derive(Debug, Args)]
 pub(crate) struct LsArgs {
@@ -460,17 +441,6 @@ pub(crate) struct CompletionsArgs {
 pub(crate) enum Format {
     /// For people.
     Text,
-    /// One object with stable names.
-    Json,
-}
-
-/// How `lineage` prints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LineageFormat {
-    /// For people.
-    Tree,
-    /// A flowchart for Markdown and mermaid.live.
-    Mermaid,
     /// One object with stable names.
     Json,
 }

@@ -50,8 +50,8 @@ pub(super) fn run(args: &LineageArgs, settings: &Settings, printer: &Printer) ->
     let Some(project) = &loaded.project else { return Err(Mistakes { diagnostics: loaded.diagnostics }.into()) };
     let (node, subject) = find(&loaded, project, &args.of)?;
     let directions: &[Direction] = match (args.upstream, args.downstream) {
-        (true, _) => &[Direction::Upstream],
-        (_, true) => &[Direction::Downstream],
+        (true, false) => &[Direction::Upstream],
+        (false, true) => &[Direction::Downstream],
         _ => &[Direction::Upstream, Direction::Downstream],
     };
     let selected = to_plan(project, &node.name, directions);

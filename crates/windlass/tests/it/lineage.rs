@@ -76,6 +76,8 @@ fn a_node_with_its_columns() {
             └── spending  table
                 └── profile  table
     "#]]);
+    let both = project.windlass(["lineage", "spending", "--upstream", "--downstream"]).stdout;
+    assert_eq!(both, project.windlass(["lineage", "spending"]).stdout);
     assert!(!is_there(&project.path("lake")) && !is_there(&project.path(".windlass")), "looking leaves nothing behind");
 }
 
