@@ -48,6 +48,12 @@ impl Workers {
         self.environments.prepare(request).await
     }
 
+    /// Fails where the lock of an environment is missing or does not fit, and may not be written. Builds
+    /// nothing.
+    pub async fn check_lock(&self, request: &EnvironmentRequest) -> Result<(), Error> {
+        self.environments.check_lock(request).await
+    }
+
     /// Answers the pool of `program`: the one that is there already, or a new one. Its fewest workers
     /// start at once.
     pub async fn pool(&self, program: Program) -> Result<Arc<Pool>, Error> {

@@ -24,9 +24,19 @@ pub(crate) struct Checked {
     pub(crate) session: Session,
 }
 
+/// What nodes are checked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// They are computed, so their Python has to have its packages.
+    Compute,
+    /// What they have published is looked at.
+    Look,
+}
+
 /// Plans the chosen nodes and prints warnings; fails with every mistake found.
 pub(crate) fn check(
     choice: Choice,
+    purpose: Purpose,
     threads: Option<u16>,
     settings: &Settings,
     printer: &Printer,
@@ -36,7 +46,14 @@ pub(crate) fn check(
     let output = Output::new(printer, Prefix::Worker);
     let session = Session::open(settings, &choice.project, threads, output);
     let planned = session.map(|session| {
-        let plan = session.block_on(Box::pin(session.engine.plan(&choice.project, &choice.nodes)));
+        let (engine, Choice { project, nodes, .. }) = (&session.engine, &choice);
+        let plan = session.block_on(Box::pin(async {
+            let mut plan = engine.plan(project, nodes).await;
+            if purpose == Purpose::Compute {
+                plan.diagnostics.extend(engine.lock_mistakes(project, nodes, &plan).await);
+            }
+            plan
+        }));
         (plan, session)
     });
     if let Ok((plan, ..)) = &planned {

@@ -145,7 +145,7 @@ pub(super) fn first_call(project: &Project, node: &Node) -> Option<Location> {
 
 /// Returns what to ask for the packages of a function. Environments belong to files, so the file
 /// gives the name.
-fn request(function: &PythonFunction, root: &std::path::Path) -> EnvironmentRequest {
+pub(super) fn request(function: &PythonFunction, root: &std::path::Path) -> EnvironmentRequest {
     let code = &function.definition().code;
     let file = code.path.strip_prefix(root).unwrap_or(&code.path);
     environment_request(&file.display().to_string(), &code.environment)

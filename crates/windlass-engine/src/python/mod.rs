@@ -5,6 +5,7 @@
 
 mod blame;
 pub(crate) mod functions;
+mod locks;
 mod settings;
 mod transform;
 mod work;

@@ -52,18 +52,6 @@ impl Locksmith<'_> {
         }
     }
 
-    /// Writes the project that uv sees, with a lock where there is one.
-    pub(super) async fn lay_out(&self, set: &RequirementSet, lock: Option<&str>) -> Result<(), Error> {
-        let folder = self.temporary.project();
-        let failed = |source| Error::Cache { operation: "write into", path: folder.clone(), source };
-        tokio::fs::create_dir_all(&folder).await.map_err(failed)?;
-        tokio::fs::write(folder.join("pyproject.toml"), set.pyproject()).await.map_err(failed)?;
-        if let Some(lock) = lock {
-            tokio::fs::write(folder.join("uv.lock"), lock).await.map_err(failed)?;
-        }
-        Ok(())
-    }
-
     fn may_write(&self) -> bool {
         self.mode == LockMode::Update && matches!(self.demand.origin, Origin::Set { .. })
     }
@@ -85,7 +73,7 @@ impl Locksmith<'_> {
     }
 
     async fn check_set(&self, set: &RequirementSet, lock: &str) -> Result<(), Error> {
-        self.lay_out(set, Some(lock)).await?;
+        lay_out(self.temporary, set, Some(lock)).await?;
         let additions = self.uv.pip.for_lock(lock);
         let said = match self.lock(&self.temporary.project(), Some("--check"), additions).await? {
             Ok(()) => return Ok(()),
@@ -105,7 +93,7 @@ impl Locksmith<'_> {
     /// Makes the lock. Versions of the lock that is in the way are kept as far as they fit.
     async fn make(&self, cause: Cause) -> Result<(), Error> {
         let Origin::Set { set, lock } = &self.demand.origin else { return Err(missing(self.demand)) };
-        self.lay_out(set, None).await?;
+        lay_out(self.temporary, set, None).await?;
         let project = self.temporary.project();
         let pip = &self.uv.pip;
         let mut said = self.lock(&project, None, pip.for_new_lock(Folders::Unnamed)).await?;
@@ -180,6 +168,18 @@ impl Locksmith<'_> {
     fn refused(&self, message: String, way_out: String) -> Error {
         Error::Lock { node: self.demand.node.clone(), message, way_out }
     }
+}
+
+/// Writes the project that uv sees, with a lock where there is one.
+pub(super) async fn lay_out(temporary: &Temporary, set: &RequirementSet, lock: Option<&str>) -> Result<(), Error> {
+    let folder = temporary.project();
+    let failed = |source| Error::Cache { operation: "write into", path: folder.clone(), source };
+    tokio::fs::create_dir_all(&folder).await.map_err(failed)?;
+    tokio::fs::write(folder.join("pyproject.toml"), set.pyproject()).await.map_err(failed)?;
+    if let Some(lock) = lock {
+        tokio::fs::write(folder.join("uv.lock"), lock).await.map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// Returns the error for a lock that is not there.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
 
 use super::build::{Build, Built};
-use super::complete::Environments;
+use super::complete::{Environments, Temporary};
 use super::demand::{Demand, Origin, Snapshot};
 use super::guard::{self, Guard};
 use super::lock::{self, Locksmith};
@@ -61,6 +61,25 @@ impl EnvironmentStore {
         };
         self.check_packages(&demand, &environment)?;
         Ok(environment)
+    }
+
+    /// Fails where a lock that may not be written is missing or does not fit its requirements. Builds
+    /// nothing; uv is asked only about locks that no environment was built from.
+    pub(crate) async fn check_lock(&self, request: &EnvironmentRequest) -> Result<(), Error> {
+        if self.config.lock_mode != LockMode::Locked {
+            return Ok(());
+        }
+        let demand = Arc::new(Demand::try_new(request, &self.config, self.base)?);
+        if self.find(&demand).await?.1.is_some() {
+            return Ok(());
+        }
+        if !is_there(&demand).await {
+            return Err(lock::missing(&demand));
+        }
+        match self.turn(&demand).await? {
+            Turn::Found(_) => Ok(()),
+            Turn::Ours(_guard) => self.settle(&demand).await.map(drop),
+        }
     }
 
     /// Reads the demand's files and looks for the environment that they lead to.
@@ -123,7 +142,21 @@ impl EnvironmentStore {
     }
 
     async fn make(&self, demand: &Arc<Demand>) -> Result<Built, Error> {
-        let uv = self.uv.get_or_try_init(|| Uv::find(&self.config)).await?;
+        let temporary = self.settle(demand).await?;
+        let uv = self.uv().await?;
+        let Some(snapshot) = self.find(demand).await?.0 else { return Err(lock::missing(demand)) };
+        if let Origin::Set { set, .. } = &demand.origin {
+            lock::lay_out(&temporary, set, Some(&snapshot.lock)).await?;
+        }
+        let build = Build { uv, demand, snapshot: &snapshot, temporary, environments: &self.environments };
+        let built = build.run().await?;
+        self.environments.note(&snapshot.index_key(), &built.folder)?;
+        Ok(built)
+    }
+
+    /// Returns the folder to build in once the lock is there and fits. Takes the holder of the demand's guard.
+    async fn settle(&self, demand: &Arc<Demand>) -> Result<Temporary, Error> {
+        let uv = self.uv().await?;
         let (environments, name) = (self.environments.clone(), demand.name());
         let temporary = tokio::task::spawn_blocking(move || environments.temporary(&name))
             .await
@@ -131,14 +164,11 @@ impl EnvironmentStore {
         let notices = self.config.notices.as_ref();
         let locksmith = Locksmith { uv, demand, mode: self.config.lock_mode, temporary: &temporary, notices };
         locksmith.settle().await?;
-        let Some(snapshot) = self.find(demand).await?.0 else { return Err(lock::missing(demand)) };
-        if let Origin::Set { set, .. } = &demand.origin {
-            locksmith.lay_out(set, Some(&snapshot.lock)).await?;
-        }
-        let build = Build { uv, demand, snapshot: &snapshot, temporary, environments: &self.environments };
-        let built = build.run().await?;
-        self.environments.note(&snapshot.index_key(), &built.folder)?;
-        Ok(built)
+        Ok(temporary)
+    }
+
+    async fn uv(&self) -> Result<&Uv, Error> {
+        self.uv.get_or_try_init(|| Uv::find(&self.config)).await
     }
 
     fn check_packages(&self, demand: &Demand, environment: &Environment) -> Result<(), Error> {

@@ -7,7 +7,7 @@ use windlass_engine::{CheckedNode, Inspected};
 use windlass_project::{Node, Project};
 use windlass_runner::{Clock, SystemClock};
 
-use crate::check::{self, Checked};
+use crate::check::{self, Checked, Purpose};
 use crate::choice;
 use crate::cli::{CheckArgs, Format};
 use crate::printer::Printer;
@@ -21,7 +21,7 @@ use crate::{human, open};
 pub(super) fn run(args: &CheckArgs, settings: &Settings, printer: &Printer) -> anyhow::Result<Status> {
     let loaded = open::load(settings, &args.vars.vars)?;
     let choice = choice::choose(loaded, &args.select)?;
-    let Checked { choice, plan, session, .. } = check::check(choice, args.threads, settings, printer)?;
+    let Checked { choice, plan, session, .. } = check::check(choice, Purpose::Look, args.threads, settings, printer)?;
     let project = choice.project;
     let rows = if args.candidate { Inspected::Candidate } else { Inspected::Current };
     let is_looked_at = |node: &&Node| {

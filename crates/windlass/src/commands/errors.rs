@@ -157,7 +157,7 @@ fn replay(
 ) -> anyhow::Result<Status> {
     let select = SelectArgs { selections: vec![name.to_owned()], ..SelectArgs::default() };
     let choice = choice::choose(loaded, &select)?;
-    let checked = check::check(choice, args.threads, settings, printer)?;
+    let checked = check::check(choice, check::Purpose::Compute, args.threads, settings, printer)?;
     let project = &checked.choice.project;
     let node = project.nodes.get(name).ok_or_else(|| Refusal::new(format!("no node `{name}`")))?;
     let engine = &checked.session.engine;

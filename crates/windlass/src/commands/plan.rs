@@ -9,7 +9,7 @@ use windlass_error::Diagnostic;
 use windlass_project::{Node, NodeKind, Project};
 use windlass_runner::NodeHistory;
 
-use crate::check::{self, Checked};
+use crate::check::{self, Checked, Purpose};
 use crate::choice::{self, Choice};
 use crate::cli::{Format, PlanArgs};
 use crate::printer::Printer;
@@ -29,7 +29,7 @@ pub(super) fn run(args: &PlanArgs, settings: &Settings, printer: &Printer) -> an
     let begun = Instant::now();
     let loaded = open::load(settings, &args.vars.vars)?;
     let place = loaded.project.as_ref().map(place);
-    let checked = choice::choose(loaded, &args.select).and_then(|choice| check::check(choice, None, settings, printer));
+    let checked = choice::choose(loaded, &args.select).and_then(|choice| check::check(choice, Purpose::Compute, None, settings, printer));
     match checked {
         Ok(Checked { choice, plan, .. }) => {
             let history = history(&choice.project);

@@ -18,7 +18,7 @@ use windlass_runner::{
 
 use self::tally::Tally;
 use super::plan;
-use crate::check::{self, Checked};
+use crate::check::{self, Checked, Purpose};
 use crate::choice::{self, Choice};
 use crate::cli::{Format, RunArgs};
 use crate::compose::{EngineBackend, Work};
@@ -78,7 +78,7 @@ struct Ended {
 pub(super) fn run(args: &RunArgs, settings: &Settings, printer: &Printer) -> anyhow::Result<Status> {
     let loaded = open::load(settings, &args.vars.vars)?;
     let choice = choice::choose(loaded, &args.select)?;
-    let checked = check::check(choice, args.threads, settings, printer)?;
+    let checked = check::check(choice, Purpose::Compute, args.threads, settings, printer)?;
     let failure_policy = if args.fail_fast { FailurePolicy::FailFast } else { FailurePolicy::KeepGoing };
     let order = Order { command: "run", work: Work::Build, failure_policy, format: args.format };
     carry_out(order, checked, settings, printer)

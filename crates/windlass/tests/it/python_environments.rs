@@ -92,26 +92,10 @@ def packed(batch):
 #[test]
 fn a_lock_that_is_missing_is_refused_or_written() {
     let project = Project::unlocked(LOCKED);
-    // It could be known before the first node has run, and should be: `one` is published nevertheless.
-    project.windlass(["run", "--locked"]).check(expect![[r#"
-        exit 1
+    let refused = project.windlass(["run", "--locked"]);
+    refused.check(expect![[r#"
+        exit 2
         -- stderr
-          ✓ one                1 row  [SIZE]  version 0  [TIME]
-          ✗ packed  failed  [TIME]
-        error[E0501]: `locks/beeb9b4ee06b.lock`, the lock of `packed`, is missing
-          --> transforms/packed.py:10:5
-           |
-        10 | def packed(batch):
-           |     ^^^^^^
-           |
-           = help: run once without `--locked` and commit `locks/beeb9b4ee06b.lock`
-        windlass explain E0501
-        Published 1 of 2 to prod, 1 failed  [TIME]  CPU [TIME]  peak [SIZE]  run [RUN]
-    "#]]);
-    project.windlass_with(["run", "packed", "-q"], &[("WINDLASS_LOCKED", "1")]).check(expect![[r#"
-        exit 1
-        -- stderr
-          ✗ packed  failed  [TIME]
         error[E0501]: `locks/beeb9b4ee06b.lock`, the lock of `packed`, is missing
           --> transforms/packed.py:10:5
            |
@@ -121,6 +105,12 @@ fn a_lock_that_is_missing_is_refused_or_written() {
            = help: run once without `--locked` and commit `locks/beeb9b4ee06b.lock`
         windlass explain E0501
     "#]]);
+    assert_eq!(project.windlass(["plan", "--locked"]).to_string(), refused.to_string());
+    let by_variable = project.windlass_with(["run", "+packed"], &[("WINDLASS_LOCKED", "1")]);
+    assert_eq!(by_variable.to_string(), refused.to_string());
+    assert!(!is_there(&project.path(".windlass")), "no run has begun");
+    let answer = project.windlass(["run", "one", "--locked"]);
+    assert_eq!(answer.code, 0, "no Python is selected: {answer}");
     assert!(!is_there(&project.path("locks")), "nothing is locked");
     assert!(!is_there(&project.path("lake/prod/packed")), "nothing has run");
 
@@ -149,9 +139,8 @@ fn a_lock_that_is_missing_is_refused_or_written() {
     let code = std::fs::read_to_string(project.path("transforms/packed.py")).unwrap();
     project.write("transforms/packed.py", &code.replace("1.17.0", "1.15.0"));
     project.windlass(["run", "packed", "--locked", "-q"]).check(expect![[r#"
-        exit 1
+        exit 2
         -- stderr
-          ✗ packed  failed  [TIME]
         error[E0501]: `locks/0167c06b9933.lock`, the lock of `packed`, is missing
           --> transforms/packed.py:10:5
            |
@@ -164,14 +153,76 @@ fn a_lock_that_is_missing_is_refused_or_written() {
 }
 
 #[test]
+fn locks_of_functions_are_asked_for_as_well() {
+    // `version` is a view: `marked` calls its function while it is computed.
+    let project = Project::unlocked(
+        r#"
+-- transforms/version.sql --
+{{ config(materialized='view') }}
+select 1 as id, six_version(1) as version
+-- transforms/marked.py --
+from windlass import ref, transform
+
+
+@transform(input=ref("version"), columns={"id": "bigint", "version": "varchar"}, key=["id"])
+def marked(batch):
+    return {"id": batch["id"], "version": batch["version"]}
+-- functions/of_six.py --
+# /// script
+# dependencies = ["six==1.17.0"]
+# ///
+import six
+from windlass import udf
+
+
+@udf(returns="varchar")
+def six_version(value):
+    return [six.__version__] * len(value)
+-- functions/idle.py --
+# /// script
+# dependencies = ["six==1.15.0"]
+# ///
+from windlass import udf
+
+
+@udf(returns="varchar")
+def nobody_calls_it(value):
+    return value
+"#,
+    );
+    project.windlass(["run", "marked", "--locked"]).check(expect![[r#"
+        exit 2
+        -- stderr
+        error[E0501]: `locks/a7f0470b3f7b.lock`, the lock of `marked`, is missing
+         --> transforms/marked.py:5:5
+          |
+        5 | def marked(batch):
+          |     ^^^^^^
+          |
+          = help: run once without `--locked` and commit `locks/a7f0470b3f7b.lock`
+
+        error[E0501]: `locks/beeb9b4ee06b.lock`, the lock of `functions/of_six.py`, is missing
+         --> functions/of_six.py:9:5
+          |
+        9 | def six_version(value):
+          |     ^^^^^^^^^^^
+          |
+          = help: run once without `--locked` and commit `locks/beeb9b4ee06b.lock`
+
+        2 mistakes, nothing was done
+        windlass explain E0501
+    "#]]);
+}
+
+#[test]
 fn a_lock_that_was_tampered_with_is_refused() {
     let project = Project::with_python(LOCKED);
     let lock = std::fs::read_to_string(project.path("locks/beeb9b4ee06b.lock")).unwrap();
     project.write("locks/beeb9b4ee06b.lock", &lock.replace("specifier = \"==1.17.0\"", "specifier = \"==1.16.0\""));
-    project.windlass(["run", "--locked", "-q"]).check(expect![[r#"
-        exit 1
+    let refused = project.windlass(["run", "--locked", "-q"]);
+    refused.check(expect![[r#"
+        exit 2
         -- stderr
-          ✗ packed  failed  [TIME]
         error[E0501]: `locks/beeb9b4ee06b.lock` does not fit the requirements of `packed`
           --> transforms/packed.py:10:5
            |
@@ -181,8 +232,10 @@ fn a_lock_that_was_tampered_with_is_refused() {
            = help: run once without `--locked` and commit the file: it was edited, or made with other indexes
         windlass explain E0501
     "#]]);
+    assert_eq!(project.windlass(["plan", "--locked"]).to_string(), refused.to_string());
+    assert!(!is_there(&project.path(".windlass")), "no run has begun");
     project.write("locks/beeb9b4ee06b.lock", "<<<<<<< ours\n=======\n>>>>>>> theirs\n");
-    project.windlass(["run", "packed", "-q"]).check(expect![[r#"
+    project.windlass(["run", "-q"]).check(expect![[r#"
         exit 1
         -- stderr
           ✗ packed  failed  [TIME]

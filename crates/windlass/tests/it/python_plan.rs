@@ -87,5 +87,8 @@ fn what_turns_python_off_says_yes_or_no() {
         error: WINDLASS_LOCKED is `maybe`, which is neither yes nor no
           hint: write 1 or true, 0 or false
     "#]]);
-    assert_eq!(project.windlass_with(["plan", "--locked"], &[("WINDLASS_OFFLINE", "true")]).code, 0);
+    let off = [("WINDLASS_LOCKED", "0"), ("WINDLASS_OFFLINE", "true")];
+    assert_eq!(project.windlass_with(["plan"], &off).code, 0);
+    let answer = project.windlass_with(["plan"], &[("WINDLASS_LOCKED", "true")]);
+    assert!(answer.code == 2 && answer.stderr.contains("error[E0501]"), "its lock is missing: {answer}");
 }
