@@ -146,8 +146,8 @@ class Behaviour(unittest.TestCase):
         outcome = harness.transform(Rogue([5], 8), SCHEMA, SCHEMA).run(batch_of(8), True)
         self.assertEqual([error.attempts for error in outcome.errors], [4])
 
-    def test_not_rowwise_fails_as_a_whole(self):
-        for settings in ({"rowwise": False}, {"isolate": False}):
+    def test_without_error_rows_the_call_fails(self):
+        for settings in ({"isolate": False}, {"isolate": False, "rowwise": False}):
             function = Rogue([5], 8)
             with self.assertRaises(Failed) as caught:
                 harness.transform(function, SCHEMA, SCHEMA, **settings).run(batch_of(8), True)
@@ -155,6 +155,16 @@ class Behaviour(unittest.TestCase):
             told = caught.exception.failure
             self.assertEqual((told["kind"], told["type"], told["message"]), ("exception", "ValueError", "bad row 5"))
             self.assertEqual((told["file"], told["function"]), (__file__, "Rogue.__call__"))
+
+    def test_not_rowwise_all_rows_fail_together(self):
+        function = Rogue([5], 8)
+        outcome = harness.transform(function, SCHEMA, SCHEMA, rowwise=False).run(batch_of(8), True)
+        self.assertEqual((function.calls, outcome.rows, len(outcome.columns[0])), (1, 0, 0))
+        self.assertEqual([error.row for error in outcome.errors], list(range(8)))
+        self.assertEqual({error.stage for error in outcome.errors}, {"python"})
+        self.assertEqual(
+            {error.message for error in outcome.errors}, {"the batch of 8 rows failed as a whole: bad row 5"}
+        )
 
     def test_stacks_do_not_tell_of_earlier_calls(self):
         outcome = harness.transform(Rogue([5], 8), SCHEMA, SCHEMA).run(batch_of(8), True)

@@ -6,6 +6,7 @@ use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
 use serde_json::{Value, json};
 
+use crate::pool::Blame;
 use crate::program::{Call, InputMode, Program, Role, RowsMode, TransformCode};
 
 /// Parts of the region that comes with HELLO, in order.
@@ -55,13 +56,15 @@ impl Program {
         }
     }
 
-    /// Returns whether a batch that kills workers may be taken apart.
-    pub(crate) fn isolates(&self) -> bool {
-        let is_rowwise = match &self.role {
-            Role::Transform(code) => code.rowwise && code.mode == InputMode::Batch,
-            Role::Functions { .. } => true,
-        };
-        self.isolate && is_rowwise
+    /// Returns who pays for a batch that kills workers.
+    pub(crate) fn blame(&self) -> Blame {
+        match &self.role {
+            Role::Transform(code) if self.isolate && code.mode == InputMode::Batch => {
+                if code.rowwise { Blame::Rows } else { Blame::Batch }
+            }
+            // Rows of a SELECT have no place to go to.
+            Role::Transform(_) | Role::Functions { .. } => Blame::Call,
+        }
     }
 }
 

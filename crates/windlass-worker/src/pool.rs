@@ -33,6 +33,7 @@ use board::{DEPTH, Waiting, choose};
 use broken::Broken;
 pub(crate) use job::{Job, Mode};
 pub(crate) use supervisor::supervise;
+pub(crate) use verdict::Blame;
 
 /// The workers of one program. Workers start when batches come, and stay for the next run.
 #[derive(Clone)]

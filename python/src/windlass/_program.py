@@ -67,7 +67,7 @@ class Clean:
 class Program(ABC):
     """User code with everything that its batches need, made once per worker."""
 
-    # Whether rows that fail are told apart.
+    # Whether rows that fail are told apart, so that a batch may be tried in parts.
     isolate: bool
     roots: tuple[str, ...]
 
@@ -101,13 +101,18 @@ class Program(ABC):
         message = told["message"]
         count = segment.stop - segment.start
         if count > 1:
-            message = clip(f"not isolated, one of {count} rows raised: {message}", 4096)
+            message = clip(f"{self.together(count)}: {message}", 4096)
         rows = []
         for row in range(segment.start, segment.stop):
             full = before + len(rows) < _FULL_STACKS
             trace = told["traceback"] if full else clip(told["traceback"], _SHORT_STACK)
             rows.append(ErrorRow(row, stage, told["type"], message, trace, segment.attempts))
         return rows
+
+
+    def together(self, rows: int) -> str:
+        """Returns what to say of rows that failed in one call."""
+        return f"not isolated, one of {rows} rows raised"
 
 
 class Transform(Program):
@@ -120,7 +125,8 @@ class Transform(Program):
         self.args = tuple(init.get("fn_args") or ())
         self.kwargs = dict(init.get("fn_kwargs") or {})
         self.roots = roots(init)
-        self.isolate = bool(init.get("isolate")) and bool(init.get("rowwise"))
+        self.has_error_rows = bool(init.get("isolate"))
+        self.isolate = self.has_error_rows and bool(init.get("rowwise"))
         self.limits = limits(init)
         many = init.get("rows") == "many"
         self.format = FORMATS[init["batch_format"]](inputs, bool(init.get("copy_inputs")))
@@ -139,12 +145,12 @@ class Transform(Program):
         except WHOLE as err:
             raise self.fail(err) from None
         except BaseException as err:
-            if not self.isolate:
+            if not self.has_error_rows:
                 raise self.fail(err) from None
             first = self.tell(err)
         # Outside of the handler: what its rows raise did not happen while handling this.
         if first is not None:
-            return self._isolate(batch, first)
+            return self._isolate(batch, first) if self.isolate else self._all_failed(rows, first)
         self.clean.add(rows, perf_counter() - started)
         if piece.rejects:
             return Outcome(piece.columns, piece.sources, piece.rows, rejected(piece.rejects, 0))
@@ -159,6 +165,15 @@ class Transform(Program):
             return self.output.piece(result, Given(batch, native, known, rejects, whole))
         finally:
             _context.close_batch()
+
+    def together(self, rows: int) -> str:
+        return super().together(rows) if self.isolate else f"the batch of {rows} rows failed as a whole"
+
+    def _all_failed(self, rows: int, told: dict[str, Any]) -> Outcome:
+        """Returns the outcome of a batch that must not be taken apart, since the code looks across its rows."""
+        empty = self.output.empty
+        errors = self.error_rows(Segment(0, rows, error=told), 0)
+        return Outcome(empty.columns, empty.sources, 0, errors, recycle=told["kind"] == "memory")
 
     def _isolate(self, batch: pa.RecordBatch, first: dict[str, Any]) -> Outcome:
         def call(start: int, stop: int) -> Piece:

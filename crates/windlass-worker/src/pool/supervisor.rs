@@ -275,14 +275,14 @@ impl State {
     fn place_culprit(&mut self, core: &Core, mut job: Job, death: &Death) {
         job.deaths += 1;
         let program = &core.program;
-        let blame = if program.isolates() { Blame::Rows } else { Blame::Batch };
+        let blame = program.blame();
         let tried = match job.mode {
             Mode::Normal => Tried::Normal,
             Mode::Careful => Tried::Careful,
             Mode::Bisect(_) => Tried::Bisect,
         };
         let rows = u32::try_from(job.batch.num_rows()).unwrap_or(u32::MAX);
-        let row_error = death.blame(job.deaths);
+        let mut row_error = death.blame(job.deaths);
         match after_death(tried, job.deaths, blame, program.settings.start) {
             Verdict::Retry => {}
             Verdict::Careful => job.mode = Mode::Careful,
@@ -299,6 +299,9 @@ impl State {
                 }
             }
             Verdict::ErrorRows => {
+                if blame == Blame::Batch {
+                    row_error.message = format!("the batch of {rows} rows failed as a whole: {}", row_error.message);
+                }
                 let errors = (0..rows).map(|row| RowError { row, ..row_error.clone() }).collect();
                 return self.answered(job, Ok((RecordBatch::new_empty(Arc::clone(&program.output)), errors)));
             }

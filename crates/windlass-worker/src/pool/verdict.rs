@@ -27,18 +27,23 @@ pub(crate) enum Tried {
     Bisect,
 }
 
-/// Whether rows that kill may be told apart from others.
+/// Who pays for a batch that kills workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Blame {
+    /// The rows that kill, told apart from the others.
     Rows,
+    /// All rows of the batch: the code looks across them.
     Batch,
+    /// The caller: no row may fail.
+    Call,
 }
 
 /// Decides what follows when a batch has killed `deaths` workers.
 pub(crate) fn after_death(tried: Tried, deaths: u32, blame: Blame, start: StartMode) -> Verdict {
     match (tried, blame) {
         (Tried::Normal, _) if deaths < 2 => Verdict::Retry,
-        (_, Blame::Batch) => Verdict::Fail,
+        (_, Blame::Call) => Verdict::Fail,
+        (_, Blame::Batch) => Verdict::ErrorRows,
         (Tried::Normal, Blame::Rows) => match start {
             StartMode::Fork => Verdict::Careful,
             StartMode::Spawn => Verdict::Bisect,

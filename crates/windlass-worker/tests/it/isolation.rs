@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use arrow::datatypes::DataType;
-use windlass_worker::{BatchOutcome, Error, FailureKind, Stage, StartMode};
+use windlass_worker::{BatchOutcome, Stage, StartMode};
 
 use crate::support::{Code, code, ints, numbers, numbers_from, run};
 
@@ -159,10 +159,12 @@ fn functions_of_whole_batches_are_not_taken_apart() {
             );
             let mut code = code("f", &text).isolate();
             code.transform().rowwise = false;
-            match code.pool().await.call(numbers(100)).await {
-                Err(Error::Call { failure, .. }) if !is_died => assert_eq!(failure.kind, FailureKind::Exception),
-                Err(Error::Died { .. }) if is_died => {}
-                other => panic!("{other:?}"),
+            let outcome = code.pool().await.call(numbers(100)).await.unwrap();
+            assert_eq!((outcome.rows.num_rows(), outcome.errors.len()), (0, 100));
+            let stage = if is_died { Stage::Crash } else { Stage::Python };
+            for error in &outcome.errors {
+                assert_eq!(error.stage, stage);
+                assert!(error.message.starts_with("the batch of 100 rows failed as a whole: "), "{}", error.message);
             }
             let calls = std::fs::read_to_string(code.program.root.join("code.py.calls")).unwrap();
             assert_eq!(calls.trim(), if is_died { "100 100" } else { "100" });

@@ -351,24 +351,24 @@ def centred(batch):
 #[test]
 fn a_batch_that_must_not_be_taken_apart_fails_whole() {
     let project = Project::with_python(ACROSS);
-    project.windlass(["run"]).check(expect![[r#"
-        exit 1
-        -- stderr
-          ✓ numbers        4,000 rows  [SIZE]  version 0  [TIME]
-          ✗ centred  failed  [TIME]
-        error[E0404]: ArithmeticError: 1500 is among them
-          --> transforms/centred.py:14:9
-           |
-        14 |         raise ArithmeticError("1500 is among them")
-           |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-           |
-           = note: Traceback (most recent call last):
-                     File "[DIR]/transforms/centred.py", line 14, in centred
-                       raise ArithmeticError("1500 is among them")
-                   ArithmeticError: 1500 is among them
-        windlass explain E0404
-        Published 1 of 2 to prod, 1 failed  [TIME]  CPU [TIME]  peak [SIZE]  run [RUN]
-    "#]]);
+    project.windlass(["run"]).check(expect![[r#""#]]);
+    expect![[r#""#]].assert_eq(&project.rows(
+        "select count(*) as n, min(id) as least, max(id) as most, count(distinct error) as errors, min(stage) as stage, \
+         min(error) as error from centred__errors",
+    ));
+    expect![[r#""#]].assert_eq(&project.rows("select count(*) as n, sum(id) as ids from centred"));
+    let code = std::fs::read_to_string(project.path("transforms/centred.py")).unwrap();
+
+    project.write("transforms/centred.py", &code.replace("max_error_rate=\"40%\"", "max_error_rate=\"20%\""));
+    project.windlass(["run", "centred"]).check(expect![[r#""#]]);
+
+    project.write("transforms/centred.py", &code.replace("max_error_rate=\"40%\"", "on_error=\"null\", max_errors=1000"));
+    let answer = project.windlass(["run", "centred"]);
+    assert_eq!(answer.code, 0, "{answer}");
+    expect![[r#""#]].assert_eq(&project.rows("select count(*) as n, sum(id) as ids, count(x) as x from centred"));
+
+    project.write("transforms/centred.py", &code.replace("max_error_rate=\"40%\"", "on_error=\"fail\""));
+    project.windlass(["run", "centred"]).check(expect![[r#""#]]);
 }
 
 /// What an exception can be.

@@ -2,7 +2,7 @@
 //!
 //! A node whose code is broken should stop in seconds and not after hours: as soon as the rows that
 //! failed cannot be a small enough share of all any more, and as soon as a thousand rows have come
-//! back from Python and all of them have failed.
+//! back from Python and all of them have failed; where the rows of a batch fail together, ten batches.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,6 +14,8 @@ use windlass_worker::{RowError, Stage};
 
 /// Rows after which a share of failures means something.
 const ENOUGH_ROWS: u64 = 1_000;
+/// Batches after which a share of failures means something where a batch fails as a whole.
+const ENOUGH_BATCHES: u64 = 10;
 /// Causes that are told apart.
 const CAUSES: usize = 64;
 
@@ -57,6 +59,15 @@ impl Limit {
     }
 }
 
+/// What fails together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Together {
+    /// Each row fails for itself.
+    Row,
+    /// The rows of a batch.
+    Batch,
+}
+
 /// Rows that failed for one reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cause {
@@ -76,10 +87,12 @@ pub(crate) struct Cause {
 #[derive(Debug)]
 pub(crate) struct Budget {
     limit: Limit,
+    together: Together,
     expected: Option<u64>,
     seen: AtomicU64,
     failed: AtomicU64,
-    /// Rows that Python saw, and those of them that failed.
+    /// Batches and rows that Python saw, and those of the rows that failed.
+    batches: AtomicU64,
     called: AtomicU64,
     calls_failed: AtomicU64,
     causes: Mutex<BTreeMap<(Stage, String, String), Cause>>,
@@ -102,10 +115,11 @@ pub(crate) struct Verdict {
 
 impl Budget {
     /// Returns a budget of which nothing is spent. `expected` is the exact number of rows to come.
-    pub(crate) fn new(limit: Limit, expected: Option<u64>) -> Self {
+    pub(crate) fn new(limit: Limit, together: Together, expected: Option<u64>) -> Self {
         let zero = || AtomicU64::new(0);
-        let (seen, failed, called, calls_failed) = (zero(), zero(), zero(), zero());
-        Self { limit, expected, seen, failed, called, calls_failed, causes: Mutex::new(BTreeMap::new()) }
+        let (seen, failed, batches, called, calls_failed) = (zero(), zero(), zero(), zero(), zero());
+        let causes = Mutex::new(BTreeMap::new());
+        Self { limit, together, expected, seen, failed, batches, called, calls_failed, causes }
     }
 
     /// Counts rows that broke a precondition, or a batch that came back from Python with those of its
@@ -114,6 +128,7 @@ impl Budget {
         let add = |to: &AtomicU64, rows: u64| to.fetch_add(rows, Ordering::Relaxed) + rows;
         let seen = add(&self.seen, rows);
         let from_calls = !errors.iter().all(|error| error.stage == Stage::Requires) || errors.is_empty();
+        let batches = add(&self.batches, u64::from(from_calls));
         let called = add(&self.called, if from_calls { rows } else { 0 });
         if errors.is_empty() {
             return None;
@@ -123,7 +138,11 @@ impl Budget {
         let calls_failed = add(&self.calls_failed, if from_calls { count } else { 0 });
         self.note(errors);
         let is_hopeless = self.limit.is_hopeless(failed, seen, self.expected);
-        let is_all = self.limit != Limit::None && called >= ENOUGH_ROWS && calls_failed == called;
+        let is_enough = match self.together {
+            Together::Row => called >= ENOUGH_ROWS,
+            Together::Batch => batches >= ENOUGH_BATCHES,
+        };
+        let is_all = self.limit != Limit::None && is_enough && calls_failed == called;
         (is_hopeless || is_all).then(|| Verdict { is_over: true, ..self.verdict() })
     }
 

@@ -34,7 +34,7 @@ use datafusion::physical_plan::{
 use futures::stream::try_unfold;
 use windlass_worker::{Program, Role, Workers};
 
-pub(crate) use budget::{Budget, Limit, Verdict};
+pub(crate) use budget::{Budget, Limit, Together, Verdict};
 pub(crate) use failure::PythonError;
 pub(crate) use preconditions::Precondition;
 
@@ -93,7 +93,11 @@ pub(crate) struct PythonExec {
 impl PythonExec {
     /// Returns the operator above `input`.
     pub(crate) fn new(input: Arc<dyn ExecutionPlan>, work: Arc<Work>) -> Self {
-        let budget = Arc::new(Budget::new(work.limit, work.expected_rows));
+        let together = match &work.program.role {
+            Role::Transform(code) if !code.rowwise => Together::Batch,
+            Role::Transform(_) | Role::Functions { .. } => Together::Row,
+        };
+        let budget = Arc::new(Budget::new(work.limit, together, work.expected_rows));
         Self::counting(input, work, budget)
     }
 

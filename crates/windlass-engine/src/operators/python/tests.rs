@@ -9,7 +9,7 @@ use windlass_worker::{RowError, Stage};
 
 use super::chunks::Chunks;
 use super::preconditions::{Precondition, sift};
-use super::{Budget, Limit};
+use super::{Budget, Limit, Together};
 
 fn batch(values: Vec<Option<i64>>) -> RecordBatch {
     RecordBatch::try_from_iter_with_nullable([("a", Arc::new(Int64Array::from(values)) as ArrayRef, true)]).unwrap()
@@ -79,7 +79,7 @@ fn chunks_keep_all_rows_in_order() {
 
 #[test]
 fn a_share_is_over_as_soon_as_no_later_row_can_mend_it() {
-    let budget = Budget::new(Limit::Rate(0.02), Some(10_000));
+    let budget = Budget::new(Limit::Rate(0.02), Together::Row, Some(10_000));
     assert!(budget.spend(1_000, &errors(200, Stage::Python)).is_none(), "200 of 10,000 is 2 %");
     let verdict = budget.spend(1_000, &errors(1, Stage::Python)).unwrap();
     assert!(verdict.is_over);
@@ -89,7 +89,7 @@ fn a_share_is_over_as_soon_as_no_later_row_can_mend_it() {
 
 #[test]
 fn a_share_of_an_unknown_number_of_rows_is_judged_at_the_end() {
-    let budget = Budget::new(Limit::Rate(0.02), None);
+    let budget = Budget::new(Limit::Rate(0.02), Together::Row, None);
     assert!(budget.spend(1_000, &errors(500, Stage::Python)).is_none());
     assert!(budget.verdict().is_over);
     assert!(budget.spend(49_000, &[]).is_none());
@@ -98,19 +98,28 @@ fn a_share_of_an_unknown_number_of_rows_is_judged_at_the_end() {
 
 #[test]
 fn a_thousand_rows_that_all_fail_are_enough() {
-    let budget = Budget::new(Limit::Rate(1.0), None);
+    let budget = Budget::new(Limit::Rate(1.0), Together::Row, None);
     assert!(budget.spend(999, &errors(999, Stage::Python)).is_none());
     let verdict = budget.spend(1, &errors(1, Stage::Python)).unwrap();
     assert!(verdict.hint().contains("the code and not the data"), "{}", verdict.hint());
-    let early = Budget::new(Limit::Rate(0.02), Some(1_000_000));
+    let early = Budget::new(Limit::Rate(0.02), Together::Row, Some(1_000_000));
     assert!(early.spend(5_000, &errors(5_000, Stage::Requires)).is_none(), "no call has come back yet");
-    let counting = Budget::new(Limit::None, None);
+    let counting = Budget::new(Limit::None, Together::Row, None);
     assert!(counting.spend(5_000, &errors(5_000, Stage::Python)).is_none(), "a replay wants to know them all");
 }
 
 #[test]
+fn a_batch_that_fails_whole_is_one_event() {
+    let budget = Budget::new(Limit::Rate(1.0), Together::Batch, None);
+    for _ in 0..9 {
+        assert!(budget.spend(5_000, &errors(5_000, Stage::Python)).is_none());
+    }
+    assert!(budget.spend(5_000, &errors(5_000, Stage::Python)).is_some_and(|verdict| verdict.is_over));
+}
+
+#[test]
 fn preconditions_are_told_apart_by_their_rule() {
-    let budget = Budget::new(Limit::Rows(10), None);
+    let budget = Budget::new(Limit::Rows(10), Together::Row, None);
     let mut broken = errors(3, Stage::Requires);
     broken[0].message = "`a` is null".to_string();
     broken[1].message = "`b` is null".to_string();

@@ -10,7 +10,9 @@ fn verdicts() {
         (Tried::Normal, 1, Blame::Batch, Spawn, Verdict::Retry),
         (Tried::Normal, 2, Blame::Rows, Fork, Verdict::Careful),
         (Tried::Normal, 2, Blame::Rows, Spawn, Verdict::Bisect),
-        (Tried::Normal, 2, Blame::Batch, Fork, Verdict::Fail),
+        (Tried::Normal, 2, Blame::Batch, Fork, Verdict::ErrorRows),
+        (Tried::Normal, 1, Blame::Call, Fork, Verdict::Retry),
+        (Tried::Normal, 2, Blame::Call, Spawn, Verdict::Fail),
         (Tried::Careful, 3, Blame::Rows, Fork, Verdict::ErrorRows),
         (Tried::Bisect, 9, Blame::Rows, Spawn, Verdict::SplitPart),
     ] {
