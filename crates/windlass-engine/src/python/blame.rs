@@ -9,13 +9,18 @@ use windlass_project::{Node, Project};
 use windlass_worker::{Error as WorkerError, Failure};
 
 use super::functions;
+use super::stack::{frames, frames_of_dump};
 use crate::error::source_of;
 use crate::operators::python::{PythonError, Verdict};
 
 /// Causes that an error names.
-const NAMED_CAUSES: usize = 5;
+const NAMED_CAUSES: usize = 3;
+/// Characters of a cause that are shown then.
+const CAUSE_WIDTH: usize = 160;
 /// Lines of a stack that an error shows.
 const STACK_LINES: usize = 24;
+/// Lines of the stack of one cause among several.
+const CAUSE_STACK_LINES: usize = 12;
 
 /// Returns the failure of a Python operator inside an error.
 pub(crate) fn python_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a PythonError> {
@@ -68,21 +73,22 @@ fn failure(error: &PythonError) -> Option<&Failure> {
 
 /// Returns the innermost line of the project that is known.
 fn place(project: &Project, node: &Node, error: &PythonError) -> Option<Location> {
-    let of_failure = failure(error).and_then(|failure| Some((failure.file.clone()?, failure.line?)));
-    let found = of_failure.or_else(|| match error {
-        PythonError::Budget(verdict) => verdict.causes.first().and_then(|cause| innermost(&cause.traceback)),
-        _ => None,
-    });
-    found.and_then(|(file, line)| at_line(project, node, Path::new(&file), line))
-}
-
-/// Returns file and line of the innermost frame of a stack as Python prints it.
-fn innermost(traceback: &str) -> Option<(String, u32)> {
-    let frame = traceback.lines().rfind(|line| line.trim_start().starts_with("File \""))?;
-    let rest = frame.trim_start().strip_prefix("File \"")?;
-    let (file, rest) = rest.split_once("\", line ")?;
-    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    Some((file.to_string(), digits.parse().ok()?))
+    let frames = match error {
+        PythonError::Worker(worker) => match worker.as_ref() {
+            WorkerError::Call { failure, .. } | WorkerError::Start { failure, .. } => {
+                failure.file.clone().zip(failure.line).into_iter().collect()
+            }
+            WorkerError::Died { output: stack, .. }
+            | WorkerError::StartTimeout { output: stack, .. }
+            | WorkerError::Timeout { stack, .. } => frames_of_dump(stack),
+            _ => Vec::new(),
+        },
+        PythonError::Budget(verdict) => {
+            verdict.causes.first().map(|cause| frames(&cause.traceback)).unwrap_or_default()
+        }
+        _ => Vec::new(),
+    };
+    frames.into_iter().find_map(|(file, line)| at_line(project, node, Path::new(&file), line))
 }
 
 fn at_line(project: &Project, node: &Node, path: &Path, line: u32) -> Option<Location> {
@@ -105,7 +111,7 @@ fn notes(error: &PythonError) -> Vec<String> {
         PythonError::Budget(verdict) => causes(verdict),
         PythonError::Worker(worker) => match worker.as_ref() {
             WorkerError::Call { failure, .. } | WorkerError::Start { failure, .. } => {
-                stack(&failure.traceback).into_iter().collect()
+                stack(&failure.traceback, STACK_LINES).into_iter().collect()
             }
             WorkerError::Died { output, .. } | WorkerError::StartTimeout { output, .. } => tail("it wrote", output),
             WorkerError::Timeout { stack, .. } => tail("it was here", stack),
@@ -120,23 +126,36 @@ fn source_note(error: &WorkerError) -> Vec<String> {
     error.source().map(|cause| format!("cause: {cause}")).into_iter().collect()
 }
 
+/// Returns the causes with the most rows, how many others there are, and the first one's stack.
 fn causes(verdict: &Verdict) -> Vec<String> {
-    let mut notes: Vec<String> = verdict
-        .causes
-        .iter()
-        .take(NAMED_CAUSES)
-        .map(|cause| format!("{} row{}: {}", cause.rows, if cause.rows == 1 { "" } else { "s" }, cause.summary()))
-        .collect();
-    if let Some(cause) = verdict.causes.first() {
-        notes.extend(stack(&cause.traceback));
+    let (named, others) = verdict.causes.split_at(verdict.causes.len().min(NAMED_CAUSES));
+    let rows = |count: u64| format!("{count} row{}", if count == 1 { "" } else { "s" });
+    let mut notes: Vec<String> =
+        named.iter().map(|cause| format!("{}: {}", rows(cause.rows), shortened(&cause.summary()))).collect();
+    if !others.is_empty() {
+        let plural = if others.len() == 1 { "" } else { "s" };
+        let count = rows(others.iter().map(|cause| cause.rows).sum());
+        notes.push(format!("{count}: {} other cause{plural}", others.len()));
+    }
+    if let Some(cause) = named.first() {
+        notes.extend(stack(&cause.traceback, CAUSE_STACK_LINES));
     }
     notes
 }
 
-fn stack(traceback: &str) -> Option<String> {
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(CAUSE_WIDTH) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_string(),
+    }
+}
+
+/// Returns the last lines of a stack, each cut to the width of a cause.
+fn stack(traceback: &str, most: usize) -> Option<String> {
     let lines: Vec<&str> = traceback.trim_end().lines().collect();
-    let skipped = lines.len().saturating_sub(STACK_LINES);
-    (!lines.is_empty()).then(|| lines[skipped..].join("\n"))
+    let skipped = lines.len().saturating_sub(most);
+    let shown: Vec<String> = lines[skipped..].iter().map(|line| shortened(line)).collect();
+    (!lines.is_empty()).then(|| shown.join("\n"))
 }
 
 fn tail(what: &str, text: &str) -> Vec<String> {

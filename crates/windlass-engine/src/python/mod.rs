@@ -7,6 +7,7 @@ mod blame;
 pub(crate) mod functions;
 mod locks;
 mod settings;
+mod stack;
 mod transform;
 mod work;
 

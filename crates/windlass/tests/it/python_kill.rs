@@ -135,20 +135,20 @@ fn a_crash_fails_a_node_that_says_so() {
           ✓ numbers           16 rows  [SIZE]  version 0  [TIME]
           ✗ deadly   failed  [TIME]
         error[E0407]: a worker of `deadly` died: killed by SIGSEGV
-          --> transforms/deadly.py:31:7
+          --> transforms/deadly.py:11:5
            |
-        31 | class Deadly:
-           |       ^^^^^^
+        11 |     "crash": lambda: os.kill(os.getpid(), signal.SIGSEGV),
+           |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
            |"#]]
     .assert_eq(&said("crash"));
     expect![[r#"
           ✓ numbers           16 rows  [SIZE]  version 1  [TIME]
           ✗ deadly   failed  [TIME]
         error[E0408]: a call of `deadly` took longer than its timeout of [TIME]
-          --> transforms/deadly.py:31:7
+          --> transforms/deadly.py:17:5
            |
-        31 | class Deadly:
-           |       ^^^^^^
+        17 |     "sleep": lambda: time.sleep(100_000),
+           |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
            |"#]]
     .assert_eq(&said("sleep"));
     expect![[r#"
@@ -193,10 +193,10 @@ fn a_constructor_that_dies_or_hangs_fails_the_node() {
           ✓ numbers           16 rows  [SIZE]  version 1  [TIME]
           ✗ deadly   failed  [TIME]
         error[E0408]: a worker of `deadly` was not ready after [TIME]
-          --> transforms/deadly.py:31:7
+          --> transforms/deadly.py:17:5
            |
-        31 | class Deadly:
-           |       ^^^^^^
+        17 |     "sleep": lambda: time.sleep(100_000),
+           |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
            |"#]]
     .assert_eq(&said("sleep"));
 }
