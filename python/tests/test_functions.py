@@ -19,11 +19,11 @@ BATCH = pa.record_batch({"a": pa.array([1.0, 2.0, None, 4.0]), "s": pa.array(["x
 DOUBLE = pa.float64()
 
 
-def run(function, kind=DOUBLE, args=(0,), batch=BATCH, constants=None, isolate=True, whole=True, **settings):
+def run(function, kind=DOUBLE, args=(0,), batch=BATCH, constants=None, whole=True, **settings):
     arguments = [{"constant": arg[0]} if isinstance(arg, tuple) else {"column": arg} for arg in args]
     call = {"file": __file__, "object": "f", "args": arguments, "batch_format": "numpy", **settings}
     outputs = pa.schema([("r", kind)])
-    init = {"calls": [call], "isolate": isolate, "root": __file__.rpartition("/")[0]}
+    init = {"calls": [call], "root": __file__.rpartition("/")[0]}
     return Functions(init, [function], (batch.schema, outputs), constants).run(batch, whole)
 
 
@@ -129,20 +129,18 @@ class Errors(unittest.TestCase):
                 raise ValueError("two")
             return a
 
-        outcome = run(function)
-        self.assertEqual(outcome.columns[0].to_pylist(), [1.0, None, 4.0])
-        self.assertEqual([(e.row, e.stage, e.message) for e in outcome.errors], [(1, "python", "two")])
         outcome = run(function, on_error="null")
-        self.assertEqual((outcome.columns[0].to_pylist(), outcome.errors), ([1.0, None, None, 4.0], []))
-        self.assertEqual(run(function, on_error="null", isolate=False).rows, 4)
+        self.assertEqual((outcome.columns[0].to_pylist(), outcome.rows), ([1.0, None, None, 4.0], 4))
+        # The row without an argument did not fail.
+        self.assertEqual([(e.row, e.stage, e.message) for e in outcome.errors], [(1, "python", "`f`: two")])
         with self.assertRaisesRegex(Failed, "two"):
-            run(function, isolate=False)
+            run(function)
 
     def test_all_rows_raise(self):
         rows = 500
         batch = pa.record_batch({"a": np.arange(float(rows))})
         outcome = run(lambda a: 1 / 0, batch=batch, on_error="null")
-        self.assertEqual(outcome.columns[0].null_count, rows)
+        self.assertEqual((outcome.columns[0].null_count, len(outcome.errors)), (rows, rows))
 
     def test_rejects(self):
         def function(a):
@@ -150,7 +148,8 @@ class Errors(unittest.TestCase):
             return a
 
         outcome = run(function, on_error="null")
-        self.assertEqual((outcome.columns[0].to_pylist(), outcome.errors), ([1.0, 2.0, None, None], []))
+        self.assertEqual(outcome.columns[0].to_pylist(), [1.0, 2.0, None, None])
+        self.assertEqual([(e.row, e.stage, e.message) for e in outcome.errors], [(3, "reject", "`f`: large")])
         with self.assertRaisesRegex(Failed, "rejected 1 of 3 rows .large., and rows of a SELECT have no error table"):
             run(function)
 
@@ -166,13 +165,15 @@ class Errors(unittest.TestCase):
             return a * 2
 
         calls = [
-            {"file": "f", "object": name, "args": [{"column": 0}], "batch_format": "numpy"}
+            {"file": "f", "object": name, "args": [{"column": 0}], "batch_format": "numpy", "on_error": "null"}
             for name in ("first", "second")
         ]
         outputs = pa.schema([("x", pa.float64()), ("y", pa.float64())])
-        program = Functions({"calls": calls, "isolate": True}, [first, second], (BATCH.schema, outputs), None)
+        program = Functions({"calls": calls}, [first, second], (BATCH.schema, outputs), None)
         outcome = program.run(BATCH, True)
-        self.assertEqual([c.to_pylist() for c in outcome.columns], [[2.0, None], [4.0, None]])
+        self.assertEqual(
+            [c.to_pylist() for c in outcome.columns], [[None, 2.0, None, 4.0], [2.0, 4.0, None, None]]
+        )
         self.assertEqual([(e.row, e.error_type) for e in outcome.errors], [(0, "ValueError"), (3, "KeyError")])
 
 

@@ -104,19 +104,28 @@ pub struct Built {
     pub fingerprint: String,
     /// Rows that failed, where the node has an error table.
     pub failures: Option<FailedRows>,
+    /// Rows that failed and have NULL for what Python should have answered, where it may leave such.
+    pub nulls: Option<FailedRows>,
     /// What its checks found.
     pub checks: Vec<CheckOutcome>,
 }
 
-/// Rows that failed and went to the error table.
+/// Rows that failed and did not end the build.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FailedRows {
     /// How many.
     pub rows: u64,
-    /// Rows of the input, or of the result where only checks divert rows.
+    /// Rows that Python was to answer, or rows of the result where only checks divert rows.
     pub of: u64,
     /// Why, with the number of rows of each cause, most first.
     pub causes: Vec<(String, u64)>,
+}
+
+impl From<Verdict> for FailedRows {
+    fn from(verdict: Verdict) -> Self {
+        let causes = verdict.causes.iter().map(|cause| (cause.summary(), cause.rows)).collect();
+        Self { rows: verdict.failed, of: verdict.seen, causes }
+    }
 }
 
 /// Where the rows of a build come from.
@@ -145,6 +154,7 @@ struct Staged {
     result: StagedTable,
     errors: StagedTable,
     failures: Option<Verdict>,
+    nulls: Option<Verdict>,
 }
 
 /// What is known of staged files that may be published.
@@ -254,30 +264,34 @@ async fn run(prepared: &Prepared, progress: &dyn BuildProgress) -> Result<Staged
         }
     }
     progress.rows_read(rows_read(&prepared.plan));
-    staged.failures = verdict(&prepared.plan)?;
+    judge(&prepared.plan, &mut staged)?;
     Ok(staged)
 }
 
-/// Returns how many rows failed in a Python operator; an error where more failed than may.
-fn verdict(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Verdict>, DataFusionError> {
-    let mut found = None;
+/// Notes how many rows failed in Python operators; an error where more failed than may.
+fn judge(plan: &Arc<dyn ExecutionPlan>, staged: &mut Staged) -> Result<(), DataFusionError> {
     let mut was_cut_short = false;
     plan.apply(|operator| {
         if let Some(check) = operator.downcast_ref::<CheckExec>() {
             // Rows that were not handed over any more say nothing about shares.
             was_cut_short = check.was_cut_short();
         }
-        // Functions of SQL have no limit, and no error table.
-        if let Some(python) = operator.downcast_ref::<PythonExec>().filter(|python| !python.calls_functions()) {
-            let verdict = python.verdict();
-            if verdict.is_over && !was_cut_short {
-                return Err(PythonError::Budget(verdict).into());
-            }
-            found = Some(verdict);
+        let Some(python) = operator.downcast_ref::<PythonExec>() else { return Ok(TreeNodeRecursion::Continue) };
+        let verdict = python.verdict();
+        if verdict.is_over && !was_cut_short {
+            return Err(PythonError::Budget(verdict).into());
+        }
+        if python.leaves_nulls() {
+            staged.nulls = Some(match staged.nulls.take() {
+                Some(others) => others.and(verdict),
+                None => verdict,
+            });
+        } else if python.carries_errors() {
+            staged.failures = Some(verdict);
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
-    Ok(found)
+    Ok(())
 }
 
 /// Returns the sources among what a node read whose files are text.

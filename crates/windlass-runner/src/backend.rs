@@ -47,9 +47,11 @@ pub struct NodeOutcome {
     pub fingerprint: Option<String>,
     /// Rows that failed, where the node has an error table.
     pub errors: Option<ErrorRows>,
+    /// Rows that failed and stayed, with NULL for what failed, where the node may leave such.
+    pub nulls: Option<ErrorRows>,
 }
 
-/// Rows that failed and went to the error table.
+/// Rows that failed and did not fail the node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorRows {
     /// How many.

@@ -52,7 +52,7 @@ impl Program {
     pub(crate) fn rows_mode(&self) -> RowsMode {
         match &self.role {
             Role::Transform(code) => code.rows,
-            Role::Functions { .. } => RowsMode::OneToOne,
+            Role::Functions { .. } => RowsMode::EveryRow,
         }
     }
 
@@ -119,7 +119,7 @@ fn functions(calls: &[Call]) -> Value {
         .collect();
     json!({
         "role": "udf",
-        "rows": "one_to_one",
+        "rows": RowsMode::EveryRow,
         "mode": "batch",
         "rowwise": true,
         "key": [],

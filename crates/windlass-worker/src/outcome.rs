@@ -5,7 +5,7 @@ use std::time::Duration;
 use arrow::record_batch::RecordBatch;
 
 /// The answer to one batch. For one-to-one programs, the rows that came back and those that failed
-/// make up the batch.
+/// make up the batch; functions answer every row, with NULL for those that failed.
 #[derive(Debug, Clone)]
 pub struct BatchOutcome {
     /// Rows with the program's output schema, in the order of the batch's rows that did not fail.

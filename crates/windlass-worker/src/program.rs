@@ -133,6 +133,8 @@ pub enum RowsMode {
     OneToOne,
     /// Any number.
     Many,
+    /// One output row for each input row, in order, also for those that fail.
+    EveryRow,
 }
 
 /// Whether user code gets batches or whole tables.

@@ -234,14 +234,16 @@ impl BuildProgress for Reporter {
 
 fn view() -> NodeOutcome {
     let (rows, bytes, files) = (0, 0, 0);
-    NodeOutcome { kind: OutcomeKind::View, rows, bytes, files, version: None, fingerprint: None, errors: None }
+    let (version, fingerprint) = (None, None);
+    NodeOutcome { kind: OutcomeKind::View, rows, bytes, files, version, fingerprint, errors: None, nulls: None }
 }
 
 fn published(built: Built) -> NodeOutcome {
-    let Built { version, rows, bytes, files, fingerprint, failures, checks: _ } = built;
-    let errors = failures.map(|FailedRows { rows, of, causes }| ErrorRows { rows, of, causes });
+    let Built { version, rows, bytes, files, fingerprint, failures, nulls, checks: _ } = built;
+    let told = |FailedRows { rows, of, causes }| ErrorRows { rows, of, causes };
+    let (errors, nulls) = (failures.map(told), nulls.map(told));
     let (version, fingerprint) = (Some(version), Some(fingerprint));
-    NodeOutcome { kind: OutcomeKind::Published, rows, bytes, files, version, fingerprint, errors }
+    NodeOutcome { kind: OutcomeKind::Published, rows, bytes, files, version, fingerprint, errors, nulls }
 }
 
 fn merged(replayed: Replayed) -> NodeOutcome {
@@ -253,6 +255,7 @@ fn merged(replayed: Replayed) -> NodeOutcome {
         files: 0,
         version: Some(version),
         fingerprint: None,
+        nulls: None,
         errors: Some(ErrorRows { rows: still_failing, of: replayed + still_failing, causes }),
     }
 }

@@ -112,7 +112,8 @@ impl Board {
                     let text = format!("computed from the last good version of {}", names.join(", "));
                     self.say(&line::ended(&self.paint.odd("!"), &self.name(node), &text));
                 }
-                if let Some(text) = outcome.errors.as_ref().and_then(|errors| lost(node, outcome.kind, errors)) {
+                let errors = outcome.errors.as_ref().and_then(|errors| lost(node, outcome.kind, errors));
+                for text in errors.into_iter().chain(outcome.nulls.as_ref().and_then(nulled)) {
                     self.say(&line::ended(&self.paint.odd("!"), &self.name(node), &text));
                 }
             }
@@ -261,14 +262,27 @@ fn lost(node: &str, kind: OutcomeKind, errors: &ErrorRows) -> Option<String> {
         }
         _ => format!("{} of rows quarantined", human::percent(errors.rows, errors.of)),
     };
+    Some(format!("{what}{}   see: windlass errors {node}", causes(errors)))
+}
+
+/// Returns what to say of rows that failed and stayed; `None` where none did.
+fn nulled(nulls: &ErrorRows) -> Option<String> {
+    let rows = human::counted(nulls.rows, "row");
+    let have = if nulls.rows == 1 { "has" } else { "have" };
+    (nulls.rows > 0).then(|| format!("{rows} {have} NULL because Python failed{}", causes(nulls)))
+}
+
+/// Returns the causes of most rows, behind a colon.
+fn causes(errors: &ErrorRows) -> String {
     let mut causes: Vec<String> = errors.causes.iter().take(NAMED_CAUSES).map(cause).collect();
     let others = errors.causes.len().saturating_sub(NAMED_CAUSES) as u64;
     if others > 0 {
         causes.push(human::counted(others, "other cause"));
     }
-    let causes = causes.join(" · ");
-    let colon = if causes.is_empty() { "" } else { ": " };
-    Some(format!("{what}{colon}{causes}   see: windlass errors {node}"))
+    match causes.is_empty() {
+        true => String::new(),
+        false => format!(": {}", causes.join(" · ")),
+    }
 }
 
 fn cause((text, rows): &(String, u64)) -> String {
@@ -308,5 +322,7 @@ mod tests {
             "1 of 328,521 rows failed again: z 1   see: windlass errors score"
         );
         assert_eq!(said(OutcomeKind::Published, &errors(0, &[])), "");
+        assert_eq!(nulled(&errors(1, &causes[4..])).unwrap_or_default(), "1 row has NULL because Python failed: z 1");
+        assert_eq!(nulled(&errors(0, &[])), None);
     }
 }

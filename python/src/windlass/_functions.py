@@ -1,7 +1,8 @@
 """Functions that SQL calls by name: arrays in, one column per call out.
 
 Rows with a NULL argument are left out of the call where `nulls="skip"`, and their result is NULL. A
-row that raises becomes NULL where `on_error="null"`, and an error row elsewhere.
+row that raises or is rejected fails its batch, or becomes NULL where `on_error="null"`: then it is
+told beside the result, which has every row.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from windlass._failure import WHOLE, Failed, OutputError, RejectError
 from windlass._formats import FORMATS, np
 from windlass._isolate import Limits, isolate
 from windlass._output import FRESH, Piece, kept_rows
-from windlass._program import Clean, ErrorRow, Outcome, Program, limits, roots
+from windlass._program import Clean, ErrorRow, Outcome, Program, rejected, roots
 
 
 class Call:
@@ -60,7 +61,7 @@ class Call:
             _context.close_batch()
         if rejects.reasons:
             array = self._without(array, rejects.reasons)
-        return Piece([array], [FRESH], rows)
+        return Piece([array], [FRESH], rows, rejects.reasons)
 
     def _without(self, array: pa.Array, reasons: dict[int, str]) -> pa.Array:
         """Returns the result with NULL for rejected rows: rows of a SELECT have no error table to go to."""
@@ -106,7 +107,15 @@ class Call:
     def _scattered(self, inner: Piece, valid: pa.Array, rows: int) -> Piece:
         places = pc.subtract(pc.cumulative_sum(valid.cast(pa.int64())), 1)
         column = inner.columns[0].take(pc.if_else(valid, places, None))
-        return Piece([column], [FRESH], rows)
+        if not inner.rejects:
+            return Piece([column], [FRESH], rows)
+        kept = pc.indices_nonzero(valid)
+        rejects = {kept[row].as_py(): reason for row, reason in inner.rejects.items()}
+        return Piece([column], [FRESH], rows, rejects)
+
+    def told(self, errors: list[ErrorRow]) -> list[ErrorRow]:
+        """Returns rows that failed with the function's name before what they say."""
+        return [error._replace(message=f"`{self.name}`: {error.message}") for error in errors]
 
     def _argument(self, number: int, batch: pa.RecordBatch, constants: pa.RecordBatch | None) -> pa.Array:
         argument = self.arguments[number]
@@ -126,6 +135,9 @@ class Call:
 class Functions(Program):
     """All calls that one operator makes: a column each."""
 
+    # Rows of a SELECT have no error table to go to.
+    isolate = False
+
     def __init__(
         self,
         init: dict[str, Any],
@@ -135,8 +147,6 @@ class Functions(Program):
     ) -> None:
         inputs, outputs = schemas
         self.roots = roots(init)
-        self.isolate = bool(init.get("isolate"))
-        self.limits = limits(init)
         self.constants = constants
         self.aliases = Aliases(inputs, outputs)
         self.calls = [
@@ -158,12 +168,8 @@ class Functions(Program):
             recycle = recycle or memory
             for error in found:
                 errors.setdefault(error.row, error)
-        if not errors:
-            return Outcome(columns, self._sources(columns, batch, whole), rows, calls=made, recycle=recycle)
-        mask = kept_rows(rows, errors)
-        columns = [column.filter(mask) for column in columns]
         in_order = [errors[row] for row in sorted(errors)]
-        return Outcome(columns, [FRESH] * len(columns), rows - len(errors), in_order, made, recycle)
+        return Outcome(columns, self._sources(columns, batch, whole), rows, in_order, made, recycle)
 
     def _run_call(self, call: Call, batch: pa.RecordBatch) -> tuple[pa.Array, list[ErrorRow], int, bool]:
         started = perf_counter()
@@ -173,14 +179,14 @@ class Functions(Program):
         except WHOLE as err:
             raise self._fail(call, err) from None
         except BaseException as err:
-            if not self.isolate and not call.null_on_error:
+            if not call.null_on_error:
                 raise self.fail(err) from None
             first = self.tell(err)
         # Outside of the handler: what its rows raise did not happen while handling this.
         if first is not None:
             return self._isolate(call, batch, first)
         call.clean.add(batch.num_rows, perf_counter() - started)
-        return piece.columns[0], [], 1, False
+        return piece.columns[0], call.told(rejected(piece.rejects, 0)), 1, False
 
     def _fail(self, call: Call, exc: BaseException) -> Failed:
         """Returns the failure of a whole batch. A wrong result has no stack: the function is named."""
@@ -195,8 +201,7 @@ class Functions(Program):
         def part(start: int, stop: int) -> Piece:
             return call.run(batch.slice(start, stop - start), self.constants)
 
-        bounds = Limits(exact=True) if call.null_on_error else self.limits
-        bounds.clean_seconds = call.clean.seconds(batch.num_rows)
+        bounds = Limits(exact=True, clean_seconds=call.clean.seconds(batch.num_rows))
         try:
             segments, calls = isolate(part, batch.num_rows, first, bounds, self.tell)
         except WHOLE as err:
@@ -207,12 +212,12 @@ class Functions(Program):
         for segment in segments:
             if segment.error is None:
                 columns.append(segment.result.columns[0])
+                errors.extend(rejected(segment.result.rejects, segment.start))
                 continue
             recycle = recycle or segment.error["kind"] == "memory"
             columns.append(pa.nulls(segment.stop - segment.start, call.column.type))
-            if not call.null_on_error:
-                errors.extend(self.error_rows(segment, len(errors)))
-        return pa.concat_arrays(columns), errors, calls, recycle
+            errors.extend(self.error_rows(segment, len(errors)))
+        return pa.concat_arrays(columns), call.told(errors), calls, recycle
 
     def _sources(self, columns: list[pa.Array], batch: pa.RecordBatch, whole: bool) -> list[int]:
         sources = [FRESH] * len(columns)

@@ -19,7 +19,7 @@ impl Engine {
         audited: Audited,
     ) -> Result<Built, Error> {
         let node = request.node;
-        let Staged { result, errors, .. } = staged;
+        let Staged { result, errors, nulls, .. } = staged;
         let Audited { checks, failures } = audited;
         let (bytes, files) = (result.files.iter().map(|file| file.size as u64).sum(), result.files.len() as u64);
         let origin = Origin {
@@ -54,8 +54,9 @@ impl Engine {
             },
         })
         .await?;
+        let nulls = nulls.map(Into::into);
         let fingerprint = prepared.fingerprint.clone();
-        Ok(Built { version, rows: result.rows, bytes, files, fingerprint, failures, checks })
+        Ok(Built { version, rows: result.rows, bytes, files, fingerprint, failures, nulls, checks })
     }
 
     async fn publish_errors(
@@ -80,7 +81,7 @@ impl Engine {
         audited: Audited,
     ) -> Result<Built, Error> {
         let node = request.node;
-        let Staged { result, errors, .. } = staged;
+        let Staged { result, errors, nulls, .. } = staged;
         let Audited { checks, failures } = audited;
         let not_published = || Error::NotPublished { table: node.name.clone() };
         let current = self.open_table(&node.name).await?.ok_or_else(not_published)?;
@@ -118,6 +119,7 @@ impl Engine {
             origin: Origin { rows, errors: Some((errors_version, error_rows)), checks: &checks, ..origin },
         })
         .await?;
-        Ok(Built { version, rows: result.rows, bytes, files, fingerprint: fingerprint.clone(), failures, checks })
+        let (nulls, fingerprint) = (nulls.map(Into::into), fingerprint.clone());
+        Ok(Built { version, rows: result.rows, bytes, files, fingerprint, failures, nulls, checks })
     }
 }

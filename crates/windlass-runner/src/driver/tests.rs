@@ -46,7 +46,8 @@ impl Drop for TellDrop {
 
 fn published(rows: u64) -> NodeOutcome {
     let (bytes, files) = (rows * 10, 1);
-    NodeOutcome { kind: OutcomeKind::Published, rows, bytes, files, version: Some(3), fingerprint: None, errors: None }
+    let (version, fingerprint) = (Some(3), None);
+    NodeOutcome { kind: OutcomeKind::Published, rows, bytes, files, version, fingerprint, errors: None, nulls: None }
 }
 
 #[async_trait]

@@ -57,6 +57,6 @@ fn functions_are_told_as_python_reads_them() {
     assert_eq!(json["constants_bytes"], init.constants.len());
     let mut json = json;
     json.as_object_mut().unwrap().retain(|name, _| !name.ends_with("_bytes"));
-    expect![[r#"{"node":"n","worker":3,"root":"/project","lib":["/project/lib"],"isolate":true,"columns":["a"],"vars":{},"memory_limit":null,"threads":2,"budget":{"calls":64,"row_factor":4,"time_factor":20},"role":"udf","rows":"one_to_one","mode":"batch","rowwise":true,"key":[],"copy_inputs":false,"calls":[{"file":"/project/functions/f.py","object":"f","args":[{"column":0},{"constant":0}],"nulls":"skip","batch_format":"numpy","on_error":"null"}]}"#]]
+    expect![[r#"{"node":"n","worker":3,"root":"/project","lib":["/project/lib"],"isolate":true,"columns":["a"],"vars":{},"memory_limit":null,"threads":2,"budget":{"calls":64,"row_factor":4,"time_factor":20},"role":"udf","rows":"every_row","mode":"batch","rowwise":true,"key":[],"copy_inputs":false,"calls":[{"file":"/project/functions/f.py","object":"f","args":[{"column":0},{"constant":0}],"nulls":"skip","batch_format":"numpy","on_error":"null"}]}"#]]
     .assert_eq(&json.to_string());
 }

@@ -78,7 +78,12 @@ impl Reader {
         let handed = input.num_rows();
         let errors = if errors.is_empty() { Vec::new() } else { read_errors(errors, handed, self.worker)? };
         let rows = done.rows as usize;
-        if self.rows == RowsMode::OneToOne && rows + errors.len() != handed {
+        let balances = match self.rows {
+            RowsMode::OneToOne => rows + errors.len() == handed,
+            RowsMode::EveryRow => rows == handed,
+            RowsMode::Many => true,
+        };
+        if !balances {
             let message = format!("{handed} rows became {rows} rows and {} error rows", errors.len());
             return Err(Unusable::Malformed(message));
         }

@@ -182,6 +182,7 @@ fn rows_that_fail_may_stay_with_nulls() {
         -- stderr
           ✓ numbers        2,000 rows  [SIZE]  version 0  [TIME]
           ✓ padded         2,000 rows  [SIZE]  version 0  [TIME]
+          ! padded   4 rows have NULL because Python failed: ValueError: 9 is bad 2 · not: id <> 7 1 · eight 1
         Published 2 of 2 to prod  [TIME]  CPU [TIME]  peak [SIZE]  run [RUN]
     "#]]);
     expect![[r#"
@@ -351,24 +352,67 @@ def centred(batch):
 #[test]
 fn a_batch_that_must_not_be_taken_apart_fails_whole() {
     let project = Project::with_python(ACROSS);
-    project.windlass(["run"]).check(expect![[r#""#]]);
-    expect![[r#""#]].assert_eq(&project.rows(
+    project.windlass(["run"]).check(expect![[r#"
+        exit 0
+        -- stderr
+          ✓ numbers        4,000 rows  [SIZE]  version 0  [TIME]
+          ✓ centred        3,000 rows  [SIZE]  version 0  [TIME]
+          ! centred  25.00% of rows quarantined: ArithmeticError: the batch of 1000 rows failed as a whole: 1… 1,000   see: windlass errors centred
+        Published 2 of 2 to prod  [TIME]  CPU [TIME]  peak [SIZE]  run [RUN]
+    "#]]);
+    expect![[r#"{"n":1000,"least":1001,"most":2000,"errors":1,"stage":"python","error":"the batch of 1000 rows failed as a whole: 1500 is among them"}"#]].assert_eq(&project.rows(
         "select count(*) as n, min(id) as least, max(id) as most, count(distinct error) as errors, min(stage) as stage, \
          min(error) as error from centred__errors",
     ));
-    expect![[r#""#]].assert_eq(&project.rows("select count(*) as n, sum(id) as ids from centred"));
+    expect![[r#"{"n":3000,"ids":6501500}"#]]
+        .assert_eq(&project.rows("select count(*) as n, sum(id) as ids from centred"));
     let code = std::fs::read_to_string(project.path("transforms/centred.py")).unwrap();
 
     project.write("transforms/centred.py", &code.replace("max_error_rate=\"40%\"", "max_error_rate=\"20%\""));
-    project.windlass(["run", "centred"]).check(expect![[r#""#]]);
+    project.windlass(["run", "centred"]).check(expect![[r#"
+        exit 1
+        -- stderr
+          ✗ centred  failed  [TIME]
+        error[E0409]: `centred`: 1000 of 2000 rows failed (50.00 %), more than the 20 % of `max_error_rate`
+          --> transforms/centred.py:14:9
+           |
+        14 |         raise ArithmeticError("1500 is among them")
+           |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+           |
+           = note: 1000 rows: ArithmeticError: the batch of 1000 rows failed as a whole: 1500 is among them
+           = note: Traceback (most recent call last):
+                     File "[DIR]/transforms/centred.py", line 14, in centred
+                       raise ArithmeticError("1500 is among them")
+                   ArithmeticError: 1500 is among them
+           = help: correct the code or the input, add `requires`, or raise `max_error_rate`
+        windlass explain E0409
+        Published 0 of 1 to prod, 1 failed  [TIME]  CPU [TIME]  peak [SIZE]  run [RUN]
+    "#]]);
 
     project.write("transforms/centred.py", &code.replace("max_error_rate=\"40%\"", "on_error=\"null\", max_errors=1000"));
     let answer = project.windlass(["run", "centred"]);
     assert_eq!(answer.code, 0, "{answer}");
-    expect![[r#""#]].assert_eq(&project.rows("select count(*) as n, sum(id) as ids, count(x) as x from centred"));
+    expect![[r#"{"n":4000,"ids":8002000,"x":3000}"#]]
+        .assert_eq(&project.rows("select count(*) as n, sum(id) as ids, count(x) as x from centred"));
 
     project.write("transforms/centred.py", &code.replace("max_error_rate=\"40%\"", "on_error=\"fail\""));
-    project.windlass(["run", "centred"]).check(expect![[r#""#]]);
+    project.windlass(["run", "centred"]).check(expect![[r#"
+        exit 1
+        -- stderr
+          ✗ centred  failed  [TIME]
+        error[E0404]: ArithmeticError: 1500 is among them
+          --> transforms/centred.py:14:9
+           |
+        14 |         raise ArithmeticError("1500 is among them")
+           |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+           |
+           = note: Traceback (most recent call last):
+                     File "[DIR]/transforms/centred.py", line 14, in centred
+                       raise ArithmeticError("1500 is among them")
+                   ArithmeticError: 1500 is among them
+        windlass explain E0404
+        Published 0 of 1 to prod, 1 failed  [TIME]  CPU [TIME]  peak [SIZE]  run [RUN]
+    "#]]);
 }
 
 /// What an exception can be.

@@ -119,6 +119,7 @@ fn functions_stand_in_any_expression() {
           ✓ numbered                1 row  [SIZE]  version 0  [TIME]
           ✓ ordered                3 rows  [SIZE]  version 0  [TIME]
           ✓ selected               5 rows  [SIZE]  version 0  [TIME]
+          ! selected     1 row has NULL because Python failed: ZeroDivisionError: `inverse`: three is zero here 1
           ✓ viewed       view
           ✓ inputs                 3 rows  [SIZE]  version 0  [TIME]
           ! inputs       40.00% of rows quarantined: not: half < 2 2   see: windlass errors inputs
@@ -420,4 +421,58 @@ from {{ ref('numbers') }} group by id % 7
     let by_python = project.rows("select * from by_python order by bucket");
     assert_eq!(by_python.lines().count(), 7);
     assert_eq!(by_python, project.rows("select * from by_sql order by bucket"));
+}
+
+/// Functions whose rows fail and are NULL: of one set of packages, so that they share a trip.
+const FAILING: &str = r#"
+-- functions/parse.py --
+import numpy as np
+from windlass import reject, udf
+
+
+@udf(returns="bigint", args={"text": "varchar"}, on_error="null")
+def number(text):
+    return [int(value) for value in text]
+
+
+@udf(returns="double", args={"value": "bigint"}, on_error="null")
+def root(value):
+    reject(value < 0, "no root of less than nothing")
+    return np.sqrt(np.maximum(value, 0))
+-- transforms/texts.sql --
+select * from (values (1, '4'), (2, 'four'), (3, null), (4, '-9'), (5, 'five')) t(id, text)
+-- transforms/parsed.sql --
+select id, number(text) as value, root(number(text)) as root, root(id) as good from {{ ref('texts') }}
+-- transforms/clean.sql --
+select root(id) as root from {{ ref('texts') }}
+"#;
+
+#[test]
+fn rows_that_are_null_because_a_function_failed_are_counted() {
+    let project = Project::with_python(FAILING);
+    project.windlass(["run"]).check(expect![[r#"
+        exit 0
+        -- stderr
+          ✓ texts             5 rows  [SIZE]  version 0  [TIME]
+          ✓ clean             5 rows  [SIZE]  version 0  [TIME]
+          ✓ parsed            5 rows  [SIZE]  version 0  [TIME]
+          ! parsed  3 rows have NULL because Python failed: ValueError: `number`: invalid literal for int() with base 10… 2 · `root`: no root of less than nothing 1
+        Published 3 of 3 to prod  [TIME]  CPU [TIME]  peak [SIZE]  run [RUN]
+    "#]]);
+    expect![[r#"
+        {"id":1,"value":4,"root":2.0,"good":1.0}
+        {"id":2,"value":null,"root":null,"good":1.4142135623730951}
+        {"id":3,"value":null,"root":null,"good":1.7320508075688772}
+        {"id":4,"value":-9,"root":null,"good":2.0}
+        {"id":5,"value":null,"root":null,"good":2.23606797749979}"#]]
+    .assert_eq(&project.rows("select * from parsed order by id"));
+    let report = project.json(["run"]);
+    let rows: Vec<(&str, &serde_json::Value)> = report["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|node| (node["name"].as_str().unwrap(), &node["null_rows"]))
+        .collect();
+    expect![[r#"3 [("texts", Null), ("clean", Number(0)), ("parsed", Number(3))]"#]]
+        .assert_eq(&format!("{} {rows:?}", report["null_rows"]));
 }

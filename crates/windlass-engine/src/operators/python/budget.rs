@@ -192,6 +192,17 @@ impl Verdict {
     }
 }
 
+impl Verdict {
+    /// Adds up what two operators counted.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.seen += other.seen;
+        self.failed += other.failed;
+        self.causes.extend(other.causes);
+        self.causes.sort_by_key(|cause| std::cmp::Reverse(cause.rows));
+        self
+    }
+}
+
 impl Cause {
     /// Returns the cause in one line.
     pub(crate) fn summary(&self) -> String {

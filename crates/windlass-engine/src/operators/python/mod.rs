@@ -32,7 +32,7 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, SendableRecordBatchStream,
 };
 use futures::stream::try_unfold;
-use windlass_worker::{Program, Role, Workers};
+use windlass_worker::{CallErrors, Program, Role, Workers};
 
 pub(crate) use budget::{Budget, Limit, Together, Verdict};
 pub(crate) use failure::PythonError;
@@ -123,9 +123,12 @@ impl PythonExec {
         Self { input, work, budget, properties: Arc::new(properties), metrics: ExecutionPlanMetricsSet::new() }
     }
 
-    /// Returns whether it appends what functions of SQL answer.
-    pub(crate) fn calls_functions(&self) -> bool {
-        matches!(self.work.program.role, Role::Functions { .. })
+    /// Returns whether rows that fail stay, with NULL for what Python should have answered.
+    pub(crate) fn leaves_nulls(&self) -> bool {
+        match (&self.work.shape, &self.work.program.role) {
+            (_, Role::Functions { calls, .. }) => calls.iter().any(|call| call.on_error == CallErrors::Null),
+            (shape, Role::Transform(_)) => matches!(shape, Shape::Null(_)),
+        }
     }
 
     /// Returns whether the last column of its answers carries error rows.

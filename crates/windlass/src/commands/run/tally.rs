@@ -79,6 +79,7 @@ impl Tally {
             bytes: summary.bytes,
             files: summary.files,
             error_rows: summary.error_rows,
+            null_rows: self.nodes.values().filter_map(|node| node.null_rows).sum(),
             retries: summary.retries,
             elapsed_ms: milliseconds(summary.elapsed),
             cpu_ms: usage::cpu_time().map(milliseconds),
@@ -103,6 +104,7 @@ impl Tally {
             last_good: Vec::new(),
             rows: None,
             error_rows: None,
+            null_rows: None,
             bytes: None,
             files: None,
             table_version: None,
@@ -123,6 +125,7 @@ impl Tally {
         if matches!(outcome.kind, OutcomeKind::Published | OutcomeKind::Replayed) {
             node.rows = Some(outcome.rows);
             node.error_rows = outcome.errors.as_ref().map(|errors| errors.rows);
+            node.null_rows = outcome.nulls.as_ref().map(|nulls| nulls.rows);
             node.bytes = Some(outcome.bytes);
             node.files = Some(outcome.files);
             node.table_version = outcome.version;
