@@ -23,6 +23,7 @@ mod planner;
 mod python;
 mod session;
 mod show;
+mod spill;
 mod storage;
 mod system;
 mod tables;

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use datafusion::catalog::{CatalogProviderList, MemoryCatalogProviderList};
 use datafusion::config::ConfigOptions;
 use datafusion::execution::SessionStateBuilder;
-use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::planner::calls;
+use crate::spill::SpillFolder;
 use crate::{Error, estimates};
 
 /// The largest consumers that an out-of-memory message names.
@@ -47,7 +48,7 @@ pub(crate) struct SessionSettings {
     pub(crate) memory_bytes: u64,
     /// Partitions that work at the same time.
     pub(crate) threads: usize,
-    /// Folder for spilled data; made when first used, emptied when the process ends.
+    /// Folder for spilled data; made when first used, and always empty to look at.
     pub(crate) spill: PathBuf,
 }
 
@@ -92,7 +93,8 @@ impl Session {
     pub(crate) fn try_new(settings: SessionSettings) -> Result<Self, Error> {
         let limit = usize::try_from(settings.memory_bytes).unwrap_or(usize::MAX);
         let pool = TrackConsumersPool::new(FairSpillPool::new(limit), NAMED_CONSUMERS);
-        let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![settings.spill.clone()]));
+        let files = Arc::new(SpillFolder { path: settings.spill.clone() });
+        let disk = DiskManagerBuilder::default().with_temp_file_factory(files);
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(pool))
             .with_disk_manager_builder(disk)

@@ -128,7 +128,7 @@ fn a_full_folder_for_spilled_data_says_so() {
               ✓ noise     1,000,000 rows  [SIZE]  version 0  [TIME]
               ✗ sorted  failed  [TIME]
             error[E0702]: cannot compute `sorted`
-              cause: Arrow error: Io error: IO error: No space left on device (os error 28)
+              cause: Arrow error: Io error: No space left on device (os error 28)
               hint: the temporary folder is full, where large queries spill: set TMPDIR to a larger disk, or raise `memory:` of the target
             windlass explain E0702
             Published 1 of 2 to prod, 1 failed  [TIME]  CPU [TIME]  peak [SIZE]  run [RUN]

@@ -274,10 +274,8 @@ fn ended_by(signal: &str, how: &str) -> (i32, String) {
     assert!(took < Duration::from_secs(if signal == "KILL" { 20 } else { 2 }), "{took:?}");
     let gone_after = wait_until("the processes are gone", || processes(&mark).is_empty());
     assert!(gone_after < Duration::from_secs(1), "{gone_after:?}, these were there: {before:?}");
-    // The folder for data that is spilled stays behind, empty: DataFusion makes it when it starts, and only
-    // an orderly end removes it. Nothing should.
-    let left = project.files("tmp");
-    assert_eq!(left, Vec::<String>::new(), "temporary files are left");
+    let left: Vec<_> = std::fs::read_dir(&temporary).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(left, Vec::<std::path::PathBuf>::new(), "temporary files or folders are left");
     assert!(!is_there(&project.path("lake/prod/stuck/_delta_log")), "nothing is published");
     // The next run is not disturbed.
     let next = project.windlass(["run", "-q"]);
