@@ -171,9 +171,7 @@ class Errors(unittest.TestCase):
         outputs = pa.schema([("x", pa.float64()), ("y", pa.float64())])
         program = Functions({"calls": calls}, [first, second], (BATCH.schema, outputs), None)
         outcome = program.run(BATCH, True)
-        self.assertEqual(
-            [c.to_pylist() for c in outcome.columns], [[None, 2.0, None, 4.0], [2.0, 4.0, None, None]]
-        )
+        self.assertEqual([c.to_pylist() for c in outcome.columns], [[None, 2.0, None, 4.0], [2.0, 4.0, None, None]])
         self.assertEqual([(e.row, e.error_type) for e in outcome.errors], [(0, "ValueError"), (3, "KeyError")])
 
 

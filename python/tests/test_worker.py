@@ -3,13 +3,15 @@
 import os
 import time
 import unittest
+from types import SimpleNamespace
 
 import harness
 import numpy as np
 import pyarrow as pa
 from harness import DOUBLES, WithZygote, doubles
 
-from windlass import _protocol
+from windlass import _protocol, _worker
+from windlass._failure import Failed
 
 
 class Start(WithZygote):
@@ -173,6 +175,13 @@ class Replies(WithZygote):
         self.assertGreaterEqual(answer.needed, 8_000_000)
         self.assertEqual(answer.rows.num_rows, 1_000_000)
         self.assertEqual(worker.run(doubles(3), output_size=1 << 23).rows.num_rows, 3000)
+
+    def test_more_than_can_be_told_fails_the_batch(self):
+        worker = object.__new__(_worker.Worker)
+        worker.slots = SimpleNamespace(outputs={1: SimpleNamespace(size=64)})
+        reply = SimpleNamespace(fresh=True, errors=None, needs=lambda slot: 2**32)
+        with self.assertRaisesRegex(Failed, "takes 4.0 GiB, and at most 4 GiB travel at once: use a smaller"):
+            worker.write(reply, 1)
 
     def test_error_rows_larger_than_the_slot(self):
         worker = self.ready(

@@ -27,10 +27,17 @@ FRESH = -1
 class Piece:
     """Output for a range of rows: declared columns, and for each the input column it is, or `FRESH`."""
 
-    columns: list[pa.Array]
+    made: list[pa.Array] | pa.RecordBatch
     sources: list[int]
     rows: int
     rejects: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> list[pa.Array]:
+        """The columns one by one: to take one out of a batch costs a microsecond."""
+        if isinstance(self.made, pa.RecordBatch):
+            self.made = self.made.columns
+        return self.made
 
 
 @dataclass(slots=True)
@@ -59,6 +66,8 @@ class Output:
         self.same = [_same_named(inputs, declared) for declared in outputs]
         self.unchanged = len(inputs) == len(outputs) and FRESH not in self.same
         both = [name for name in key if name in self.names and name in inputs.names]
+        self.required = [index for index, declared in enumerate(outputs) if not declared.nullable]
+        self.fresh = [FRESH] * len(self.names)
         self.key = [] if many else [(self.names.index(name), inputs.get_field_index(name)) for name in both]
         self.empty = Piece([pa.array([], declared.type) for declared in outputs], [FRESH] * len(self.names), 0)
 
@@ -84,6 +93,10 @@ class Output:
         return Piece(columns, list(self.same) if given.whole else [FRESH] * len(columns), given.batch.num_rows)
 
     def _whole(self, result: Any, given: Given) -> Piece:
+        if isinstance(result, (pa.Table, pa.RecordBatch)):
+            batch = self._as_declared(result)
+            if batch is not None:
+                return self._ready(batch, given)
         values = self._values(result, given)
         columns: list[pa.Array] = []
         sources: list[int] = []
@@ -99,13 +112,39 @@ class Output:
             array = column.conform(value)
             source = None
             # A NumPy array without a base has memory of its own.
-            if given.whole and self.aliases.candidates[index] and getattr(value, "base", value) is not None:
+            if self._may_be_input(len(array), given) and getattr(value, "base", value) is not None:
                 if keys is None:
                     keys = self.aliases.keys(given.batch)
                 source = self.aliases.find(index, array, keys)
             columns.append(array)
             sources.append(FRESH if source is None else source)
         return Piece(columns, sources, self._rows(columns))
+
+    def _as_declared(self, result: pa.Table | pa.RecordBatch) -> pa.RecordBatch | None:
+        """Returns a result as one batch if that is what `columns` declares already."""
+        if not self.names or not result.schema.equals(self.schema):
+            return None
+        if isinstance(result, pa.Table):
+            batches = result.to_batches()
+            if len(batches) != 1:
+                return None
+            result = batches[0]
+        if any(result.column(index).null_count for index in self.required):
+            return None
+        return result
+
+    def _ready(self, batch: pa.RecordBatch, given: Given) -> Piece:
+        if not self._may_be_input(batch.num_rows, given):
+            return Piece(batch, self.fresh, batch.num_rows)
+        columns = batch.columns
+        keys = self.aliases.keys(given.batch)
+        found = [self.aliases.find(index, array, keys) for index, array in enumerate(columns)]
+        sources = [FRESH if source is None else source for source in found]
+        return Piece(columns, sources, batch.num_rows)
+
+    def _may_be_input(self, rows: int, given: Given) -> bool:
+        """Whether arrays of so many rows may be columns of the input."""
+        return given.whole and bool(self.aliases.wanted) and rows == given.batch.num_rows
 
     def _is_input(self, handed: tuple[int, Any], value: Any, index: int) -> bool:
         """Whether `value` is the array that was handed out, still unchanged, and may be this output."""

@@ -40,13 +40,18 @@ class ErrorRow(NamedTuple):
 class Outcome:
     """The answer to a batch: declared columns of the rows that came back, and the rows that failed."""
 
-    columns: list[pa.Array]
+    made: list[pa.Array] | pa.RecordBatch
     sources: list[int]
     rows: int
     errors: list[ErrorRow] = field(default_factory=list)
     calls: int = 1
     # The worker ran out of memory and is better replaced.
     recycle: bool = False
+
+    @property
+    def columns(self) -> list[pa.Array]:
+        """The columns one by one."""
+        return self.made.columns if isinstance(self.made, pa.RecordBatch) else self.made
 
 
 class Clean:
@@ -109,7 +114,6 @@ class Program(ABC):
             rows.append(ErrorRow(row, stage, told["type"], message, trace, segment.attempts))
         return rows
 
-
     def together(self, rows: int) -> str:
         """Returns what to say of rows that failed in one call."""
         return f"not isolated, one of {rows} rows raised"
@@ -153,8 +157,8 @@ class Transform(Program):
             return self._isolate(batch, first) if self.isolate else self._all_failed(rows, first)
         self.clean.add(rows, perf_counter() - started)
         if piece.rejects:
-            return Outcome(piece.columns, piece.sources, piece.rows, rejected(piece.rejects, 0))
-        return Outcome(piece.columns, piece.sources, piece.rows)
+            return Outcome(piece.made, piece.sources, piece.rows, rejected(piece.rejects, 0))
+        return Outcome(piece.made, piece.sources, piece.rows)
 
     def call(self, batch: pa.RecordBatch, whole: bool) -> Piece:
         """Calls user code on a batch and checks what it returns."""
@@ -195,7 +199,8 @@ class Transform(Program):
                 recycle = recycle or segment.error["kind"] == "memory"
                 errors.extend(self.error_rows(segment, len(errors)))
         joined = self.output.join(pieces)
-        return Outcome(joined.columns, [FRESH] * len(joined.columns), joined.rows, errors, calls, recycle)
+        columns = joined.columns
+        return Outcome(columns, [FRESH] * len(columns), joined.rows, errors, calls, recycle)
 
 
 class WholeTables(Program):
@@ -222,7 +227,7 @@ class WholeTables(Program):
             piece = self._call(batch)
         except BaseException as err:
             raise self.fail(err) from None
-        return Outcome(piece.columns, [FRESH] * len(piece.columns), piece.rows)
+        return Outcome(piece.made, piece.sources, piece.rows)
 
     def _call(self, batch: pa.RecordBatch) -> Piece:
         tables = {}

@@ -89,8 +89,11 @@ class Replies:
     def reply(self, outcome: Outcome, slot: int, seq: int) -> Reply:
         """Returns the reply that tells `outcome`."""
         sources = tuple(_protocol.FRESH if source == FRESH else source for source in outcome.sources)
-        fresh = [column for column, source in zip(outcome.columns, sources, strict=True) if source == _protocol.FRESH]
-        batch = pa.RecordBatch.from_arrays(fresh, schema=self._schema(sources)) if fresh else None
+        batch = outcome.made
+        if isinstance(batch, list):
+            pairs = zip(outcome.columns, sources, strict=True)
+            fresh = [column for column, source in pairs if source == _protocol.FRESH]
+            batch = pa.RecordBatch.from_arrays(fresh, schema=self._schema(sources)) if fresh else None
         errors = _error_stream(outcome) if outcome.errors else None
         return Reply(slot, seq, outcome.rows, outcome.calls, outcome.recycle, sources, batch, errors)
 
