@@ -129,7 +129,7 @@ impl Engine {
         let environment = self.environment(project, node, &python.code.environment).await?;
         let queries = match python.mode {
             PythonMode::Batch => {
-                let query = python::input_query(&context, node, python).await?;
+                let query = python::input_query(&context, project, node, python).await?;
                 let limited = LogicalPlanBuilder::from(query).limit(0, Some(rows)).and_then(|plan| plan.build());
                 vec![limited.map_err(failed)?]
             }

@@ -36,6 +36,18 @@ impl SourceMap {
         Self { files: vec![Arc::clone(file)], pieces: vec![piece] }
     }
 
+    /// Returns the map of a text that a literal at `place` stands for: character by character where it is
+    /// written there as it is, else all of it leads to the whole literal.
+    pub fn literal(place: &Location, text: &str) -> Self {
+        let written = place.file.text.get(place.span.clone()).unwrap_or_default();
+        let (origin, exact) = match written.find(text) {
+            Some(at) => (place.span.start + at..place.span.start + at + text.len(), true),
+            None => (place.span.clone(), false),
+        };
+        let piece = Piece { rendered: 0..text.len(), file: 0, origin, exact, call: None };
+        Self { files: vec![Arc::clone(&place.file)], pieces: vec![piece] }
+    }
+
     pub(crate) fn new(files: Vec<Arc<SourceFile>>, pieces: Vec<Piece>) -> Self {
         Self { files, pieces }
     }

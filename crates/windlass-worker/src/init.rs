@@ -60,7 +60,11 @@ impl Program {
     pub(crate) fn blame(&self) -> Blame {
         match &self.role {
             Role::Transform(code) if self.isolate && code.mode == InputMode::Batch => {
-                if code.rowwise { Blame::Rows } else { Blame::Batch }
+                if code.rowwise {
+                    Blame::Rows
+                } else {
+                    Blame::Batch
+                }
             }
             // Rows of a SELECT have no place to go to.
             Role::Transform(_) | Role::Functions { .. } => Blame::Call,

@@ -47,7 +47,7 @@ impl Engine {
             RowsFrom::Inputs => self.queries(request, &context).await?,
             RowsFrom::Errors(errors) => {
                 let errors = errors.provider(&error_table(&node.name)).await?;
-                (vec![replay::rows_of_input(node, &context, errors).await?], BTreeMap::new())
+                (vec![replay::rows_of_input(request.project, node, &context, errors).await?], BTreeMap::new())
             }
         };
         let (definition, environment) = self.definition(request, &queries).await?;
@@ -225,7 +225,7 @@ impl Engine {
         if let Some(python) = node.python() {
             let read = self.register_inputs(context, &python.inputs, &reading).await?;
             let queries = match python.mode {
-                PythonMode::Batch => vec![python::input_query(context, node, python).await?],
+                PythonMode::Batch => vec![python::input_query(context, request.project, node, python).await?],
                 PythonMode::Table { .. } => python::table_queries(context, node, python).await?,
             };
             return Ok((queries, read));

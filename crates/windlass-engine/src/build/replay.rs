@@ -14,7 +14,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, cast};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::prelude::{SessionContext, ident, lit};
-use windlass_project::Node;
+use windlass_project::{Node, Project};
 
 use crate::planner::register;
 use crate::tables::error_layout;
@@ -28,6 +28,7 @@ use crate::{Error, python};
 ///
 /// [`Error::NoErrors`] where the error table holds no rows.
 pub(super) async fn rows_of_input(
+    project: &Project,
     node: &Node,
     context: &SessionContext,
     errors: Arc<dyn TableProvider>,
@@ -44,7 +45,7 @@ pub(super) async fn rows_of_input(
     let Some(python) = of_python else { return Ok(rows) };
     let input = &python.inputs[0];
     register(context, &input.table(), Arc::new(ViewTable::new(rows, None)))?;
-    python::input_query(context, node, python).await
+    python::input_query(context, project, node, python).await
 }
 
 /// Returns the plan of Python's answers with the rows of its earlier result that broke checks.

@@ -108,8 +108,8 @@ impl Engine {
         let context = self.context_of_schemas(project, node, plan).await?;
         let given = match python.mode {
             PythonMode::Batch => {
-                let query = input_query(&context, node, python).await?;
-                given_rows(&context, node, python, &query)?
+                let query = input_query(&context, project, node, python).await?;
+                given_rows(&context, project, (node, python), &query)?
             }
             PythonMode::Table { .. } => {
                 let queries = table_queries(&context, node, python).await?;
@@ -160,12 +160,12 @@ impl Given {
 
 fn given_rows(
     context: &SessionContext,
-    node: &Node,
-    python: &PythonTransform,
+    project: &Project,
+    (node, python): (&Node, &PythonTransform),
     query: &LogicalPlan,
 ) -> Result<Given, Error> {
     let traced = trace(query).map_err(failed(node))?;
-    let rules = requirements(context, node, python, query.schema())?;
+    let rules = requirements(context, project, (node, python), query.schema())?;
     let scope = Scope { schema: Arc::clone(query.schema()), columns: &traced.columns, outer: None };
     let mut rows = traced.rows.clone();
     for rule in &rules {

@@ -70,6 +70,21 @@ pub(crate) fn shape(node: &Node, transform: &Transform) -> Option<Diagnostic> {
     Some(mistake)
 }
 
+/// Returns the function that a query names and that nobody knows.
+pub(crate) fn unknown_function(error: &DataFusionError) -> Option<String> {
+    let text = error.find_root().strip_backtrace();
+    let text = text.strip_prefix("Error during planning: ").unwrap_or(&text);
+    quoted(text, UNKNOWN_FUNCTION).map(str::to_string)
+}
+
+/// How DataFusion begins to say that it has no such function.
+const UNKNOWN_FUNCTION: &str = "Invalid function '";
+
+/// Returns what follows a fixed beginning, up to the closing quote.
+fn quoted<'a>(text: &'a str, start: &str) -> Option<&'a str> {
+    text.strip_prefix(start).and_then(|rest| rest.split('\'').next())
+}
+
 struct Context<'a> {
     project: &'a Project,
     node: &'a Node,
@@ -188,11 +203,10 @@ impl Context<'_> {
         if let Some(mistaken) = self.wrong_python_arguments(text, &location) {
             return mistaken;
         }
-        let quoted = |start: &str| text.strip_prefix(start).and_then(|rest| rest.split('\'').next());
-        if let Some(table) = quoted("table '") {
+        if let Some(table) = quoted(text, "table '") {
             return self.unknown_table(table, location);
         }
-        if let Some(function) = quoted("Invalid function '") {
+        if let Some(function) = quoted(text, UNKNOWN_FUNCTION) {
             return self.unknown_function(function, location);
         }
         if let Some(rest) = text.strip_prefix("Column in SELECT must be in GROUP BY or an aggregate function: ") {

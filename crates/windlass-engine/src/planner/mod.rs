@@ -306,7 +306,7 @@ impl Engine {
         self.register_inputs(&context, &python.inputs, &reading).await?;
         let published = planned_columns(&context, node, python).await?;
         let query = match python.mode {
-            PythonMode::Batch => Some(input_query(&context, node, python).await?),
+            PythonMode::Batch => Some(input_query(&context, project, node, python).await?),
             PythonMode::Table { .. } => None,
         };
         let input = query.as_ref().map(|query| query.schema().as_arrow());

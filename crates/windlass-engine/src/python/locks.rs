@@ -29,8 +29,7 @@ impl Engine {
         for function in called.values() {
             if let Err(error) = self.workers.check_lock(&request(function, &project.root)).await {
                 let code = error.code().unwrap_or(Code::LOCK);
-                let mistake =
-                    Diagnostic::error(code, error.to_string()).at(function.definition().location.clone());
+                let mistake = Diagnostic::error(code, error.to_string()).at(function.definition().location.clone());
                 mistakes.push(match error.hint() {
                     Some(hint) => mistake.hint(hint),
                     None => mistake,

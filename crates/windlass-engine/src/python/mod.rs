@@ -6,15 +6,17 @@
 mod blame;
 pub(crate) mod functions;
 mod locks;
+mod requires;
 mod settings;
 mod stack;
 mod transform;
 mod work;
 
 pub(crate) use blame::{diagnose, python_error};
+pub(crate) use requires::requirements;
 pub use settings::PythonSettings;
 pub(crate) use settings::workers;
-pub(crate) use transform::{definition, input_query, planned_columns, requirements, table_queries};
+pub(crate) use transform::{definition, input_query, planned_columns, table_queries};
 pub(crate) use work::{WorkRequest, for_trying, whole_tables};
 
 use std::time::Duration;

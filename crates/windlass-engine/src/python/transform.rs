@@ -1,16 +1,16 @@
-//! Python transforms: what they read, what they answer, and what must hold for a row.
+//! Python transforms: what they read and what they answer.
 
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::common::{Column as ColumnName, DFSchema, TableReference};
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
+use datafusion::common::{Column as ColumnName, TableReference};
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::prelude::SessionContext;
 use windlass_error::{Code, Diagnostic, nearest};
-use windlass_project::{Input, Node, PythonMode, PythonTransform, Requirement, Rule};
+use windlass_project::{Input, Node, Project, PythonMode, PythonTransform, Requirement, Rule};
 
+use super::requires::requirements;
 use crate::Error;
-use crate::operators::python::Precondition;
 use crate::planner::output;
 use crate::tables::{contract, schema};
 
@@ -22,6 +22,7 @@ use crate::tables::{contract, schema};
 /// [`Error::Mistakes`] for columns that the input does not have.
 pub(crate) async fn input_query(
     context: &SessionContext,
+    project: &Project,
     node: &Node,
     python: &PythonTransform,
 ) -> Result<LogicalPlan, Error> {
@@ -32,7 +33,7 @@ pub(crate) async fn input_query(
     if !mistakes.is_empty() {
         return Err(Error::Mistakes { diagnostics: mistakes });
     }
-    let rules = requirements(context, node, python, table.schema())?;
+    let rules = requirements(context, project, (node, python), table.schema())?;
     let wanted = |column: &String| match &python.input_columns {
         None => true,
         Some(read) => {
@@ -96,60 +97,6 @@ fn unknown_columns(node: &Node, python: &PythonTransform, known: &[String]) -> V
     mistakes
 }
 
-/// Returns the rules of `requires` as boolean expressions over the input.
-///
-/// # Errors
-///
-/// [`Error::Mistakes`] for SQL that does not fit.
-pub(crate) fn requirements(
-    context: &SessionContext,
-    node: &Node,
-    python: &PythonTransform,
-    input: &DFSchema,
-) -> Result<Vec<Expr>, Error> {
-    let state = context.state();
-    let mut rules = Vec::with_capacity(python.requires.len());
-    let mut mistakes = Vec::new();
-    for Requirement { rule, location } in &python.requires {
-        let wrong = |code, message: String| Diagnostic::error(code, message).at(location.clone()).node(&node.name);
-        match rule {
-            Rule::NotNull(column) => rules.push(Expr::Column(ColumnName::from_name(column)).is_not_null()),
-            Rule::Sql(sql) => match state.create_logical_expr(sql, input) {
-                Err(error) => mistakes.push(wrong(Code::INVALID_SQL, format!("`requires`: {}", first_line(&error)))),
-                Ok(expr) => match expr.get_type(input) {
-                    Ok(DataType::Boolean) => rules.push(expr),
-                    Ok(other) => {
-                        let message =
-                            format!("`requires`: `{sql}` is of type {}, not boolean", schema::sql_type(&other));
-                        mistakes.push(wrong(Code::TYPE_MISMATCH, message));
-                    }
-                    Err(error) => {
-                        mistakes.push(wrong(Code::INVALID_SQL, format!("`requires`: {}", first_line(&error))));
-                    }
-                },
-            },
-        }
-    }
-    match mistakes.is_empty() {
-        true => Ok(rules),
-        false => Err(Error::Mistakes { diagnostics: mistakes }),
-    }
-}
-
-fn first_line(error: &datafusion::error::DataFusionError) -> String {
-    let text = error.strip_backtrace();
-    text.lines().next().unwrap_or_default().to_string()
-}
-
-/// Returns what each rule tells a row that breaks it, in the order of [`requirements`].
-pub(crate) fn violations(python: &PythonTransform) -> Vec<String> {
-    let words = python.requires.iter().map(|requirement| match &requirement.rule {
-        Rule::NotNull(column) => format!("`{column}` is null"),
-        Rule::Sql(sql) => format!("not: {sql}"),
-    });
-    words.collect()
-}
-
 /// Returns the columns of the table that a transform publishes.
 ///
 /// # Errors
@@ -178,22 +125,6 @@ pub(crate) async fn planned_columns(
         true => schema::published(&node.name, &result),
         false => Err(Error::Mistakes { diagnostics: mistakes }),
     }
-}
-
-/// Returns the rules as the operator evaluates them.
-pub(crate) fn preconditions(
-    context: &SessionContext,
-    python: &PythonTransform,
-    rules: Vec<Expr>,
-    input: &DFSchema,
-) -> Result<Vec<Precondition>, datafusion::error::DataFusionError> {
-    let state = context.state();
-    let words = violations(python);
-    rules
-        .into_iter()
-        .zip(words)
-        .map(|(rule, violation)| Ok(Precondition { holds: state.create_physical_expr(rule, input)?, violation }))
-        .collect()
 }
 
 /// Returns everything but the input that decides what a transform answers, as text; part of the

@@ -12,8 +12,9 @@ use datafusion::prelude::SessionContext;
 use windlass_project::{BatchSize, Node, OnError, Project, PythonMode, PythonRows, PythonTransform};
 use windlass_worker::{Environment, InputMode, Program, Role, RowsMode, TransformCode};
 
-use super::transform::{handed_over, preconditions};
-use super::{batch_format, code_hash, lib_folders, pool_settings, requirements};
+use super::requires::{preconditions, requirements};
+use super::transform::handed_over;
+use super::{batch_format, code_hash, lib_folders, pool_settings};
 use crate::operators::gather::{TableLimit, gather};
 use crate::operators::python::{Limit, Shape, Work};
 use crate::planner::exact_rows;
@@ -63,7 +64,7 @@ impl Engine {
             .collect::<Result<_, _>>()
             .map_err(failed)?;
         let names = DFSchema::try_from(columns.as_ref().clone()).map_err(failed)?;
-        let rules = requirements(context, node, python, &names)?;
+        let rules = requirements(context, project, (node, python), &names)?;
         let program = Program {
             node: node.name.clone(),
             environment: request.environment.clone(),

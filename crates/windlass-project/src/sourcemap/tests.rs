@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use windlass_error::SourceFile;
+use windlass_error::{Location, SourceFile};
 
 use super::SourceMap;
 
@@ -40,4 +40,19 @@ fn lines_lead_to_equal_lines_or_the_one_above() {
     let expected = [("select a", 1), (", b", 2), (", b", 2), ("from t", 3), ("where x", 4)]
         .map(|(text, line)| (text.to_owned(), line));
     assert_eq!(lines, expected);
+}
+
+#[test]
+fn a_literal_leads_to_its_words_or_to_itself() {
+    let file = SourceFile::new(Path::new("a.py"), "rules = [\"x > y\", \"x > \\'\\'\"]\n".to_owned());
+    for (literal, text, span, expected) in [
+        ("\"x > y\"", "x > y", 4..5, "y"),
+        ("\"x > y\"", "x > y", 4..4, "y"),
+        ("\"x > \\'\\'\"", "x > ''", 0..1, "\"x > \\'\\'\""),
+    ] {
+        let start = file.text.find(literal).unwrap();
+        let place = Location::new(&file, start..start + literal.len());
+        let found = SourceMap::literal(&place, text).locate(span).unwrap();
+        assert_eq!(&file.text[found.span], expected);
+    }
 }

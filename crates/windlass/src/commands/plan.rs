@@ -29,7 +29,8 @@ pub(super) fn run(args: &PlanArgs, settings: &Settings, printer: &Printer) -> an
     let begun = Instant::now();
     let loaded = open::load(settings, &args.vars.vars)?;
     let place = loaded.project.as_ref().map(place);
-    let checked = choice::choose(loaded, &args.select).and_then(|choice| check::check(choice, Purpose::Compute, None, settings, printer));
+    let checked = choice::choose(loaded, &args.select)
+        .and_then(|choice| check::check(choice, Purpose::Compute, None, settings, printer));
     match checked {
         Ok(Checked { choice, plan, .. }) => {
             let history = history(&choice.project);

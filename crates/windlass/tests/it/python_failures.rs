@@ -389,7 +389,8 @@ fn a_batch_that_must_not_be_taken_apart_fails_whole() {
         Published 0 of 1 to prod, 1 failed  [TIME]  CPU [TIME]  peak [SIZE]  run [RUN]
     "#]]);
 
-    project.write("transforms/centred.py", &code.replace("max_error_rate=\"40%\"", "on_error=\"null\", max_errors=1000"));
+    project
+        .write("transforms/centred.py", &code.replace("max_error_rate=\"40%\"", "on_error=\"null\", max_errors=1000"));
     let answer = project.windlass(["run", "centred"]);
     assert_eq!(answer.code, 0, "{answer}");
     expect![[r#"{"n":4000,"ids":8002000,"x":3000}"#]]

@@ -419,19 +419,144 @@ fn decorators_are_literal() {
         windlass explain E0102
     "#]],
     );
+}
+
+#[test]
+fn rules_of_requires_are_checked_at_their_words() {
+    let rule = |sql: &str| {
+        transform(&format!("columns={{\"id\": \"bigint\"}}, requires={{\"sql\": [{sql}]}}"), "    return batch")
+    };
     check(
-        &transform("columns={\"id\": \"bigint\"}, requires={\"sql\": [\"length(x) > \"]}", "    return batch"),
+        &rule("\"length(x) > \""),
         expect![[r#"
-            exit 2
-            -- stderr
-            error[E0107]: `requires`: SQL error: ParserError("Expected: an expression, found: EOF")
-             --> transforms/node.py:4:78
-              |
-            4 | @transform(input=ref("numbers"), columns={"id": "bigint"}, requires={"sql": ["length(x) > "]})
-              |                                                                              ^^^^^^^^^^^^^^
-            windlass explain E0107
-        "#]],
+        exit 2
+        -- stderr
+        error[E0101]: the SQL ends too early: expected an expression
+         --> transforms/node.py:4:89
+          |
+        4 | @transform(input=ref("numbers"), columns={"id": "bigint"}, requires={"sql": ["length(x) > "]})
+          |                                                                                         ^
+        windlass explain E0101
+    "#]],
     );
+    check(
+        &rule("\"x > 0\", \"nam = 'ada' or idd > 3\""),
+        expect![[r#"
+        exit 2
+        -- stderr
+        error[E0102]: no column `nam`
+         --> transforms/node.py:4:88
+          |
+        4 | @transform(input=ref("numbers"), columns={"id": "bigint"}, requires={"sql": ["x > 0", "nam = 'ada' or idd > 3"]})
+          |                                                                                        ^^^ did you mean `name`?
+          |
+          = note: columns: `id`, `x`, `name`
+        windlass explain E0102
+    "#]],
+    );
+    check(
+        &rule("\"length(name)\""),
+        expect![[r#"
+        exit 2
+        -- stderr
+        error[E0105]: `length(name)` is of type int, not boolean
+         --> transforms/node.py:4:78
+          |
+        4 | @transform(input=ref("numbers"), columns={"id": "bigint"}, requires={"sql": ["length(name)"]})
+          |                                                                              ^^^^^^^^^^^^^^
+          |
+          = help: write a condition, such as `x > 0`
+        windlass explain E0105
+    "#]],
+    );
+    check(
+        &rule("\"id > name and x > date '2020-01-01'\""),
+        expect![[r#"
+        exit 2
+        -- stderr
+        error[E0105]: cannot infer common argument type for comparison operation double > date
+         --> transforms/node.py:4:78
+          |
+        4 | @transform(input=ref("numbers"), columns={"id": "bigint"}, requires={"sql": ["id > name and x > date '2020-01-01'"]})
+          |                                                                              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+          |
+          = help: cast one side, for example `cast(x as bigint)`
+        windlass explain E0105
+    "#]],
+    );
+    check(
+        &rule("\"x > avg(x)\""),
+        expect![[r#"
+        exit 2
+        -- stderr
+        error[E0107]: `requires` is a condition on one row: no aggregate, window function or subquery
+         --> transforms/node.py:4:78
+          |
+        4 | @transform(input=ref("numbers"), columns={"id": "bigint"}, requires={"sql": ["x > avg(x)"]})
+          |                                                                              ^^^^^^^^^^^^
+          |
+          = help: compute it in the SQL that the transform reads and require its column
+        windlass explain E0107
+    "#]],
+    );
+    check(
+        &rule("\"lenght(name) > 1\""),
+        expect![[r#"
+        exit 2
+        -- stderr
+        error[E0104]: no function `lenght`
+         --> transforms/node.py:4:79
+          |
+        4 | @transform(input=ref("numbers"), columns={"id": "bigint"}, requires={"sql": ["lenght(name) > 1"]})
+          |                                                                               ^^^^^^ did you mean `length`?
+        windlass explain E0104
+    "#]],
+    );
+    // Escapes keep the words from being found, and the whole text is told.
+    check(
+        &rule("\"nam = \\'ada\\'\""),
+        expect![[r#"
+        exit 2
+        -- stderr
+        error[E0102]: no column `nam`
+         --> transforms/node.py:4:78
+          |
+        4 | @transform(input=ref("numbers"), columns={"id": "bigint"}, requires={"sql": ["nam = \'ada\'"]})
+          |                                                                              ^^^^^^^^^^^^^^^ did you mean `name`?
+          |
+          = note: columns: `id`, `x`, `name`
+        windlass explain E0102
+    "#]],
+    );
+}
+
+/// A function where no Python has run yet.
+#[test]
+fn rules_of_requires_call_no_python() {
+    let project = Project::with_python(NUMBERS);
+    project.write(
+        "functions/own.py",
+        "from windlass import udf\n\n\n@udf(returns=\"boolean\")\ndef is_good(x):\n    return x > 0\n",
+    );
+    let decorator = "columns={\"id\": \"bigint\"}, requires={\"sql\": [\"id > 0 and is_good(x)\"]}";
+    project.write("transforms/node.py", &transform(decorator, "    return batch"));
+    project.windlass(["plan"]).check(expect![[r#"
+        exit 2
+        -- stderr
+        error[E0412]: `is_good` is Python, and `requires` is evaluated before Python
+         --> transforms/node.py:4:78
+          |
+        4 | @transform(input=ref("numbers"), columns={"id": "bigint"}, requires={"sql": ["id > 0 and is_good(x)"]})
+          |                                                                              ^^^^^^^^^^^^^^^^^^^^^^^
+          |
+         ::: functions/own.py:5:5
+          |
+        5 | def is_good(x):
+          |     ------- the function
+          |
+          = help: call it in the SQL that the transform reads and require its column, or use `reject`
+        windlass explain E0412
+    "#]]);
 }
 
 #[test]
