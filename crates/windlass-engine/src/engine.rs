@@ -99,6 +99,21 @@ impl Engine {
         PublishedTable::open(table, &self.place(table), None).await
     }
 
+    /// Returns a published table at a version, or at its newest.
+    pub(crate) async fn table_at(&self, table: &str, version: Option<u64>) -> Result<PublishedTable, Error> {
+        let not_published = || Error::NotPublished { table: table.to_string() };
+        let newest = self.open_table(table).await?.ok_or_else(not_published)?;
+        match version {
+            None => Ok(newest),
+            Some(version) if version > newest.version() => {
+                Err(Error::NoVersion { table: table.to_string(), version, newest: newest.version() })
+            }
+            Some(version) => {
+                PublishedTable::open(table, &self.place(table), Some(version)).await?.ok_or_else(not_published)
+            }
+        }
+    }
+
     /// Returns a node's error rows as they belong to its newest version; `None` where it has none.
     pub(crate) async fn open_errors(&self, node: &str) -> Result<Option<PublishedTable>, Error> {
         let Some(table) = self.open_table(node).await? else { return Ok(None) };

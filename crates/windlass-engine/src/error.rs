@@ -135,6 +135,32 @@ pub enum Error {
         /// Why.
         source: DeltaTableError,
     },
+    /// A version of a table is asked for that there is not.
+    #[error("table `{table}` has no version {version}")]
+    NoVersion {
+        /// Table name.
+        table: String,
+        /// The version.
+        version: u64,
+        /// The newest version.
+        newest: u64,
+    },
+    /// The profile that drift is measured from cannot be read.
+    #[error("cannot read the stored profile of `{table}`")]
+    ReadProfile {
+        /// Table name.
+        table: String,
+        /// Why.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// A profile cannot be stored.
+    #[error("cannot store the profile of `{table}`")]
+    StoreProfile {
+        /// Table name.
+        table: String,
+        /// Why.
+        source: object_store::Error,
+    },
     /// Leftover files cannot be removed.
     #[error("cannot remove `{path}`")]
     Remove {
@@ -150,6 +176,7 @@ impl Classify for Error {
         match self {
             Self::Location { .. }
             | Self::NotPublished { .. }
+            | Self::NoVersion { .. }
             | Self::Mistakes { .. }
             | Self::NothingKept { .. }
             | Self::NoErrors { .. }
@@ -179,7 +206,7 @@ impl Classify for Error {
                 (_, Retry::Backoff, code) => code,
                 _ => Some(Code::LAKE_NOT_WRITABLE),
             },
-            Self::NotPublished { .. } | Self::NothingKept { .. } => Some(Code::UNKNOWN_TABLE),
+            Self::NotPublished { .. } | Self::NoVersion { .. } | Self::NothingKept { .. } => Some(Code::UNKNOWN_TABLE),
             Self::Checks { outcomes, .. } if !outcomes.iter().any(CheckOutcome::blocks) => Some(Code::ERROR_BUDGET),
             Self::Checks { .. } => Some(Code::CHECK_FAILED),
             Self::UnsupportedType { .. } | Self::ChangedColumns { .. } => Some(Code::TYPE_MISMATCH),
@@ -198,6 +225,7 @@ impl Classify for Error {
                 }
                 None => "each run of the table writes it, and `store_failures` of its checks says so".to_string(),
             }),
+            Self::NoVersion { newest, .. } => Some(format!("the newest is version {newest}")),
             Self::ChangedColumns { node } => Some(format!("build it anew: windlass run {node}")),
             Self::UnsupportedType { column, .. } => {
                 Some(format!("cast it, for example `cast({column} as varchar) as {column}`"))

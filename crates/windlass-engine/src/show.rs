@@ -172,7 +172,7 @@ fn mistake(diagnostic: Diagnostic) -> Error {
 }
 
 /// Returns a node's name as SQL refers to it.
-fn quoted(node: &str) -> String {
+pub(crate) fn quoted(node: &str) -> String {
     let part = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
     match node.split_once('.') {
         Some((source, table)) => format!("{}.{}", part(source), part(table)),

@@ -39,7 +39,7 @@ pub const SYSTEM_SCHEMA: &str = "system";
 /// What all checks of all runs have found.
 const CHECKS: &str = "system.checks";
 /// How often a commit is tried that others were faster than.
-const TRIES: usize = 5;
+const TRIES: usize = 20;
 
 /// What the checks of a node have found.
 #[derive(Debug, Clone)]

@@ -12,6 +12,10 @@ use clap_complete::ArgValueCompleter;
 use crate::completion;
 pub(crate) use lineage::{LineageArgs, LineageFormat};
 
+mod runs;
+
+pub(crate) use runs::{RunsCommand, RunsLogsArgs, RunsLsArgs, RunsShowArgs};
+
 /// Runs SQL and Python pipelines on DataFusion and publishes Delta tables.
 #[derive(Debug, Parser)]
 #[command(name = "windlass", bin_name = "windlass", version, max_term_width = 100, disable_help_subcommand = true)]
@@ -102,6 +106,12 @@ Examples:
   windlass check                   everything that has checks
   windlass check +feat_flight      one table and all that it needs")]
     Check(CheckArgs),
+    /// Show statistics of every column of a table; store them as what drift is measured from.
+    #[command(after_help = "\
+Examples:
+  windlass profile feat_flight             nulls, distinct values, bounds, quantiles, histograms
+  windlass profile feat_flight --accept    the same, from now on `baseline: stored` of its drift checks")]
+    Profile(ProfileArgs),
     /// Show the first rows of a node or query, or how it is computed.
     #[command(after_help = "\
 Examples:
@@ -251,6 +261,28 @@ pub(crate) struct CheckArgs {
     pub(crate) format: Format,
 }
 
+/// Flags of `profile`.
+#[derive(Debug, Args)]
+pub(crate) struct ProfileArgs {
+    /// The node: a table as it is published, a view, seed or source as it is now.
+    #[arg(add = ArgValueCompleter::new(completion::nodes))]
+    pub(crate) node: String,
+    /// The version of a table; else the newest.
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) version: Option<u64>,
+    /// Store the profile: drift with `baseline: stored` is measured from it until another is accepted.
+    #[arg(long, alias = "store")]
+    pub(crate) accept: bool,
+    /// How many threads work; else `threads:` of the target, else all that the process may use.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    #[command(flatten)]
+    pub(crate) vars: VarsArgs,
+    /// How to print it.
+    #[arg(long, default_value = "text")]
+    pub(crate) format: Format,
+}
+
 /// Flags of `show`.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("what").required(true))]
@@ -340,65 +372,6 @@ pub(crate) struct LsArgs {
     /// How to print it.
     #[arg(long, default_value = "text")]
     pub(crate) format: LsFormat,
-}
-
-/// What to know about earlier runs.
-#[derive(Debug, Subcommand)]
-pub(crate) enum RunsCommand {
-    /// List the newest runs.
-    #[command(after_help = "\
-Examples:
-  windlass runs ls
-  windlass runs ls -n 100 --format json")]
-    Ls(RunsLsArgs),
-    /// Show one run and how each node fared.
-    #[command(after_help = "\
-Examples:
-  windlass runs show
-  windlass runs show 0193a5f0 --format json")]
-    Show(RunsShowArgs),
-    /// Print what the Python code of a run has printed.
-    #[command(after_help = "\
-Examples:
-  windlass runs logs
-  windlass runs logs latest score_flights")]
-    Logs(RunsLogsArgs),
-}
-
-/// Flags of `runs ls`.
-#[derive(Debug, Args)]
-pub(crate) struct RunsLsArgs {
-    /// How many.
-    #[arg(short = 'n', long, value_name = "RUNS", default_value_t = 20)]
-    pub(crate) limit: usize,
-    /// How to print it.
-    #[arg(long, default_value = "text")]
-    pub(crate) format: Format,
-}
-
-/// Flags of `runs show`.
-#[derive(Debug, Args)]
-pub(crate) struct RunsShowArgs {
-    /// A run's id, the beginning of one, or `latest`.
-    #[arg(value_name = "RUN", default_value = "latest")]
-    pub(crate) run: String,
-    /// How to print it.
-    #[arg(long, default_value = "text")]
-    pub(crate) format: Format,
-}
-
-/// Flags of `runs logs`.
-#[derive(Debug, Args)]
-pub(crate) struct RunsLogsArgs {
-    /// A run's id, the beginning of one, or `latest`.
-    #[arg(value_name = "RUN", default_value = "latest")]
-    pub(crate) run: String,
-    /// The node; without one, all nodes of the run.
-    #[arg(value_name = "NODE", add = ArgValueCompleter::new(completion::python_nodes))]
-    pub(crate) node: Option<String>,
-    /// How to print it.
-    #[arg(long, default_value = "text")]
-    pub(crate) format: Format,
 }
 
 /// Flags of `gc`.

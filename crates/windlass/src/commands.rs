@@ -15,6 +15,7 @@ mod init;
 mod lineage;
 mod ls;
 mod plan;
+mod profile;
 mod run;
 mod runs;
 mod show;
@@ -26,6 +27,7 @@ pub(crate) fn dispatch(command: Command, settings: &Settings, printer: &Printer)
         Command::Run(args) => run::run(&args, settings, printer),
         Command::Plan(args) => plan::run(&args, settings, printer),
         Command::Check(args) => check::run(&args, settings, printer),
+        Command::Profile(args) => profile::run(&args, settings, printer),
         Command::Show(args) => show::run(&args, settings, printer),
         Command::Try(args) => attempt::run(&args, settings, printer),
         Command::Errors(args) => errors::run(&args, settings, printer),

@@ -19,6 +19,10 @@ use windlass_runner::{RunDetail, RunRow};
 use crate::open::VERSION;
 pub(crate) use lineage::{LineageReport, LineageTable};
 
+mod profile;
+
+pub(crate) use profile::ProfileReport;
+
 /// What stands around every result.
 #[derive(Debug, Serialize)]
 pub(crate) struct Envelope<'a, T> {

@@ -8,7 +8,6 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::physical_expr::PhysicalExpr;
 use windlass_error::{Code, Diagnostic, nearest};
-use windlass_project::Node;
 use windlass_project::checks::{CheckDefinition, CheckKind, Written};
 
 use crate::operators::check::Conditions;
@@ -17,16 +16,21 @@ use crate::tables::schema::sql_type;
 
 /// Plans the conditions of a node's checks. Answers what could be planned, and one diagnostic for each
 /// condition that could not.
-pub(super) fn plan(node: &Node, schema: &SchemaRef, state: &SessionState) -> (Conditions, Vec<Diagnostic>) {
+pub(super) fn plan(
+    node: &str,
+    checks: &[CheckDefinition],
+    schema: &SchemaRef,
+    state: &SessionState,
+) -> (Conditions, Vec<Diagnostic>) {
     let mut conditions = Conditions::new();
     let mut mistakes = Vec::new();
-    for check in &node.checks {
+    for check in checks {
         for condition in of(check) {
             match one(condition, schema, state) {
                 Ok(planned) => {
                     conditions.insert(condition.text.clone(), planned);
                 }
-                Err(mistake) => mistakes.push(mistake.node(&node.name)),
+                Err(mistake) => mistakes.push(mistake.node(node)),
             }
         }
     }

@@ -4,19 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
-use datafusion::error::DataFusionError;
 use datafusion::functions_aggregate::expr_fn::count;
-use datafusion::physical_plan::execute_stream_partitioned;
 use datafusion::prelude::lit;
 use futures::TryStreamExt;
-use windlass_project::checks::{Baseline, CheckDefinition, CheckKind};
+use windlass_project::checks::{CheckDefinition, CheckKind};
 
-use super::{Subject, queries::first_number, spec};
-use crate::checks::evaluate::Facts;
-use crate::checks::part::Part;
-use crate::checks::profile::Profile;
+use super::{Subject, queries::first_number};
+use crate::checks::facts::Facts;
 use crate::checks::program::{Answer, Program};
-use crate::operators::check::CheckSpec;
 use crate::session::PlanStyle;
 use crate::tables::published::PublishedTable;
 use crate::{Engine, Error};
@@ -35,12 +30,8 @@ impl Engine {
         {
             facts.previous_rows = published.size().0;
             facts.history = history(&published, &subject.node.name).await?;
-            for definition in definitions() {
-                if let Some(profile) = self.baseline(subject, definition, &published).await? {
-                    facts.baselines.insert(definition.name.clone(), profile);
-                }
-            }
         }
+        facts.baselines = self.baselines(subject, program).await?;
         for check in &program.checks {
             let is_counted = matches!(check.answer, Answer::Measure(_));
             for table in check.definition.tables().filter(|_| is_counted) {
@@ -53,7 +44,7 @@ impl Engine {
     }
 
     /// Returns the version that the rows are compared with.
-    async fn version_before(&self, subject: &Subject<'_>) -> Result<Option<PublishedTable>, Error> {
+    pub(super) async fn version_before(&self, subject: &Subject<'_>) -> Result<Option<PublishedTable>, Error> {
         let name = &subject.node.name;
         let Some(newest) = self.open_table(name).await? else { return Ok(None) };
         match (subject.is_published, newest.version()) {
@@ -82,56 +73,11 @@ impl Engine {
         let stream = rows.map_err(failed)?.execute_stream().await.map_err(failed)?;
         Ok(first_number(stream).await.map_err(failed)?.map(|rows| rows as u64))
     }
-
-    /// Returns the profile that drift is measured from.
-    async fn baseline(
-        &self,
-        subject: &Subject<'_>,
-        definition: &CheckDefinition,
-        published: &PublishedTable,
-    ) -> Result<Option<Profile>, Error> {
-        let CheckKind::Drift(rule) = &definition.kind else { return Ok(None) };
-        let table = match rule.baseline {
-            Baseline::Previous => Some(published.clone()),
-            Baseline::Version(version) => {
-                let name = &subject.node.name;
-                PublishedTable::open(name, &self.place(name), Some(version)).await?
-            }
-            Baseline::Stored => None,
-        };
-        let Some(table) = table else { return Ok(None) };
-        let provider = table.provider(&subject.node.name).await?;
-        let failed = |source| Error::Compute { node: subject.node.name.clone(), blame: None, source };
-        self.profile(subject, definition, provider).await.map_err(failed)
-    }
-
-    /// Looks at a table for one check. `None` where that version has no such column.
-    async fn profile(
-        &self,
-        subject: &Subject<'_>,
-        definition: &CheckDefinition,
-        provider: Arc<dyn TableProvider>,
-    ) -> Result<Option<Profile>, DataFusionError> {
-        let context = self.session.context(PlanStyle::Fast);
-        let (state, plan) = context.read_table(provider)?.into_parts();
-        let plan = state.create_physical_plan(&plan).await?;
-        let Ok(all) = spec(subject.node, &plan.schema(), &state) else { return Ok(None) };
-        let one = CheckSpec { checks: Arc::from([definition.clone()]), ..all };
-        let Ok(program) = one.compile(&plan.schema()) else { return Ok(None) };
-        let program = Arc::new(program);
-        let mut whole = Part::new(Arc::clone(&program));
-        for mut stream in execute_stream_partitioned(plan, state.task_ctx())? {
-            while let Some(batch) = stream.try_next().await? {
-                whole.add(&batch)?;
-            }
-        }
-        Ok(whole.states.first().and_then(|state| Profile::of(state).ok()))
-    }
 }
 
 fn needs_published(definition: &CheckDefinition) -> bool {
     match &definition.kind {
-        CheckKind::RowCountChange(_) | CheckKind::Anomaly(_) | CheckKind::Drift(_) => true,
+        CheckKind::RowCountChange(_) | CheckKind::Anomaly(_) => true,
         CheckKind::Statistic { change, .. } => change.is_some(),
         _ => false,
     }

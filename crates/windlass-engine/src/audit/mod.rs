@@ -5,6 +5,7 @@
 //!
 //! Must stay true: nothing is written, and a check that cannot be looked at is an error of its own.
 
+mod baselines;
 mod conditions;
 mod facts;
 mod inspect;
@@ -26,7 +27,10 @@ use windlass_error::Diagnostic;
 use windlass_project::checks::{CheckDefinition, CheckKind, OnFail};
 use windlass_project::{Node, Project};
 
-use crate::checks::evaluate::{Facts, evaluate};
+pub(crate) use baselines::gather;
+
+use crate::checks::evaluate::evaluate;
+use crate::checks::facts::Facts;
 use crate::checks::outcome::CheckOutcome;
 use crate::checks::part::State;
 use crate::checks::program::Answer;
@@ -89,7 +93,7 @@ impl Engine {
         };
         let (schema, reading) = (&planned.schema, &Reading { project, plan, tables: Tables::BySchema });
         let state = self.session.context(PlanStyle::Fast).state();
-        let (conditions, mut mistakes) = conditions::plan(node, schema, &state);
+        let (conditions, mut mistakes) = conditions::plan(&node.name, &node.checks, schema, &state);
         let is_planned =
             |check: &&CheckDefinition| conditions::of(check).all(|text| conditions.contains_key(&text.text));
         let checks: Vec<CheckDefinition> = node.checks.iter().filter(is_planned).cloned().collect();
@@ -115,7 +119,7 @@ impl Engine {
         if node.checks.is_empty() {
             return Ok(plan);
         }
-        let spec = spec(node, &plan.schema(), state)
+        let spec = spec(&node.name, &node.checks, &plan.schema(), state)
             .map_err(|diagnostics| DataFusionError::External(Box::new(Error::Mistakes { diagnostics })))?;
         Ok(Arc::new(CheckExec::try_new(plan, CheckSpec { writing, ..spec })?))
     }
@@ -208,11 +212,26 @@ fn spell(rows: &RecordBatch) -> Option<String> {
     Some(parts.join(" "))
 }
 
-/// Returns what the operator needs.
-fn spec(node: &Node, schema: &SchemaRef, state: &SessionState) -> Result<CheckSpec, Vec<Diagnostic>> {
-    let (conditions, mistakes) = conditions::plan(node, schema, state);
+/// Returns what the operator needs to look at some checks of a node.
+fn spec(
+    node: &str,
+    checks: &[CheckDefinition],
+    schema: &SchemaRef,
+    state: &SessionState,
+) -> Result<CheckSpec, Vec<Diagnostic>> {
+    let (conditions, mistakes) = conditions::plan(node, checks, schema, state);
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
-    Ok(CheckSpec { node: node.name.clone(), checks: node.checks.as_slice().into(), conditions, writing: None })
+    Ok(CheckSpec { node: node.to_string(), checks: checks.into(), conditions, writing: None })
+}
+
+/// Returns why something could not be looked at, in a line.
+fn reason(error: &Error) -> String {
+    match error {
+        Error::Compute { source, .. } => source.strip_backtrace(),
+        Error::ReadProfile { source, .. } => format!("{error}: {source}"),
+        Error::OpenTable { source, .. } => format!("{error}: {source}"),
+        other => other.to_string(),
+    }
 }

@@ -19,10 +19,10 @@ use windlass_error::{Diagnostic, SourceFile};
 use windlass_project::checks::{CheckDefinition, CheckKind, Written};
 use windlass_project::{Input, InputPart, Node, Transform};
 
-use super::Subject;
 use super::reconcile::reconcile;
+use super::{Subject, reason};
 use crate::checks::columns::View;
-use crate::checks::evaluate::Queried;
+use crate::checks::facts::Queried;
 use crate::checks::order::{Direction, Order};
 use crate::planner::{Reading, diagnose, register};
 use crate::session::PlanStyle;
@@ -40,13 +40,7 @@ impl Engine {
         definition: &CheckDefinition,
     ) -> std::result::Result<Queried, String> {
         let answer = self.query_answer(subject, definition).await;
-        answer.map_err(|error| {
-            let mut text = error.to_string();
-            if let Error::Compute { source, .. } = &error {
-                text = source.strip_backtrace();
-            }
-            format!("cannot be looked at: {text}")
-        })
+        answer.map_err(|error| format!("cannot be looked at: {}", reason(&error)))
     }
 
     async fn query_answer(

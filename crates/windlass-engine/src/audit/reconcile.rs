@@ -13,7 +13,7 @@ use datafusion::prelude::{ident, lit};
 use windlass_project::checks::{ReconcileRule, Tolerance, Written};
 
 use super::queries::{ROWS, THERE, numbers, offending};
-use crate::checks::evaluate::Queried;
+use crate::checks::facts::Queried;
 
 /// This side's columns in a join.
 const HERE: &str = "\u{1}here_";

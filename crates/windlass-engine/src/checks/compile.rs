@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema};
 use windlass_error::{Code, Diagnostic, nearest};
-use windlass_project::checks::{Bound, CheckDefinition, CheckKind, DriftMethod, SchemaRule, Statistic, Written};
+use windlass_project::checks::{
+    Baseline, Bound, CheckDefinition, CheckKind, DriftMethod, DriftRule, SchemaRule, Statistic, Written,
+};
 
 use super::columns::{is_number, is_ordered, is_text, kernel_type};
 use super::literal::{Allowed, Unfit, ValueSet};
@@ -15,6 +17,9 @@ use super::numbers::Wanted;
 use super::order::Direction;
 use super::program::{Answer, Compiled, Measure, MeasureKind, Program, RowCheck};
 use super::rules::{Condition, Rule};
+
+/// Categories beyond this number are no categories.
+const CATEGORIES: usize = 100_000;
 
 /// What checks are compiled against.
 pub(crate) struct Target<'a> {
@@ -112,7 +117,7 @@ impl Compiler<'_, '_> {
                 Some(statistic) => self.statistic(statistic),
                 None => self.measure(MeasureKind::Rows),
             },
-            CheckKind::Drift(rule) => self.drift(rule.method),
+            CheckKind::Drift(rule) => self.drift(rule),
             CheckKind::Relationships { columns, .. } => {
                 columns.iter().try_for_each(|column| self.column(column).map(|_| ()))?;
                 self.query()
@@ -324,19 +329,24 @@ impl Compiler<'_, '_> {
         self.measure(MeasureKind::Numbers { column, wanted })
     }
 
-    fn drift(&mut self, method: DriftMethod) -> Found<Answer> {
+    fn drift(&mut self, rule: &DriftRule) -> Found<Answer> {
         let column = self.own()?;
+        if let (Baseline::Stored, Some(filter)) = (&rule.baseline, &self.definition.filter) {
+            let message = "a stored profile is one of all rows, and `where` leaves some out";
+            let mistake = Diagnostic::error(Code::INVALID_CHECK, message).at(filter.location.clone());
+            return Err(mistake.hint("compare with `previous`, a version or a window"));
+        }
         let data_type = self.data_type(column);
         if is_number(data_type) {
             return self.numbers(Wanted { distribution: true, moments: false });
         }
         let is_categorical = is_text(data_type) || *data_type == DataType::Boolean;
-        match (is_categorical, method) {
+        match (is_categorical, rule.method) {
             (false, _) => Err(self.misfit(column, "a number, text or boolean")),
             (true, DriftMethod::KolmogorovSmirnov | DriftMethod::Wasserstein) => {
                 Err(self.misfit(column, "a number for this method").hint("use `jensen_shannon`, `psi` or `chi_square`"))
             }
-            (true, _) => self.measure(MeasureKind::Categories { column }),
+            (true, _) => self.measure(MeasureKind::Categories { column, most: CATEGORIES }),
         }
     }
 

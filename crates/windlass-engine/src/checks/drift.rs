@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use windlass_project::checks::{DriftMethod, DriftRule};
 
+use super::distribution::{Floats, Points};
 use super::profile::{Profile, Spread};
-use super::stats::bins::{Binning, counts, histogram, quantile_edges};
+use super::stats::bins::{Binning, counts, histogram};
 use super::stats::distance::{ZeroBins, jensen_shannon, psi};
 use super::stats::ks::{Alternative, KsMethod, two_samples};
 use super::stats::points::{Ordered, Point, total};
@@ -36,7 +37,8 @@ pub(crate) struct Drift {
 pub(crate) fn method(rule: &DriftRule, reference: &Profile) -> DriftMethod {
     let has_many = match &reference.spread {
         Spread::Integers(points) => points.len() > CATEGORICAL_UP_TO,
-        Spread::Floats { points, .. } => points.len() > CATEGORICAL_UP_TO,
+        Spread::Floats(floats) => floats.points.len() > CATEGORICAL_UP_TO,
+        Spread::Bins(_) => true,
         Spread::Categories(_) => false,
     };
     match (rule.method, has_many) {
@@ -78,23 +80,28 @@ pub(crate) fn compare(rule: &DriftRule, reference: &Profile, current: &Profile) 
             Ok(drift)
         }
         (Spread::Integers(before), Spread::Integers(now)) => {
-            Numeric { rule, method, reference, current, are_bins: false }.compare(before, now)
+            Numeric { rule, method, reference, current }.compare(before, now)
+        }
+        (Spread::Bins(bins), now) => {
+            let now = floats(now).ok_or(NotEvaluable::ShapesDiffer)?;
+            Numeric { rule, method, reference, current }.compare_with_bins(bins, &now.points)
         }
         (before, now) => {
-            let (before, are_bins) = floats(before).ok_or(NotEvaluable::ShapesDiffer)?;
-            let (now, _) = floats(now).ok_or(NotEvaluable::ShapesDiffer)?;
-            Numeric { rule, method, reference, current, are_bins }.compare(&before, &now)
+            let before = floats(before).ok_or(NotEvaluable::ShapesDiffer)?;
+            let now = floats(now).ok_or(NotEvaluable::ShapesDiffer)?;
+            // Values that one side cannot tell apart must be one value on the other side too.
+            let shift = before.shift.max(now.shift);
+            let (before, now) = (before.coarsened(shift), now.coarsened(shift));
+            Numeric { rule, method, reference, current }.compare(&before.points, &now.points)
         }
     }
 }
 
-fn floats(spread: &Spread) -> Option<(Vec<Point<f64>>, bool)> {
+fn floats(spread: &Spread) -> Option<Floats> {
     match spread {
-        Spread::Integers(points) => {
-            Some((points.iter().map(|(value, count)| (*value as f64, *count)).collect(), false))
-        }
-        Spread::Floats { points, are_bins } => Some((points.clone(), *are_bins)),
-        Spread::Categories(_) => None,
+        Spread::Integers(points) => Some(Points::Integers(points.clone()).into_floats()),
+        Spread::Floats(floats) => Some(floats.clone()),
+        Spread::Bins(_) | Spread::Categories(_) => None,
     }
 }
 
@@ -103,55 +110,104 @@ struct Numeric<'a> {
     method: DriftMethod,
     reference: &'a Profile,
     current: &'a Profile,
-    are_bins: bool,
 }
 
 impl Numeric<'_> {
     fn compare<T: Ordered>(&self, before: &[Point<T>], now: &[Point<T>]) -> Result<Drift, NotEvaluable> {
         match self.method {
-            DriftMethod::KolmogorovSmirnov => self.kolmogorov_smirnov(before, now),
+            DriftMethod::KolmogorovSmirnov => kolmogorov_smirnov(before, now, KsMethod::Auto),
             DriftMethod::Wasserstein => wasserstein_drift(before, now),
             method => {
-                let (mut reference, mut current) = self.bins(before, now);
-                if self.reference.missing + self.current.missing > 0 {
-                    reference.push(self.reference.missing as f64);
-                    current.push(self.current.missing as f64);
-                }
-                by_counts(method, &reference, &current)
+                let (reference, current) = counts(before, now, &Binning::Auto { bins: self.rule.bins.max(2) });
+                self.by_counts(method, reference, current)
             }
         }
     }
 
-    fn bins<T: Ordered>(&self, before: &[Point<T>], now: &[Point<T>]) -> (Vec<f64>, Vec<f64>) {
-        let bins = self.rule.bins.max(2);
-        if !self.are_bins {
-            return counts(before, now, &Binning::Auto { bins });
+    /// Compares values with the bins of a reference, which is known at their bounds alone.
+    fn compare_with_bins(&self, bins: &[Point<f64>], now: &[Point<f64>]) -> Result<Drift, NotEvaluable> {
+        match self.method {
+            DriftMethod::KolmogorovSmirnov => {
+                // The method of the limit: between the bounds the difference may be larger, so no
+                // p-value is exact.
+                kolmogorov_smirnov(bins, &in_bins(bins, now), KsMethod::Limit)
+            }
+            DriftMethod::Wasserstein => wasserstein_drift(bins, &in_bins(bins, now)),
+            method => {
+                let edges = wide_edges(bins, self.rule.bins.max(2));
+                self.by_counts(method, histogram(bins, &edges), histogram(now, &edges))
+            }
         }
-        // A bin holds its largest value, so edges lie right above the values of the reference.
-        let edges: Vec<f64> = quantile_edges(before, bins).into_iter().map(f64::next_up).collect();
-        (histogram(before, &edges), histogram(now, &edges))
     }
 
-    fn kolmogorov_smirnov<T: Ordered>(&self, before: &[Point<T>], now: &[Point<T>]) -> Result<Drift, NotEvaluable> {
-        let test = if self.are_bins {
-            // Between the bounds of bins the reference is not known; only there may both be compared.
-            let edges: Vec<f64> = before.iter().map(|(value, _)| value.to_f64().next_up()).collect();
-            let point = |(at, count): (usize, &f64)| (at as i64, *count as u64);
-            let binned = |side: &[Point<T>]| histogram(side, &edges).iter().enumerate().map(point).collect::<Vec<_>>();
-            let test = two_samples(&binned(before), &binned(now), KsMethod::Limit, Alternative::TwoSided)?;
-            (test.statistic, test.p_value)
-        } else {
-            let test = two_samples(before, now, KsMethod::Auto, Alternative::TwoSided)?;
-            (test.statistic, test.p_value)
-        };
-        Ok(Drift {
-            distance: test.0,
-            method: "ks",
-            p_value: Some(test.1),
-            figures: vec![("p_value", test.1)],
-            ..Drift::default()
-        })
+    fn by_counts(
+        &self,
+        method: DriftMethod,
+        mut reference: Vec<f64>,
+        mut current: Vec<f64>,
+    ) -> Result<Drift, NotEvaluable> {
+        if self.reference.missing + self.current.missing > 0 {
+            reference.push(self.reference.missing as f64);
+            current.push(self.current.missing as f64);
+        }
+        by_counts(method, &reference, &current)
     }
+}
+
+/// Moves values to the largest value of their bin; those outside of all bins stay.
+fn in_bins(bins: &[Point<f64>], now: &[Point<f64>]) -> Vec<Point<f64>> {
+    let mut moved: Vec<Point<f64>> = Vec::new();
+    for (value, count) in now {
+        let at = bins.partition_point(|(largest, _)| largest < value);
+        let value = if at == 0 { *value } else { bins.get(at).map_or(*value, |(largest, _)| *largest) };
+        match moved.last_mut() {
+            Some((last, sum)) if *last == value => *sum += count,
+            _ => moved.push((value, *count)),
+        }
+    }
+    moved
+}
+
+/// Returns the edges between `wanted` groups of bins with about as many rows. A bin that is as heavy as a
+/// group is one.
+fn wide_edges(bins: &[Point<f64>], wanted: usize) -> Vec<f64> {
+    let all = u128::from(total(bins));
+    let (mut seen, mut groups) = (0u128, 0u128);
+    let mut edges = Vec::new();
+    let mut last: Option<f64> = None;
+    for (largest, count) in bins {
+        if u128::from(*count) * wanted as u128 >= all {
+            edges.extend(last.map(f64::next_up));
+        }
+        seen += u128::from(*count);
+        // A bin holds its largest value, so edges lie right above it.
+        if seen * wanted as u128 >= (groups + 1) * all {
+            groups = seen * wanted as u128 / all.max(1);
+            edges.push(largest.next_up());
+        }
+        last = Some(*largest);
+    }
+    edges.dedup();
+    if groups >= wanted as u128 {
+        // Nothing of the reference lies above the last of its values.
+        edges.pop();
+    }
+    edges
+}
+
+fn kolmogorov_smirnov<T: Ordered>(
+    before: &[Point<T>],
+    now: &[Point<T>],
+    method: KsMethod,
+) -> Result<Drift, NotEvaluable> {
+    let test = two_samples(before, now, method, Alternative::TwoSided)?;
+    Ok(Drift {
+        distance: test.statistic,
+        method: "ks",
+        p_value: Some(test.p_value),
+        figures: vec![("p_value", test.p_value)],
+        ..Drift::default()
+    })
 }
 
 fn wasserstein_drift<T: Ordered>(before: &[Point<T>], now: &[Point<T>]) -> Result<Drift, NotEvaluable> {
@@ -195,7 +251,8 @@ fn by_counts(method: DriftMethod, reference: &[f64], current: &[f64]) -> Result<
 pub(crate) fn values_of(profile: &Profile) -> u64 {
     match &profile.spread {
         Spread::Integers(points) => total(points),
-        Spread::Floats { points, .. } => total(points),
+        Spread::Floats(floats) => total(&floats.points),
+        Spread::Bins(bins) => total(bins),
         Spread::Categories(known) => known.values().sum(),
     }
 }

@@ -5,58 +5,21 @@
 //! Must stay true: every check of the program gets exactly one outcome, and none passes unless its
 //! rule was looked at and holds.
 
-use std::collections::HashMap;
-
-use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, TimeUnit};
 use windlass_project::checks::{
     AnomalyMethod, AnomalyRule, Change, CheckDefinition, CheckKind, CheckSeverity, Interval, Statistic, Threshold,
 };
 
 use super::drift;
+use super::facts::{Facts, Figures, NoProfile};
 use super::outcome::{CheckOutcome, CheckStatus};
 use super::part::{Part, State};
 use super::profile::Profile;
 use super::program::{Answer, Compiled, MeasureKind};
 use super::stats::NotEvaluable;
 use super::stats::anomaly::standing;
-use super::stats::points::quantile;
 use super::stats::skew::KeySkew;
 use super::text::{age, count, number, percent};
-
-/// What checks need to know besides the table's rows.
-#[derive(Default)]
-pub(crate) struct Facts {
-    /// The time of the run, in microseconds since 1970.
-    pub(crate) now_us: i64,
-    /// Whether looking ended before the last row, since the table cannot be published.
-    pub(crate) is_cut_short: bool,
-    /// Rows of the version that is published now.
-    pub(crate) previous_rows: Option<u64>,
-    /// What checks have observed in earlier versions, oldest first, by name.
-    pub(crate) history: HashMap<String, Vec<f64>>,
-    /// With what drift is compared, by the name of the check.
-    pub(crate) baselines: HashMap<String, Profile>,
-    /// Rows of other tables, by name.
-    pub(crate) other_rows: HashMap<String, u64>,
-    /// What queries have answered, by the name of the check.
-    pub(crate) queried: HashMap<String, Result<Queried, String>>,
-}
-
-/// What a query has answered.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Queried {
-    /// Offending rows.
-    pub(crate) failing: u64,
-    /// Rows looked at, where it says.
-    pub(crate) rows: Option<u64>,
-    /// Some offending rows.
-    pub(crate) examples: Vec<RecordBatch>,
-    /// What was found, where a number of rows does not say it.
-    pub(crate) detail: Option<String>,
-    /// Other figures, by stable names.
-    pub(crate) figures: Figures,
-}
 
 /// Returns the outcome of every check, in the order of their definition.
 pub(crate) fn evaluate(part: &Part, schema: &Schema, facts: &Facts) -> Vec<CheckOutcome> {
@@ -82,9 +45,6 @@ pub(crate) fn of_rows(mut outcome: CheckOutcome, definition: &CheckDefinition, f
     outcome.detail = format!("{} of {} rows ({})", count(failing), count(rows), percent(share));
     outcome
 }
-
-/// Figures by stable names.
-type Figures = Vec<(&'static str, f64)>;
 
 struct Evaluation<'a> {
     check: &'a Compiled,
@@ -284,8 +244,8 @@ impl Evaluation<'_> {
             (Statistic::Quantile(at), State::Numbers(numbers)) => {
                 let (min, max) = numbers.bounds()?;
                 let is_exact = numbers.distribution.is_exact();
-                let points = numbers.distribution.clone().points().into_floats();
-                let found = quantile(&points, at).ok_or(NotEvaluable::EmptyCurrent)?;
+                let floats = numbers.distribution.points().into_floats();
+                let found = floats.quantile(at).ok_or(NotEvaluable::EmptyCurrent)?;
                 let found = if at <= 0.0 {
                     min
                 } else if at >= 1.0 {
@@ -355,12 +315,18 @@ impl Evaluation<'_> {
 
     fn of_drift(&self, mut outcome: CheckOutcome, state: &State) -> CheckOutcome {
         let CheckKind::Drift(rule) = &self.check.definition.kind else { return outcome };
+        let reference = match self.facts.baselines.get(&self.check.definition.name) {
+            None => None,
+            Some(Ok(reference)) => Some(reference),
+            Some(Err(NoProfile::Reason(reason))) => return outcome.not_evaluable(*reason),
+            Some(Err(NoProfile::Unreadable(why))) => return outcome.failed(why.clone()),
+        };
         let compared = Profile::of(state).and_then(|current| {
             // What is known of the data comes first: an empty column is that with any baseline.
             if drift::values_of(&current) + current.missing == 0 {
                 return Err(NotEvaluable::EmptyCurrent);
             }
-            let reference = self.facts.baselines.get(&self.check.definition.name).ok_or(NotEvaluable::NoBaseline)?;
+            let reference = reference.ok_or(NotEvaluable::NoBaseline)?;
             Ok((drift::compare(rule, reference, &current)?, drift::method(rule, reference)))
         });
         let (found, method) = match compared {

@@ -3,7 +3,7 @@
 //! `compile` turns definitions into a program for a table's columns, `part` runs it over batches,
 //! and `evaluate` holds what was gathered against the bounds. `stats` holds the mathematics, without
 //! Arrow; `columns`, `literal` and `hash` know Arrow's layouts, and `rules`, `numbers`,
-//! `distribution`, `distinct`, `keys` and `order` each gather one thing.
+//! `distribution`, `distinct`, `keys`, `order` and `texts` each gather one thing.
 //!
 //! Must stay true: a check that has no answer says so and never passes; parts of a table merge in any
 //! order to the same answer.
@@ -14,6 +14,7 @@ pub(crate) mod distinct;
 pub(crate) mod distribution;
 pub(crate) mod drift;
 pub(crate) mod evaluate;
+pub(crate) mod facts;
 pub(crate) mod hash;
 pub(crate) mod keys;
 pub(crate) mod literal;
@@ -27,7 +28,9 @@ pub(crate) mod program;
 pub(crate) mod rules;
 #[allow(dead_code, reason = "reference cases cover more variants than checks offer")]
 pub(crate) mod stats;
+pub(crate) mod tally;
 pub(crate) mod text;
+pub(crate) mod texts;
 
 #[cfg(test)]
 mod tests;

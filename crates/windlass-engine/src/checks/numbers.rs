@@ -36,6 +36,8 @@ pub(crate) struct Numbers {
     exact: Option<i128>,
     scale: i8,
     is_exact: bool,
+    /// The smallest and the largest of integers, or of decimals without their point.
+    range: Option<(i128, i128)>,
 }
 
 impl Numbers {
@@ -54,14 +56,17 @@ impl Numbers {
             Values::Integer(values) => {
                 let values = kept(values, valid.as_ref());
                 self.add_exact(values.iter().map(|value| i128::from(*value)), 0);
+                let range = values.iter().copied().min().zip(values.iter().copied().max());
+                self.widen(range.map(|(min, max)| (i128::from(min), i128::from(max))));
                 if self.wanted.distribution {
-                    self.distribution.add_integers(values.iter().copied());
+                    self.distribution.add_integers(&values);
                 }
                 Cow::Owned(values.iter().map(|value| *value as f64).collect())
             }
             Values::Decimal(values, scale) => {
                 let values = kept(values, valid.as_ref());
                 self.add_exact(values.iter().copied(), *scale);
+                self.widen(values.iter().copied().min().zip(values.iter().copied().max()));
                 Cow::Owned(values.iter().map(|value| decimal(*value, *scale)).collect())
             }
             Values::Float(values) => {
@@ -91,15 +96,33 @@ impl Numbers {
         }
     }
 
+    fn widen(&mut self, range: Option<(i128, i128)>) {
+        self.range = match (self.range, range) {
+            (Some(own), Some(other)) => Some((own.0.min(other.0), own.1.max(other.1))),
+            (own, other) => own.or(other),
+        };
+    }
+
     /// Adds another part of the table.
     pub(crate) fn merge(&mut self, other: Self) {
         self.missing += other.missing;
         self.moments.merge(&other.moments);
-        self.distribution.merge(other.distribution);
+        self.distribution.merge(&other.distribution);
         self.exact = self.exact.zip(other.exact).and_then(|(mine, theirs)| mine.checked_add(theirs));
         if other.is_exact {
             (self.is_exact, self.scale) = (true, other.scale);
         }
+        self.widen(other.range);
+    }
+
+    /// Returns the smallest and the largest of integers, or of decimals without their point.
+    pub(crate) fn range(&self) -> Option<(i128, i128)> {
+        self.range
+    }
+
+    /// Returns the digits of decimals behind their point.
+    pub(crate) fn scale(&self) -> i8 {
+        self.scale
     }
 
     /// Returns the sum.

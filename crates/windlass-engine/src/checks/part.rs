@@ -14,15 +14,16 @@ use arrow::error::ArrowError;
 use super::columns::{Values, View, normalise};
 use super::distinct::Distinct;
 use super::hash::{self, Keys};
-use super::keys::{KeyCounts, KeySet};
+use super::keys::{KeyCounts, KeySet, Prehashed};
 use super::mask::RuleMask;
 use super::numbers::Numbers;
 use super::order::Order;
 use super::program::{Measure, MeasureKind, Program};
 use super::rules::Condition;
+use super::texts::Texts;
 
-/// Categories beyond this number are no categories.
-const CATEGORIES: usize = 100_000;
+/// Rows by category.
+pub(crate) type Categories = HashMap<Vec<u8>, u64, Prehashed>;
 
 /// What the checks of a table have seen so far.
 #[derive(Debug, Clone)]
@@ -62,7 +63,8 @@ pub(crate) enum State {
     Rows(u64),
     Numbers(Box<Numbers>),
     /// Rows by category; those without one; `None` once there were too many categories.
-    Categories(Option<HashMap<Vec<u8>, u64>>, u64),
+    Categories(Option<Categories>, u64),
+    Texts(Texts),
     Unique(KeySet),
     KeyCounts(KeyCounts),
     Distinct(Distinct),
@@ -239,7 +241,8 @@ impl State {
         match &measure.kind {
             MeasureKind::Rows => Self::Rows(0),
             MeasureKind::Numbers { wanted, .. } => Self::Numbers(Box::new(Numbers::new(*wanted))),
-            MeasureKind::Categories { .. } => Self::Categories(Some(HashMap::new()), 0),
+            MeasureKind::Categories { .. } => Self::Categories(Some(Categories::default()), 0),
+            MeasureKind::Texts { .. } => Self::Texts(Texts::default()),
             MeasureKind::Unique { .. } => Self::Unique(KeySet::default()),
             MeasureKind::KeyCounts { .. } => Self::KeyCounts(KeyCounts::default()),
             MeasureKind::Distinct { .. } => Self::Distinct(Distinct::default()),
@@ -258,9 +261,10 @@ impl State {
         match (self, &measure.kind) {
             (Self::Rows(rows), _) => *rows += selection.map_or(batch.num_rows(), BooleanBuffer::count_set_bits) as u64,
             (Self::Numbers(numbers), MeasureKind::Numbers { column, .. }) => numbers.add(view(*column), selection),
-            (Self::Categories(known, missing), MeasureKind::Categories { column }) => {
-                add_categories(known, missing, view(*column), selection);
+            (Self::Categories(known, missing), MeasureKind::Categories { column, most }) => {
+                *missing += add_categories(known, *most, view(*column), selection);
             }
+            (Self::Texts(texts), MeasureKind::Texts { column }) => texts.add(view(*column), selection),
             (Self::Newest(newest), MeasureKind::Newest { column }) => {
                 let view = view(*column);
                 if let Values::Integer(values) = &view.values {
@@ -317,11 +321,15 @@ impl State {
             (Self::Numbers(mine), Self::Numbers(theirs)) => mine.merge(*theirs),
             (Self::Categories(mine, missing), Self::Categories(theirs, more)) => {
                 *missing += more;
+                let MeasureKind::Categories { most, .. } = measure.kind else { return };
                 match theirs {
                     None => *mine = None,
-                    Some(theirs) => theirs.into_iter().for_each(|(value, count)| count_category(mine, &value, count)),
+                    Some(theirs) => {
+                        theirs.into_iter().for_each(|(value, count)| count_category(mine, most, &value, count));
+                    }
                 }
             }
+            (Self::Texts(mine), Self::Texts(theirs)) => mine.merge(&theirs),
             (Self::Unique(mine), Self::Unique(theirs)) => mine.merge(theirs),
             (Self::KeyCounts(mine), Self::KeyCounts(theirs)) => mine.merge(theirs),
             (Self::Distinct(mine), Self::Distinct(theirs)) => mine.merge(theirs),
@@ -351,33 +359,41 @@ fn add_distinct(distinct: &mut Distinct, keys: impl Iterator<Item = u64>, is_cou
     keys.enumerate().filter(|(row, _)| is_counted(*row)).for_each(|(_, key)| distinct.add(key));
 }
 
+/// Counts the categories of a batch, and returns its rows without one.
 fn add_categories(
-    known: &mut Option<HashMap<Vec<u8>, u64>>,
-    missing: &mut u64,
+    known: &mut Option<Categories>,
+    most: usize,
     view: &View<'_>,
     selection: Option<&BooleanBuffer>,
-) {
+) -> u64 {
     let valid = view.valid(selection);
     let looked_at = selection.map_or(view.rows, BooleanBuffer::count_set_bits);
-    *missing += (looked_at - valid.as_ref().map_or(view.rows, BooleanBuffer::count_set_bits)) as u64;
+    let with_value = valid.as_ref().map_or(view.rows, BooleanBuffer::count_set_bits);
     match &view.values {
-        Values::Text(text) => text.for_each_count(valid.as_ref(), |value, count| count_category(known, value, count)),
+        Values::Text(text) => {
+            text.for_each_count(valid.as_ref(), |value, count| count_category(known, most, value, count));
+        }
         Values::Boolean(array) => {
-            let mut one = |row: usize| count_category(known, if array.value(row) { b"true" } else { b"false" }, 1);
-            match &valid {
-                None => (0..view.rows).for_each(&mut one),
-                Some(valid) => valid.set_indices().for_each(&mut one),
+            let are_true = match &valid {
+                None => array.values().count_set_bits(),
+                Some(valid) => (array.values() & valid).count_set_bits(),
+            };
+            for (value, count) in [("true", are_true), ("false", with_value - are_true)] {
+                if count > 0 {
+                    count_category(known, most, value.as_bytes(), count as u64);
+                }
             }
         }
         _ => {}
     }
+    (looked_at - with_value) as u64
 }
 
-fn count_category(known: &mut Option<HashMap<Vec<u8>, u64>>, value: &[u8], count: u64) {
+fn count_category(known: &mut Option<Categories>, most: usize, value: &[u8], count: u64) {
     let Some(counts) = known else { return };
     if let Some(sum) = counts.get_mut(value) {
         *sum += count;
-    } else if counts.len() < CATEGORIES {
+    } else if counts.len() < most {
         counts.insert(value.to_vec(), count);
     } else {
         *known = None;

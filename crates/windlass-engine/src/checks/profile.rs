@@ -1,17 +1,21 @@
 //! A column's profile: how its values are spread, small enough to be stored.
 //!
-//! Numbers with many values are kept as [`BINS`] equally full bins, each by its largest value. A
-//! distribution function is then known exactly at those values, and off by less than a bin between.
+//! Numbers with many values are kept as [`BINS`] about equally full bins, each by its largest value; a
+//! value that alone fills a bin has one to itself. Rows are counted exactly, so distribution functions
+//! can be compared at the bounds of bins without an error, whatever the other side looks like, and
+//! between them they differ by less than a bin.
 
 use std::collections::BTreeMap;
 
-use super::distribution::Points;
+use super::distribution::{Floats, Points, cell};
 use super::part::State;
 use super::stats::NotEvaluable;
-use super::stats::points::{Ordered, Point, total};
+use super::stats::points::{Point, total};
 
 /// Bins of a stored profile. Multiples of 10, so that deciles are among its edges.
-const BINS: u64 = 1000;
+const BINS: u64 = 200;
+/// More categories than this are not stored.
+const CATEGORIES: usize = 1_000;
 
 /// How the values of a column are spread.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,8 +31,10 @@ pub(crate) struct Profile {
 pub(crate) enum Spread {
     /// Integers, each with its rows.
     Integers(Vec<Point<i64>>),
-    /// Floats, each with its rows, or bins by their largest value.
-    Floats { points: Vec<Point<f64>>, are_bins: bool },
+    /// Floats, each with its rows.
+    Floats(Floats),
+    /// Bins by their largest value, each with its rows.
+    Bins(Vec<Point<f64>>),
     /// Categories.
     Categories(BTreeMap<String, u64>),
 }
@@ -39,9 +45,9 @@ impl Profile {
         match state {
             State::Numbers(numbers) => Ok(Self {
                 missing: numbers.missing,
-                spread: match numbers.distribution.clone().points() {
+                spread: match numbers.distribution.points() {
                     Points::Integers(points) => Spread::Integers(points),
-                    Points::Floats(points) => Spread::Floats { points, are_bins: false },
+                    Points::Floats(floats) => Spread::Floats(floats),
                 },
             }),
             State::Categories(Some(known), missing) => {
@@ -55,39 +61,78 @@ impl Profile {
     }
 
     /// Returns the profile in the form that is stored.
-    #[allow(dead_code, reason = "`windlass profile` stores it")]
-    pub(crate) fn compact(self) -> Self {
+    pub(crate) fn compact(self) -> Result<Self, NotEvaluable> {
         let spread = match self.spread {
             Spread::Integers(points) if points.len() > BINS as usize => {
-                let points: Vec<Point<f64>> =
-                    points.into_iter().map(|(value, count)| (value.to_f64(), count)).collect();
-                Spread::Floats { points: binned(&points), are_bins: true }
+                Spread::Bins(bins(&Points::Integers(points).into_floats()))
             }
-            Spread::Floats { points, are_bins: false } if points.len() > BINS as usize => {
-                Spread::Floats { points: binned(&points), are_bins: true }
-            }
+            Spread::Floats(floats) if floats.points.len() > BINS as usize => Spread::Bins(bins(&floats)),
+            Spread::Categories(known) if known.len() > CATEGORIES => return Err(NotEvaluable::TooManyCategories),
             other => other,
         };
-        Self { missing: self.missing, spread }
+        Ok(Self { missing: self.missing, spread })
     }
 }
 
-fn binned(points: &[Point<f64>]) -> Vec<Point<f64>> {
-    let all = total(points);
+fn bins(floats: &Floats) -> Vec<Point<f64>> {
+    let all = u128::from(total(&floats.points));
+    let fills_a_bin = |count: u64| u128::from(count) * u128::from(BINS) >= all;
     let mut bins: Vec<Point<f64>> = Vec::new();
-    let (mut seen, mut open) = (0u64, 0u64);
-    for (value, count) in points {
-        seen += count;
+    let mut open = 0;
+    for (value, count) in &floats.points {
+        let (low, high) = cell(*value, floats.shift);
+        // The smallest value stands alone too: what lies below the reference is then known.
+        if bins.is_empty() && open == 0 {
+            bins.push((high, *count));
+            continue;
+        }
+        if fills_a_bin(*count) {
+            let below = low.next_down();
+            if open > 0 || bins.last().is_some_and(|(last, _)| *last < below) {
+                bins.push((below, open));
+            }
+            bins.push((high, *count));
+            open = 0;
+            continue;
+        }
         open += count;
-        // A bin ends where the next multiple of a thousandth of all rows is reached.
-        let full = u128::from(seen) * u128::from(BINS) >= u128::from(bins.len() as u64 + 1) * u128::from(all);
-        if full {
-            bins.push((*value, open));
+        if fills_a_bin(open) {
+            bins.push((high, open));
             open = 0;
         }
     }
-    if open > 0 {
-        bins.extend(points.last().map(|(value, _)| (*value, open)));
+    if let Some((value, _)) = floats.points.last().filter(|_| open > 0) {
+        bins.push((cell(*value, floats.shift).1, open));
     }
     bins
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(points: Vec<Point<f64>>) -> Vec<Point<f64>> {
+        bins(&Floats { points, shift: 0 })
+    }
+
+    #[test]
+    fn bins_are_equally_full_and_lose_no_row() {
+        let found = of((0..100_000).map(|at| (f64::from(at), 1)).collect());
+        assert_eq!((found.len(), total(&found), found[0]), (201, 100_000, (0.0, 1)));
+        assert!(found[1..200].iter().all(|(_, count)| *count == 500), "{found:?}");
+        assert!(found.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        assert_eq!(found.last(), Some(&(99_999.0, 499)));
+    }
+
+    #[test]
+    fn a_heavy_value_has_a_bin_to_itself() {
+        let mut points: Vec<Point<f64>> = (0..1000).map(|at| (f64::from(at), 1)).collect();
+        points[500].1 = 1000;
+        let found = of(points);
+        let at = found.iter().position(|(value, _)| *value == 500.0).unwrap();
+        assert_eq!((found[at].1, found[at - 1].0), (1000, 500f64.next_down()));
+        assert_eq!(total(&found), 1999);
+        let extremes = of(vec![(f64::NEG_INFINITY, 5), (1.0, 1), (f64::INFINITY, 5)]);
+        assert_eq!(total(&extremes), 11);
+    }
 }

@@ -82,8 +82,10 @@ pub(crate) enum MeasureKind {
     Rows,
     /// Numbers of a column.
     Numbers { column: usize, wanted: Wanted },
-    /// Categories of a column with their rows.
-    Categories { column: usize },
+    /// Categories of a column with their rows, unless there are more than this.
+    Categories { column: usize, most: usize },
+    /// Bounds of texts.
+    Texts { column: usize },
     /// Rows that share their key.
     Unique { columns: Vec<usize> },
     /// Rows of each key.
@@ -140,7 +142,8 @@ impl Measure {
         match &self.kind {
             MeasureKind::Rows => Vec::new(),
             MeasureKind::Numbers { column, .. }
-            | MeasureKind::Categories { column }
+            | MeasureKind::Categories { column, .. }
+            | MeasureKind::Texts { column }
             | MeasureKind::Newest { column }
             | MeasureKind::Order { column, .. } => vec![*column],
             MeasureKind::Unique { columns }

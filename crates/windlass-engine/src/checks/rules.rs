@@ -102,7 +102,7 @@ fn of_text(view: &View<'_>, test: impl FnMut(&[u8]) -> bool) -> BooleanBuffer {
 }
 
 /// Returns the number of characters of a text, which is that of bytes that start one.
-fn characters(text: &[u8]) -> u64 {
+pub(crate) fn characters(text: &[u8]) -> u64 {
     text.iter().filter(|byte| (**byte as i8) >= -0x40).count() as u64
 }
 

@@ -90,15 +90,28 @@ impl PublishedTable {
         let version = self.version();
         for version in (version.saturating_sub(FOREIGN_COMMITS)..=version).rev() {
             let Ok(Some(entry)) = log_store.read_commit_entry(version).await else { return None };
-            let lines = entry.split(|byte| *byte == b'\n');
-            let ours = lines
-                .filter_map(|line| serde_json::from_slice::<Value>(line).ok())
-                .find_map(|action| action.get("commitInfo")?.get("windlass").cloned());
+            let ours = commit_info(&entry).and_then(|info| info.get("windlass").cloned());
             if ours.is_some() {
                 return ours;
             }
         }
         None
+    }
+
+    /// Returns the versions up to this one that we have published since then, the newest first, at most
+    /// so many.
+    pub(crate) async fn published_since(&self, since_ms: i64, most: usize) -> Vec<Version> {
+        let log_store = self.table.log_store();
+        let mut found = Vec::new();
+        for version in (0..=self.version()).rev() {
+            let Ok(Some(entry)) = log_store.read_commit_entry(version).await else { break };
+            let Some(info) = commit_info(&entry) else { continue };
+            if found.len() == most || info["timestamp"].as_i64().is_none_or(|at_ms| at_ms < since_ms) {
+                break;
+            }
+            found.extend(info.get("windlass").map(|_| version));
+        }
+        found
     }
 
     /// Returns the version of the error table that belongs to this version.
@@ -184,6 +197,12 @@ impl PublishedTable {
         }
         (rows, bytes)
     }
+}
+
+/// Returns what a log entry says about itself.
+fn commit_info(entry: &[u8]) -> Option<Value> {
+    let actions = entry.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    actions.filter_map(|action| action.get("commitInfo").cloned()).next()
 }
 
 /// Returns whether the folder holds no Delta log at all, which delta-rs reports in several ways.

@@ -355,6 +355,98 @@ async fn runs_that_end_together_are_all_recorded() {
             .await,
     );
     // An attempt that is repeated, though the first got through, changes nothing.
-    world.engine.record_checks(&ids[5], 5, &checked[5]).await.unwrap();
-    assert!(world.sql("select count(*) as n from system.checks").await.contains("| 12 |"));
+    for _ in 0..2 {
+        world.engine.record_checks(&ids[5], 9, &checked[5]).await.unwrap();
+    }
+    assert!(world.sql("select count(*) as n from system.checks").await.contains("| 14 |"));
+}
+
+#[tokio::test]
+async fn drift_is_measured_from_what_is_named() {
+    let table = |amount: &str, kind: &str| {
+        format!(
+            "-- transforms/t.sql --\nselect {amount} as amount, case when value % 2 = 0 then 'a' else '{kind}' end as kind \
+             from range(0, 1000)\n"
+        )
+    };
+    let mut world = World::new(&format!(
+        "{}-- transforms/p.yml --
+transforms:
+  t:
+    columns:
+      amount:
+        checks:
+          - {{drift: {{baseline: stored, method: ks}}, severity: warn, name: stored}}
+          - {{drift: {{baseline: version 0, method: ks}}, severity: warn, name: first}}
+          - {{drift: {{baseline: window 1d, method: ks}}, severity: warn, name: window}}
+          - {{drift: {{baseline: previous, method: ks}}, severity: warn, where: kind = 'a', name: previous}}
+          - {{drift: {{baseline: version 9, method: ks}}, severity: warn, name: missing}}
+      kind: {{checks: [{{drift: {{baseline: stored}}, severity: warn, name: kinds}}, {{drift: {{baseline: version 0}}, severity: warn, name: first_kinds}}]}}
+",
+        table("cast(value % 100 as double)", "b")
+    ));
+    let told = |built: &indexmap::IndexMap<String, crate::Built>| lines(&built["t"].checks);
+    expect![[r#"
+        not_evaluable stored: cannot be evaluated: there is nothing to compare with yet (transforms/p.yml:6:14)
+        not_evaluable first: cannot be evaluated: there is nothing to compare with yet (transforms/p.yml:7:14)
+        not_evaluable window: cannot be evaluated: there is nothing to compare with yet (transforms/p.yml:8:14)
+        not_evaluable previous: cannot be evaluated: there is nothing to compare with yet (transforms/p.yml:9:14)
+        not_evaluable missing: cannot be evaluated: there is nothing to compare with yet (transforms/p.yml:10:14)
+        not_evaluable kinds: cannot be evaluated: there is nothing to compare with yet (transforms/p.yml:11:24)
+        not_evaluable first_kinds: cannot be evaluated: there is nothing to compare with yet (transforms/p.yml:11:82)
+    "#]]
+    .assert_eq(&told(&world.run().await.unwrap()));
+    let profile = world.engine.profile(&world.project, "t", None).await.unwrap();
+    world.engine.accept_profile(&profile, chrono::DateTime::UNIX_EPOCH).await.unwrap();
+    world.edit(&table("cast(value % 100 as double) + 50", "c"));
+    expect![[r#"
+        warn stored: ks 0.5, p 5.51549e-114, below 0.2 (transforms/p.yml:6:14)
+        warn first: ks 0.5, p 5.51549e-114, below 0.2 (transforms/p.yml:7:14)
+        warn window: ks 0.5, p 5.51549e-114, below 0.2 (transforms/p.yml:8:14)
+        warn previous: ks 0.5, p 3.56866e-57, below 0.2 (transforms/p.yml:9:14)
+        error missing: the baseline cannot be read: table `t` has no version 9 (transforms/p.yml:10:14)
+        warn kinds: jensen_shannon 0.707107, 1 new categories such as `c`, 1 gone categories such as `b`, below 0.2 (transforms/p.yml:11:24)
+        warn first_kinds: jensen_shannon 0.707107, 1 new categories such as `c`, 1 gone categories such as `b`, below 0.2 (transforms/p.yml:11:82)
+    "#]].assert_eq(&told(&world.run().await.unwrap()));
+    // Both versions together are the window now, and the last one is like this.
+    expect![[r#"
+        warn stored: ks 0.5, p 5.51549e-114, below 0.2 (transforms/p.yml:6:14)
+        warn first: ks 0.5, p 5.51549e-114, below 0.2 (transforms/p.yml:7:14)
+        warn window: ks 0.25, p 4.98624e-37, below 0.2 (transforms/p.yml:8:14)
+        pass previous: ks 0, p 1, below 0.2 (transforms/p.yml:9:14)
+        error missing: the baseline cannot be read: table `t` has no version 9 (transforms/p.yml:10:14)
+        warn kinds: jensen_shannon 0.707107, 1 new categories such as `c`, 1 gone categories such as `b`, below 0.2 (transforms/p.yml:11:24)
+        warn first_kinds: jensen_shannon 0.707107, 1 new categories such as `c`, 1 gone categories such as `b`, below 0.2 (transforms/p.yml:11:82)
+    "#]].assert_eq(&told(&world.run().await.unwrap()));
+    let profile = world.engine.profile(&world.project, "t", Some(2)).await.unwrap();
+    assert_eq!(profile.accepted.map(|accepted| accepted.version), Some(Some(0)));
+    world.engine.accept_profile(&profile, chrono::DateTime::UNIX_EPOCH).await.unwrap();
+    let stored = world.run().await.unwrap()["t"].checks[0].clone();
+    assert_eq!((stored.status.name(), stored.observed), ("pass", Some(0.0)));
+    // Both acts are kept; what is no profile is said to be none.
+    assert_eq!(world.files("_windlass/profiles/t").len(), 2);
+    let file = world.root().join("lake/prod/_windlass/profiles/t/00000000000000000002.json");
+    std::fs::write(file, "{}").unwrap();
+    expect![[r#"
+        error stored: the baseline cannot be read: cannot read the stored profile of `t`: missing field `format` at line 1 column 2 (transforms/p.yml:6:14)
+    "#]].assert_eq(&lines(&world.run().await.unwrap()["t"].checks[..1]));
+    expect!["table `t` has no version 99"]
+        .assert_eq(&world.engine.profile(&world.project, "t", Some(99)).await.unwrap_err().to_string());
+}
+
+#[tokio::test]
+async fn versions_of_a_window_may_be_gone() {
+    let mut world = World::new(
+        "-- transforms/t.sql --\nselect value as id from range(0, 100)\n-- transforms/p.yml --\n\
+         transforms: {t: {columns: {id: {checks: [{drift: {baseline: window 1d}, name: window}]}}}}\n",
+    );
+    world.run().await.unwrap();
+    world.run().await.unwrap();
+    let parts: Vec<String> = world.files("t").into_iter().filter(|file| file.ends_with(".parquet")).collect();
+    let first = parts.iter().filter(|file| file.contains("000000000001-"));
+    first.for_each(|file| std::fs::remove_file(world.root().join("lake/prod").join(file)).unwrap());
+    expect![[r#"
+        pass window: psi 0, below 0.25 (transforms/p.yml:1:43)
+    "#]]
+    .assert_eq(&lines(&world.run().await.unwrap()["t"].checks));
 }

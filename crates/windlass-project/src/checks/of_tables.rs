@@ -4,7 +4,7 @@ use windlass_error::Location;
 
 use super::arguments::{Arguments, TransposeAll};
 use super::kinds::CHANGES;
-use super::values::{all_written, growth, lacks, number, share, span, table, whole, word, written};
+use super::values::{all_written, growth, lacks, number, parse_span, share, span, table, whole, word, written};
 use super::{
     AnomalyMethod, AnomalyRule, Baseline, Change, CheckKind, DriftMethod, DriftRule, Interval, ReconcileRule,
     SchemaRule, Statistic, Tolerance, Written,
@@ -117,11 +117,14 @@ pub(super) fn baseline(yaml: &Yaml, problems: &mut Problems) -> Option<Baseline>
         "stored" => return Some(Baseline::Stored),
         _ => {}
     }
-    let version = text.strip_prefix("version").map_or(text.as_str(), str::trim).parse().ok();
-    if version.is_none() {
-        problems.push(expected("`previous`, `stored` or a version such as `version 3`", "`baseline`", yaml));
+    let version = || Some(Baseline::Version(text.strip_prefix("version").unwrap_or(&text).trim().parse().ok()?));
+    let window = || Some(Baseline::Window(parse_span(text.strip_prefix("window")?)?));
+    let found = window().or_else(version);
+    if found.is_none() {
+        let forms = "`previous`, `stored`, a version such as `version 3` or a window such as `window 28d`";
+        problems.push(expected(forms, "`baseline`", yaml));
     }
-    version.map(Baseline::Version)
+    found
 }
 
 pub(super) fn anomaly(found: &mut Arguments<'_>) -> Option<CheckKind> {

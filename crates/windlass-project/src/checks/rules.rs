@@ -1,5 +1,7 @@
 //! Rules with many parts: schema, drift, anomalies and reconciliation.
 
+use std::time::Duration;
+
 use super::{Statistic, Written};
 
 /// Which columns a table has.
@@ -39,7 +41,9 @@ pub enum Baseline {
     Previous,
     /// A version of the table.
     Version(u64),
-    /// What `windlass profile` has stored.
+    /// All versions that were published in this time before the run, taken together.
+    Window(Duration),
+    /// What `windlass profile --accept` has stored.
     Stored,
 }
 

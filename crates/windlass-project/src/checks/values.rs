@@ -88,7 +88,8 @@ pub(super) fn span(yaml: &Yaml, key: &str, problems: &mut Problems) -> Option<Du
     found
 }
 
-fn parse_span(text: &str) -> Option<Duration> {
+/// Reads a time span: `26h`, `2 days`.
+pub(super) fn parse_span(text: &str) -> Option<Duration> {
     let text = text.trim();
     let split = text.find(|c: char| c.is_ascii_alphabetic())?;
     let (count, unit) = text.split_at(split);

@@ -18,6 +18,7 @@ mod lineage;
 mod ls;
 mod openlineage;
 mod plan;
+mod profile;
 mod python;
 mod python_environments;
 mod python_errors;

@@ -13,7 +13,8 @@ use windlass_project::checks::{
 };
 
 use super::super::compile::{Target, compile};
-use super::super::evaluate::{Facts, evaluate};
+use super::super::evaluate::evaluate;
+use super::super::facts::Facts;
 use super::super::outcome::CheckOutcome;
 use super::super::part::Part;
 use super::super::program::Program;

@@ -1,0 +1,182 @@
+//! Counts of values by order-preserving keys, in a bounded number of counters.
+//!
+//! Each key has its own counter while there are few. Beyond [`MOST`] keys, those that agree in all but
+//! their last bits share one, and the number of bits grows until the counters suffice. So resolution
+//! goes where the values are, around a billion as well as around zero.
+//!
+//! Must stay true: the result depends on the keys only, not on their order or how they were split: the
+//! number of shared bits is the smallest with which all of them fit.
+
+/// Counters at most.
+pub(crate) const MOST: usize = 16_384;
+const FIRST_SLOTS: usize = 64;
+/// Spreads keys that differ in few bits.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Counts by key.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tally {
+    /// Open addressing; a count of zero marks a free slot.
+    slots: Vec<(u64, u64)>,
+    used: usize,
+    shift: u32,
+}
+
+impl Tally {
+    /// Adds to the count of a key.
+    pub(crate) fn add(&mut self, key: u64, count: u64) {
+        if count == 0 {
+            return;
+        }
+        if self.used * 2 >= self.slots.len() {
+            self.rebuild(self.shift, (self.slots.len() * 2).max(FIRST_SLOTS));
+        }
+        self.count(key >> self.shift, count);
+        if self.used > MOST {
+            self.coarsen();
+        }
+    }
+
+    fn count(&mut self, key: u64, count: u64) {
+        let last = self.slots.len() - 1;
+        let mut at = (key.wrapping_mul(SPREAD) >> (64 - self.slots.len().ilog2())) as usize;
+        loop {
+            let slot = &mut self.slots[at];
+            if slot.1 == 0 {
+                *slot = (key, count);
+                self.used += 1;
+                return;
+            }
+            if slot.0 == key {
+                slot.1 += count;
+                return;
+            }
+            at = (at + 1) & last;
+        }
+    }
+
+    /// Lets keys share counters until those suffice.
+    fn coarsen(&mut self) {
+        let mut keys: Vec<u64> = self.counters().map(|(key, _)| key).collect();
+        keys.sort_unstable();
+        // By the highest bit in which neighbours differ: they are apart as long as it is kept.
+        let mut apart = [0usize; u64::BITS as usize];
+        for pair in keys.windows(2) {
+            apart[(pair[0] ^ pair[1]).ilog2() as usize] += 1;
+        }
+        let mut kept = keys.len();
+        let mut bits = 0;
+        while kept > MOST {
+            kept -= apart[bits];
+            bits += 1;
+        }
+        self.rebuild(self.shift + bits as u32, self.slots.len());
+    }
+
+    fn rebuild(&mut self, shift: u32, slots: usize) {
+        let old = std::mem::replace(&mut self.slots, vec![(0, 0); slots]);
+        let more = shift - self.shift;
+        (self.used, self.shift) = (0, shift);
+        for (key, count) in old.into_iter().filter(|(_, count)| *count > 0) {
+            self.count(key >> more, count);
+        }
+    }
+
+    fn counters(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.slots.iter().copied().filter(|(_, count)| *count > 0)
+    }
+
+    /// Adds other counts.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        if other.shift > self.shift {
+            self.rebuild(other.shift, self.slots.len());
+        }
+        other.counters().for_each(|(key, count)| self.add(key << other.shift, count));
+    }
+
+    /// Returns how many of the last bits of keys do not count; 0 as long as every key has its counter.
+    pub(crate) fn shift(&self) -> u32 {
+        self.shift
+    }
+
+    /// Returns the number of counters in use.
+    pub(crate) fn len(&self) -> usize {
+        self.used
+    }
+
+    /// Returns the smallest key of each counter with its count, in order.
+    pub(crate) fn sorted(&self) -> Vec<(u64, u64)> {
+        let mut all: Vec<(u64, u64)> = self.counters().map(|(key, count)| (key << self.shift, count)).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// Returns the bytes that it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<(u64, u64)>()
+    }
+}
+
+/// Returns a key that orders floats as they are; `-0.0` is `0.0`.
+pub(crate) fn float_key(value: f64) -> u64 {
+    let bits = (value + 0.0).to_bits();
+    bits ^ ((bits as i64 >> 63) as u64 | 1 << 63)
+}
+
+/// Returns the float of a key.
+pub(crate) fn float_of(key: u64) -> f64 {
+    f64::from_bits(if key >> 63 == 1 { key ^ 1 << 63 } else { !key })
+}
+
+/// Returns a key that orders integers as they are.
+pub(crate) fn integer_key(value: i64) -> u64 {
+    value as u64 ^ 1 << 63
+}
+
+/// Returns the integer of a key.
+pub(crate) fn integer_of(key: u64) -> i64 {
+    (key ^ 1 << 63) as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(keys: impl Iterator<Item = u64>) -> Tally {
+        let mut tally = Tally::default();
+        keys.for_each(|key| tally.add(key, 1));
+        tally
+    }
+
+    #[test]
+    fn few_keys_are_counted_apart() {
+        let tally = of([7, 3, 7, u64::MAX, 0].into_iter());
+        assert_eq!((tally.shift(), tally.sorted()), (0, vec![(0, 1), (3, 1), (7, 2), (u64::MAX, 1)]));
+    }
+
+    #[test]
+    fn many_keys_share_counters_however_they_come() {
+        let key = |at: u64| float_key(1e9 + (at * 7919 % 100_003) as f64 / 1000.0);
+        let whole = of((0..100_003).map(key));
+        assert!(whole.shift() > 0 && whole.len() > MOST / 2 && whole.len() <= MOST);
+        let backwards = of((0..100_003).rev().map(key));
+        let mut merged = of((70_000..100_003).map(key));
+        merged.merge(&of((0..10).map(key)));
+        merged.merge(&of((10..70_000).map(key)));
+        for other in [backwards, merged] {
+            assert_eq!((other.shift(), other.sorted()), (whole.shift(), whole.sorted()));
+        }
+        assert_eq!(whole.sorted().iter().map(|(_, count)| count).sum::<u64>(), 100_003);
+    }
+
+    #[test]
+    fn keys_keep_the_order_of_their_values() {
+        let floats = [f64::NEG_INFINITY, -1e300, -1.0, -5e-324, 0.0, 5e-324, 1.0, 1e300, f64::INFINITY];
+        assert!(floats.windows(2).all(|pair| float_key(pair[0]) < float_key(pair[1])));
+        assert!(floats.iter().all(|value| float_of(float_key(*value)) == *value));
+        assert_eq!(float_key(-0.0), float_key(0.0));
+        let integers = [i64::MIN, -1, 0, 1, i64::MAX];
+        assert!(integers.windows(2).all(|pair| integer_key(pair[0]) < integer_key(pair[1])));
+        assert!(integers.iter().all(|value| integer_of(integer_key(*value)) == *value));
+    }
+}
