@@ -105,7 +105,7 @@ fn build(files: &FileSet, options: &LoadOptions, problems: &mut Problems) -> (Op
     let tables =
         sources.names.iter().flat_map(|(source, tables)| tables.iter().map(move |table| format!("{source}.{table}")));
     let known: BTreeSet<String> = declared.keys().cloned().chain(tables).collect();
-    broken.extend(attach(&mut nodes, singular, &known, problems));
+    broken.extend(attach(&mut nodes, singular, &parts.templates, &known, problems));
     broken.extend(declared.keys().filter(|name| !nodes.contains_key(*name)).cloned());
 
     let shared: Vec<(String, Vec<String>)> = sources.broken_sources.into_iter().chain(shared).collect();

@@ -30,6 +30,7 @@ pub use threshold::{Comparison, Threshold};
 
 pub(crate) use attach::attach;
 pub(crate) use decode::{CHECK_KEYS, decode_checks, decode_column_checks};
+pub(crate) use kinds::QUERY;
 pub(crate) use singular::read_singular;
 pub(crate) use values::{share, word};
 
@@ -223,6 +224,11 @@ pub enum CheckKind {
         /// The age that is a warning.
         warn_after: Option<Duration>,
     },
+    /// A query as YAML holds it, until it is rendered: no node of a project has one.
+    Template {
+        /// The query.
+        sql: Written,
+    },
     /// A query returns no rows.
     Sql {
         /// The query, rendered; its own table is among its inputs.
@@ -299,7 +305,7 @@ impl CheckKind {
             Self::RowCountChange(_) => "row_count_change",
             Self::SameRowCount { .. } => "same_row_count",
             Self::Freshness { .. } => "freshness",
-            Self::Sql { .. } => "sql",
+            Self::Template { .. } | Self::Sql { .. } => QUERY,
             Self::Statistic { statistic, .. } => statistic.name(),
             Self::Drift(_) => "drift",
             Self::Anomaly(_) => "anomaly",

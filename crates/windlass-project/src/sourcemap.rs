@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use windlass_error::{Location, SourceFile};
 
+use crate::template::Copied;
+
 /// Leads from a byte range of rendered text back to the file that it came from.
 #[derive(Debug, Clone, Default)]
 pub struct SourceMap {
@@ -26,6 +28,20 @@ pub(crate) struct Piece {
     pub(crate) exact: bool,
     /// The outermost expression around, as file and range: the call of the macro that wrote this.
     pub(crate) call: Option<(usize, Range<usize>)>,
+}
+
+impl Piece {
+    /// Returns what of the piece lies in a part of its text that stands elsewhere.
+    fn within(&self, copied: &Copied) -> Option<Self> {
+        let (start, end) = (self.origin.start.max(copied.part.start), self.origin.end.min(copied.part.end));
+        if start >= end {
+            return None;
+        }
+        let rendered = self.rendered.start + (start - self.origin.start);
+        let origin = copied.start + (start - copied.part.start);
+        let length = end - start;
+        Some(Self { rendered: rendered..rendered + length, origin: origin..origin + length, ..self.clone() })
+    }
 }
 
 impl SourceMap {
@@ -68,6 +84,31 @@ impl SourceMap {
             next = found.map_or(next, |at| at + 1);
         }
         Self { files: vec![Arc::clone(file)], pieces }
+    }
+
+    /// Returns the map of a text that is a part of a larger file, `at`, where its lines may be indented: what
+    /// led to the last of the files leads to there.
+    pub(crate) fn moved(mut self, copies: &[Copied], at: &Location) -> Self {
+        let Some(own) = self.files.len().checked_sub(1) else { return self };
+        self.files[own] = Arc::clone(&at.file);
+        let place = |range: &Range<usize>| {
+            let copied = copies.iter().find(|copied| (copied.part.start..=copied.part.end).contains(&range.start));
+            let moved = copied.map(|copied| copied.start + (range.start - copied.part.start));
+            moved.map_or(at.span.clone(), |start| start..(start + range.len()).min(at.span.end))
+        };
+        let mut pieces = Vec::with_capacity(self.pieces.len());
+        for mut piece in self.pieces {
+            piece.call =
+                piece.call.map(|(file, range)| if file == own { (file, place(&range)) } else { (file, range) });
+            if piece.file != own {
+                pieces.push(piece);
+            } else if !piece.exact {
+                pieces.push(Piece { origin: place(&piece.origin), ..piece });
+            } else {
+                pieces.extend(copies.iter().filter_map(|copied| piece.within(copied)));
+            }
+        }
+        Self { files: self.files, pieces }
     }
 
     /// Returns the place in a user's file that rendered to `span`.

@@ -16,15 +16,18 @@ mod values;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use minijinja::{Environment, Error};
+use minijinja::{Environment, Error, Value as Jinja, context};
 use windlass_error::{Code, Diagnostic, Location, SourceFile};
 
+pub(crate) use faults::Copied;
 pub(crate) use functions::{Scope, Secrets};
 pub(crate) use values::{to_jinja, to_json};
 
+use crate::checks::{CHECK_KEYS, QUERY, Written};
+use crate::names::quoted;
 use crate::problems::Problems;
 use crate::yaml::{Entry, Scalar, Value, Yaml, duplicate};
-use crate::{Input, SourceMap};
+use crate::{Input, InputPart, SourceMap};
 use faults::{MACRO_FOLDER, SQL_FUNCTIONS, TemplateText, Texts, YAML_FUNCTIONS};
 use functions::{Recorder, Shared};
 use marks::{Mark, Reach};
@@ -69,11 +72,29 @@ impl YamlTemplates {
         let value = match &yaml.value {
             Value::List(items) => Value::List(items.iter().map(|item| self.render(item, problems)).collect()),
             Value::Map(entries) => {
-                let entries =
-                    entries.iter().map(|entry| Entry { value: self.render(&entry.value, problems), ..entry.clone() });
-                Value::Map(entries.collect())
+                let mut render = |entry: &Entry| match CHECK_KEYS.contains(&entry.key.as_str()) {
+                    true => self.render_checks(&entry.value, problems),
+                    false => self.render(&entry.value, problems),
+                };
+                Value::Map(entries.iter().map(|entry| Entry { value: render(entry), ..entry.clone() }).collect())
             }
             Value::Scalar(scalar) => Value::Scalar(self.render_scalar(scalar, &yaml.at, problems)),
+        };
+        Yaml { value, at: yaml.at.clone() }
+    }
+
+    /// Renders checks but for their queries, which are rendered as SQL when all tables are known.
+    fn render_checks(&self, yaml: &Yaml, problems: &mut Problems) -> Yaml {
+        let value = match &yaml.value {
+            Value::List(items) => Value::List(items.iter().map(|item| self.render_checks(item, problems)).collect()),
+            Value::Map(entries) => {
+                let mut render = |entry: &Entry| match entry.key == QUERY {
+                    true => entry.value.clone(),
+                    false => self.render(&entry.value, problems),
+                };
+                Value::Map(entries.iter().map(|entry| Entry { value: render(entry), ..entry.clone() }).collect())
+            }
+            Value::Scalar(_) => return self.render(yaml, problems),
         };
         Yaml { value, at: yaml.at.clone() }
     }
@@ -122,13 +143,35 @@ impl SqlTemplates {
 
     /// Renders a SQL file; `None` where it has problems.
     pub(crate) fn render(&self, file: &Arc<SourceFile>, problems: &mut Problems) -> Option<Rendered> {
-        let text = TemplateText::of_file(file);
-        let texts = Texts { main: &text, macros: &self.macro_texts };
+        self.render_text(file, &TemplateText::of_file(file), &context! {}, problems)
+    }
+
+    /// Renders a query that stands in a YAML file, for the table that it calls `this`.
+    pub(crate) fn render_query(&self, query: &Written, this: &str, problems: &mut Problems) -> Option<Rendered> {
+        let text = TemplateText::of_scalar(&query.text, &query.location);
+        let alone = SourceFile::new(&query.location.file.path, query.text.clone());
+        let mut rendered = self.render_text(&alone, &text, &context! { this => reference(this) }, problems)?;
+        rendered.map = rendered.map.moved(&text.copies, &query.location);
+        if !rendered.inputs.iter().any(|input| input.node == this && input.part == InputPart::Result) {
+            let (node, location) = (this.to_owned(), query.location.clone());
+            rendered.inputs.push(Input { node, reference: reference(this), location, part: InputPart::Result });
+        }
+        Some(rendered)
+    }
+
+    fn render_text(
+        &self,
+        file: &Arc<SourceFile>,
+        text: &TemplateText,
+        scope: &Jinja,
+        problems: &mut Problems,
+    ) -> Option<Rendered> {
+        let texts = Texts { main: text, macros: &self.macro_texts };
         let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
-        let rendered = self.plain.render_named_str(&text.name, &file.text, ());
+        let rendered = self.plain.render_named_str(&text.name, &file.text, scope);
         let recorder = std::mem::take(&mut *self.shared.recorder());
         let (sql, recorder) = finish(rendered, recorder, texts, &names, problems)?;
-        let map = self.map(file, &text.name, &sql);
+        let map = self.map(file, &text.name, &sql, scope);
         let Recorder { mentions, config, vars, .. } = recorder;
         let inputs = mentions.into_iter().map(|mention| {
             let last = mention.literals.len() - 1;
@@ -141,7 +184,7 @@ impl SqlTemplates {
     }
 
     /// Returns the finest map that agrees with `sql`.
-    fn map(&self, file: &Arc<SourceFile>, name: &str, sql: &str) -> SourceMap {
+    fn map(&self, file: &Arc<SourceFile>, name: &str, sql: &str, scope: &Jinja) -> SourceMap {
         if file.text.starts_with(sql) {
             return SourceMap::identity(file);
         }
@@ -151,7 +194,7 @@ impl SqlTemplates {
             let mut marks = self.macro_marks.clone();
             let Some(source) = marks::instrument(&file.text, files.len(), reach, &mut marks) else { continue };
             files.push(Arc::clone(file));
-            let rendered = env.render_named_str(name, &source, ());
+            let rendered = env.render_named_str(name, &source, scope);
             *self.shared.recorder() = Recorder::default();
             let Ok(rendered) = rendered else { continue };
             let (text, map) = marks::strip(&rendered, &marks, &files);
@@ -161,6 +204,11 @@ impl SqlTemplates {
         }
         SourceMap::by_lines(file, sql)
     }
+}
+
+/// Returns how SQL refers to a node; a source's table has two names.
+fn reference(node: &str) -> String {
+    node.split('.').map(quoted).collect::<Vec<_>>().join(".")
 }
 
 /// Reports what went wrong in a rendering; returns its text where nothing did.

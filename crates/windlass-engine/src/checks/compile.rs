@@ -129,6 +129,13 @@ impl Compiler<'_, '_> {
                 }
                 self.query()
             }
+            CheckKind::Sql { .. } => match &self.definition.filter {
+                None => Ok(Answer::Query),
+                Some(filter) => {
+                    let mistake = Diagnostic::error(Code::INVALID_CHECK, "a query says itself which rows it looks at");
+                    Err(mistake.at(filter.location.clone()).hint("move the condition into the query"))
+                }
+            },
             _ => self.query(),
         }
     }

@@ -450,3 +450,46 @@ async fn versions_of_a_window_may_be_gone() {
     "#]]
     .assert_eq(&lines(&world.run().await.unwrap()["t"].checks));
 }
+
+#[tokio::test]
+async fn queries_in_yaml_see_what_was_computed() {
+    let mut world = world(
+        "transforms:
+  orders:
+    checks:
+      - sql:
+          name: rich
+          failing_rows: |
+            select o.id, c.country
+            from {{ this }} o
+            join {{ ref('customers') }} c on c.id = o.customer
+            where amount > 10 and country = 'IT'
+",
+    );
+    expect![[r#"
+        table `orders` breaks a check and was not published
+        fail rich: 1 of 3 rows (33.3 %), error if <> 0, such as id=2 country=IT (transforms/p.yml:4:9)"#]]
+    .assert_eq(&world.run().await.unwrap_err().to_string());
+    world.edit(
+        "-- transforms/p.yml --
+transforms:
+  orders:
+    checks:
+      - sql: |
+          select *
+          from {{ this }}
+          where amont > 3
+      - sql: 'select 1 from {{ this }}'
+        where: id > 1
+",
+    );
+    expect![[r#"
+        error[E0603]: a query says itself which rows it looks at
+          --> transforms/p.yml:9:16 `id > 1`
+          hint: move the condition into the query
+        error[E0102]: no column `amont`
+          --> transforms/p.yml:7:17 `amont` did you mean `amount`?
+          note: columns: `id`, `customer`, `amount`, `status`, `at`
+    "#]]
+    .assert_eq(&plain(&world.plan().await.diagnostics));
+}

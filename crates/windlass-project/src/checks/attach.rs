@@ -10,13 +10,16 @@ use super::quarantine::refusal;
 use super::singular::Singular;
 use super::{CheckDefinition, CheckKind, Written};
 use crate::problems::Problems;
-use crate::{Input, InputPart, Node, failures_table};
+use crate::template::SqlTemplates;
+use crate::{Input, InputPart, Node, Transform, failures_table};
 
-/// Adds checks from files to their nodes and settles all names. A node whose checks name a table
-/// that does not exist is taken out. `known` holds the names of all nodes, usable or not.
+/// Adds checks from files to their nodes, renders the queries of YAML and settles all names. A node
+/// whose checks name a table that does not exist is taken out. `known` holds the names of all nodes,
+/// usable or not.
 pub(crate) fn attach(
     nodes: &mut IndexMap<String, Node>,
     singular: Vec<Singular>,
+    templates: &SqlTemplates,
     known: &BTreeSet<String>,
     problems: &mut Problems,
 ) -> Vec<String> {
@@ -30,6 +33,7 @@ pub(crate) fn attach(
     let mut broken = Vec::new();
     for (name, node) in nodes.iter_mut() {
         let mut own = Problems::of_node(name);
+        node.checks.retain_mut(|check| render(check, name, templates, &mut own));
         settle(&mut node.checks, &mut own);
         own.extend(taken(node, known));
         for check in &node.checks {
@@ -65,6 +69,15 @@ fn taken(node: &Node, known: &BTreeSet<String>) -> Option<Diagnostic> {
     let message = format!("`{table}` is a node, and the table of failing rows of `{}`", node.name);
     let problem = Diagnostic::error(Code::DUPLICATE_NAME, message).at(check.location.clone());
     Some(problem.hint("give that node another name, or remove `store_failures`"))
+}
+
+/// Renders the query of a check, where it has one that is not. Answers whether that worked.
+fn render(check: &mut CheckDefinition, node: &str, templates: &SqlTemplates, problems: &mut Problems) -> bool {
+    let CheckKind::Template { sql } = &check.kind else { return true };
+    let Some(rendered) = templates.render_query(sql, node, problems) else { return false };
+    let query = Transform { sql: rendered.sql, map: rendered.map, inputs: rendered.inputs, vars: rendered.vars };
+    check.kind = CheckKind::Sql { query: Box::new(query) };
+    true
 }
 
 fn unknown_table(what: &str, table: &Written, known: &BTreeSet<String>) -> Diagnostic {

@@ -5,8 +5,8 @@
 use super::arguments::Arguments;
 use super::of_rows::{expression, length, monotonic, null_rate, pair, range, regex, relationships, unique, values};
 use super::of_tables::{
-    anomaly, coverage, drift, freshness, quantile, reconcile, row_count_change, rows_per_key, same_row_count, schema,
-    statistic,
+    anomaly, coverage, drift, freshness, quantile, query, reconcile, row_count_change, rows_per_key, same_row_count,
+    schema, statistic,
 };
 use super::{CheckKind, Statistic};
 
@@ -21,6 +21,9 @@ pub(super) struct Kind {
     /// Reads it.
     pub(super) decode: fn(&mut Arguments<'_>) -> Option<CheckKind>,
 }
+
+/// The kind whose query is a template of its own.
+pub(crate) const QUERY: &str = "sql";
 
 /// Every kind of check.
 pub(super) const KINDS: &[Kind] = &[
@@ -204,6 +207,7 @@ pub(super) const KINDS: &[Kind] = &[
         short: Some("max_over_mean"),
         decode: rows_per_key,
     },
+    Kind { names: &[QUERY], keys: &["query", "failing_rows"], short: Some("query"), decode: query },
     Kind { names: &["schema"], keys: &["columns", "others", "ordered"], short: Some("columns"), decode: schema },
 ];
 

@@ -183,6 +183,11 @@ pub(super) fn one_tolerance(yaml: &Yaml, problems: &mut Problems) -> Option<Tole
     Some(Tolerance { absolute: of("abs")?, relative: of("rel")? })
 }
 
+pub(super) fn query(found: &mut Arguments<'_>) -> Option<CheckKind> {
+    let (key, yaml) = found.needed(&["query", "failing_rows"])?;
+    Some(CheckKind::Template { sql: written(yaml, key, found.problems)? })
+}
+
 pub(super) fn coverage(found: &mut Arguments<'_>) -> Option<CheckKind> {
     let (key, yaml) = found.needed(&["of"])?;
     let of = table(yaml, key, found.problems)?;

@@ -2,7 +2,7 @@
 
 use expect_test::{Expect, expect};
 
-use super::{CheckDefinition, CheckSeverity};
+use super::{CheckDefinition, CheckKind, CheckSeverity};
 use crate::fixture::{problems, project};
 
 fn describe(check: &CheckDefinition) -> String {
@@ -255,7 +255,7 @@ fn mistakes_are_at_their_line() {
               transforms/p.yml:12:9
               |       - 3
               |         ^
-              hint: checks: `not_null`, `null_rate`, `unique`, `accepted_values`, `rejected_values`, `range`, `length`, `regex`, `not_regex`, `monotonic`, `pair`, `expression`, `relationships`, `row_count`, `row_count_change`, `same_row_count`, `freshness`, `mean`, `stddev`, `sum`, `min`, `max`, `median`, `quantile`, `distinct_count`, `drift`, `anomaly`, `reconcile`, `coverage`, `rows_per_key`, `schema`
+              hint: checks: `not_null`, `null_rate`, `unique`, `accepted_values`, `rejected_values`, `range`, `length`, `regex`, `not_regex`, `monotonic`, `pair`, `expression`, `relationships`, `row_count`, `row_count_change`, `same_row_count`, `freshness`, `mean`, `stddev`, `sum`, `min`, `max`, `median`, `quantile`, `distinct_count`, `drift`, `anomaly`, `reconcile`, `coverage`, `rows_per_key`, `sql`, `schema`
               node: a
             broken: a
         "#]],
@@ -399,4 +399,67 @@ transforms: {a: {checks: [{same_row_count: z}]}}
     .assert_eq(&problems(
         &text.replace("-- transforms/z.sql --\nselect 1 as x", "-- transforms/z.sql --\nselect * from {{ ref('a') }}"),
     ));
+}
+
+#[test]
+fn queries_stand_in_yaml_too() {
+    let project = project(
+        "-- seeds/other.csv --
+-- transforms/a.sql --
+select 1 as x
+-- sources.yml --
+sources: {s: {path: 'data/{name}.csv', tables: {t: {checks: [{sql: \"select * from {{ this }} where x > {{ var('n') }}\"}]}}}}
+-- windlass.yml --
+name: test
+vars: {n: 3}
+-- transforms/p.yml --
+transforms:
+  a:
+    checks:
+      - sql:
+          name: pairs
+          severity: warn
+          failing_rows: |
+            select * from {{ this }} a
+            join {{ ref('other') }} b using (x)
+",
+    );
+    let query = |node: &str| match &project.nodes[node].checks[0].kind {
+        CheckKind::Sql { query } => (query.sql.clone(), query.inputs.iter().map(|input| input.node.clone()).collect()),
+        other => panic!("{other:?}"),
+    };
+    let inputs = |names: &[&str]| names.iter().map(|name| (*name).to_string()).collect::<Vec<_>>();
+    assert_eq!(query("a"), ("select * from a a\njoin other b using (x)".to_string(), inputs(&["other", "a"])));
+    assert_eq!(query("s.t"), ("select * from s.t where x > 3".to_string(), inputs(&["s.t"])));
+    let check = &project.nodes["a"].checks[0];
+    assert_eq!(
+        (check.name.as_str(), check.severity, project.nodes["s.t"].checks[0].name.as_str()),
+        ("pairs", CheckSeverity::Warn, "sql")
+    );
+}
+
+#[test]
+fn mistakes_in_queries_are_at_their_line() {
+    wrong(
+        "    checks:
+      - sql: |
+          select * from {{ this }}
+          join {{ ref('othr') }} using (x)
+      - sql: select * from {{ thiss }}",
+        expect![[r#"
+            error[E0302]: no node `othr`
+              transforms/p.yml:6:23
+              |           join {{ ref('othr') }} using (x)
+              |                       ^^^^^^ did you mean `other`?
+              hint: a node is named after its file in `transforms/` or `seeds/`
+              node: a
+            error[E0305]: no variable `thiss`
+              transforms/p.yml:7:31
+              |       - sql: select * from {{ thiss }}
+              |                               ^^^^^
+              hint: project variables are read with `var('name')`, text stands in quotes
+              node: a
+            broken: a
+        "#]],
+    );
 }

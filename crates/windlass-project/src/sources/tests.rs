@@ -148,13 +148,13 @@ fn mistakes_are_located() {
               sources.yml:1:61
               | sources: {s: {path: x.csv, tables: {a: {chekcs: 1, checks: [x], tests: [y]}, b: }}}
               |                                                             ^
-              hint: checks: `not_null`, `null_rate`, `unique`, `accepted_values`, `rejected_values`, `range`, `length`, `regex`, `not_regex`, `monotonic`, `pair`, `expression`, `relationships`, `row_count`, `row_count_change`, `same_row_count`, `freshness`, `mean`, `stddev`, `sum`, `min`, `max`, `median`, `quantile`, `distinct_count`, `drift`, `anomaly`, `reconcile`, `coverage`, `rows_per_key`, `schema`
+              hint: checks: `not_null`, `null_rate`, `unique`, `accepted_values`, `rejected_values`, `range`, `length`, `regex`, `not_regex`, `monotonic`, `pair`, `expression`, `relationships`, `row_count`, `row_count_change`, `same_row_count`, `freshness`, `mean`, `stddev`, `sum`, `min`, `max`, `median`, `quantile`, `distinct_count`, `drift`, `anomaly`, `reconcile`, `coverage`, `rows_per_key`, `sql`, `schema`
               node: s.a
             error[E0202]: unknown check `y`
               sources.yml:1:73
               | sources: {s: {path: x.csv, tables: {a: {chekcs: 1, checks: [x], tests: [y]}, b: }}}
               |                                                                         ^
-              hint: checks: `not_null`, `null_rate`, `unique`, `accepted_values`, `rejected_values`, `range`, `length`, `regex`, `not_regex`, `monotonic`, `pair`, `expression`, `relationships`, `row_count`, `row_count_change`, `same_row_count`, `freshness`, `mean`, `stddev`, `sum`, `min`, `max`, `median`, `quantile`, `distinct_count`, `drift`, `anomaly`, `reconcile`, `coverage`, `rows_per_key`, `schema`
+              hint: checks: `not_null`, `null_rate`, `unique`, `accepted_values`, `rejected_values`, `range`, `length`, `regex`, `not_regex`, `monotonic`, `pair`, `expression`, `relationships`, `row_count`, `row_count_change`, `same_row_count`, `freshness`, `mean`, `stddev`, `sum`, `min`, `max`, `median`, `quantile`, `distinct_count`, `drift`, `anomaly`, `reconcile`, `coverage`, `rows_per_key`, `sql`, `schema`
               node: s.a
             s.b: /p/x.csv Csv { delimiter: 44, header: true }
             broken: s.a

@@ -32,9 +32,19 @@ pub(crate) struct TemplateText {
     pub(crate) name: String,
     /// The whole template.
     pub(crate) at: Location,
-    /// Where in the file it starts, if it stands there character by character.
-    pub(crate) base: Option<usize>,
+    /// Which parts of it stand where in the file, character by character.
+    pub(crate) copies: Vec<Copied>,
+    is_file: bool,
     pub(crate) calls: Calls,
+}
+
+/// A part of a template that stands in its file as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Copied {
+    /// The part.
+    pub(crate) part: Range<usize>,
+    /// Where it starts in the file.
+    pub(crate) start: usize,
 }
 
 impl TemplateText {
@@ -43,17 +53,16 @@ impl TemplateText {
         Self {
             name: file.path.to_string_lossy().into_owned(),
             at: Location::new(file, 0..0),
-            base: Some(0),
+            copies: vec![Copied { part: 0..file.text.len(), start: 0 }],
+            is_file: true,
             calls: Calls::scan(&file.text),
         }
     }
 
     /// Returns the template that is a YAML scalar; escapes and folded lines hide its places.
     pub(crate) fn of_scalar(text: &str, at: &Location) -> Self {
-        let written = &at.file.text[at.span.clone()];
-        let base = written.find(text).map(|start| at.span.start + start);
         let name = at.file.path.to_string_lossy().into_owned();
-        Self { name, at: at.clone(), base, calls: Calls::scan(text) }
+        Self { name, at: at.clone(), copies: copies(text, at), is_file: false, calls: Calls::scan(text) }
     }
 
     /// Returns whether MiniJinja means this template; macro files also go by a shorter name.
@@ -62,16 +71,21 @@ impl TemplateText {
     }
 
     pub(crate) fn locate(&self, range: Range<usize>) -> Location {
-        match self.base {
-            Some(base) => Location::new(&self.at.file, base + range.start..base + range.end),
-            None => self.at.clone(),
+        match (self.place(range.start), self.place(range.end)) {
+            (Some(start), Some(end)) if start <= end => Location::new(&self.at.file, start..end),
+            _ => self.at.clone(),
         }
     }
 
+    /// Returns where in the file a place of the template is.
+    fn place(&self, at: usize) -> Option<usize> {
+        let copied = self.copies.iter().find(|copied| (copied.part.start..=copied.part.end).contains(&at))?;
+        Some(copied.start + (at - copied.part.start))
+    }
+
     fn locate_error(&self, err: &Error) -> Location {
-        let length = self.base.map_or(0, |_| self.at.file.text.len());
         match (err.range(), err.line()) {
-            (Some(range), _) if range.start <= length => {
+            (Some(range), _) if self.place(range.start).is_some() => {
                 let at = self.locate(range);
                 // The range of `x.y` may lack its start.
                 let before = &at.file.text[..at.span.start];
@@ -80,13 +94,34 @@ impl TemplateText {
                     _ => at,
                 }
             }
-            (_, Some(line)) if self.base == Some(0) => {
+            (_, Some(line)) if self.is_file => {
                 let start = self.at.file.offset(line, 1);
                 Location::new(&self.at.file, start..self.at.file.offset(line, usize::MAX))
             }
             _ => self.at.clone(),
         }
     }
+}
+
+/// Returns the parts of a scalar that stand in its file as they are: all of it, or line by line where its
+/// lines are indented there.
+fn copies(text: &str, at: &Location) -> Vec<Copied> {
+    let written = &at.file.text[at.span.clone()];
+    if let Some(start) = written.find(text) {
+        return vec![Copied { part: 0..text.len(), start: at.span.start + start }];
+    }
+    let (mut copies, mut from, mut seen) = (Vec::new(), 0, 0);
+    for line in text.split_inclusive('\n') {
+        let part = seen..seen + line.trim_end().len();
+        seen += line.len();
+        if part.is_empty() {
+            continue;
+        }
+        let Some(start) = written[from..].find(&text[part.clone()]) else { return Vec::new() };
+        from += start + part.len();
+        copies.push(Copied { start: at.span.start + from - part.len(), part });
+    }
+    copies
 }
 
 /// The templates that take part in a rendering.
@@ -160,7 +195,7 @@ pub(crate) fn of_error(err: &Error, texts: Texts<'_>, names: &[&str]) -> Diagnos
 /// Returns the tag or block that is still open where MiniJinja met the end of the template.
 fn unclosed(err: &Error, texts: Texts<'_>, location: &Location) -> Option<Location> {
     let at_end = err.kind() == ErrorKind::SyntaxError && err.detail()?.starts_with("unexpected end of");
-    let text = texts.iter().find(|text| at_end && text.base == Some(0) && text.at.file == location.file)?;
+    let text = texts.iter().find(|text| at_end && text.is_file && text.at.file == location.file)?;
     let source = &text.at.file.text;
     let range = lexer::open_tag(source).map(|start| start..start + 2).or_else(|| lexer::open_block(source))?;
     Some(text.locate(range))
