@@ -7,6 +7,7 @@
 
 mod baselines;
 mod conditions;
+mod duplicates;
 mod facts;
 mod inspect;
 mod queries;
@@ -125,11 +126,16 @@ impl Engine {
     }
 
     /// Returns the outcome of every check of a table whose rows have been looked at.
-    pub(crate) async fn audit(&self, subject: &Subject<'_>, gathered: Gathered) -> Result<Vec<CheckOutcome>, Error> {
+    pub(crate) async fn audit(
+        &self,
+        subject: &Subject<'_>,
+        mut gathered: Gathered,
+    ) -> Result<Vec<CheckOutcome>, Error> {
         if gathered.is_cut_short {
             let facts = Facts { is_cut_short: true, ..Facts::default() };
             return Ok(evaluate(&gathered.part, &gathered.schema, &facts));
         }
+        gathered.part.settle();
         let mut facts = self.facts(subject, gathered.part.program()).await?;
         for check in &gathered.part.program().checks {
             let is_needed = match &check.answer {
@@ -145,15 +151,15 @@ impl Engine {
             }
         }
         let mut outcomes = evaluate(&gathered.part, &gathered.schema, &facts);
-        drop(gathered);
-        for (outcome, definition) in outcomes.iter_mut().zip(&subject.node.checks) {
-            // Duplicates are known by the hashes of their keys; the keys themselves are looked up.
-            let is_unnamed = outcome.examples.is_empty() && outcome.failing.is_some_and(|failing| failing > 0);
-            if is_unnamed
-                && matches!(definition.kind, CheckKind::Unique { .. })
-                && let Ok(answer) = self.look(subject, definition).await
+        for (outcome, check) in outcomes.iter_mut().zip(&gathered.part.program().checks) {
+            let Answer::Measure(at) = check.answer else { continue };
+            let State::Unique(set) = &gathered.part.states[at] else { continue };
+            if outcome.examples.is_empty()
+                && outcome.failing.is_some_and(|failing| failing > 0)
+                && let Some(found) = set.finish()
+                && let Ok(examples) = self.named(subject, &check.definition, &found.frequent).await
             {
-                outcome.examples = answer.examples;
+                outcome.examples = examples;
             }
         }
         Ok(outcomes)

@@ -50,16 +50,7 @@ impl Engine {
     ) -> std::result::Result<Queried, Error> {
         let failed = |source| Error::Compute { node: subject.node.name.clone(), blame: None, source };
         let context = self.session.context(PlanStyle::Fast);
-        let own = || -> Result<DataFrame> {
-            let frame = context.read_table(Arc::clone(&subject.rows))?;
-            match &definition.filter {
-                Some(filter) => {
-                    let condition = frame.parse_sql_expr(&filter.text)?;
-                    frame.filter(condition)
-                }
-                None => Ok(frame),
-            }
-        };
+        let own = || own_rows(&context, subject, definition);
         let missing = |table: &Written| Error::NotPublished { table: table.text.clone() };
         match &definition.kind {
             CheckKind::Sql { query } => {
@@ -137,6 +128,22 @@ impl Engine {
             Ok(plan) => state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}).err()?,
         };
         Some(diagnose::planning(reading.project, &standing, query, &state, &error))
+    }
+}
+
+/// Returns the rows that a check is for.
+pub(super) fn own_rows(
+    context: &SessionContext,
+    subject: &Subject<'_>,
+    definition: &CheckDefinition,
+) -> Result<DataFrame> {
+    let frame = context.read_table(Arc::clone(&subject.rows))?;
+    match &definition.filter {
+        Some(filter) => {
+            let condition = frame.parse_sql_expr(&filter.text)?;
+            frame.filter(condition)
+        }
+        None => Ok(frame),
     }
 }
 

@@ -14,7 +14,9 @@ use arrow::array::{
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimeUnit,
+    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    Time64MicrosecondType, Time64NanosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+    TimestampNanosecondType, TimestampSecondType,
 };
 use arrow::error::ArrowError;
 
@@ -52,8 +54,27 @@ pub(crate) enum Text<'a> {
     Binary(&'a BinaryArray),
     LargeBinary(&'a LargeBinaryArray),
     BinaryView(&'a BinaryViewArray),
-    Dictionary { keys: Vec<usize>, values: Box<Text<'a>> },
+    /// Texts of at most 12 bytes, as Arrow keeps them in a view: their length, then their bytes.
+    Inline(Vec<[u8; 16]>),
+    Dictionary {
+        keys: Vec<u32>,
+        values: Box<Text<'a>>,
+    },
 }
+
+/// What is read of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reading {
+    /// Which rows are NULL.
+    Nulls,
+    /// The values too.
+    Values,
+}
+
+/// Up to so many different short texts a batch is read as a dictionary, each looked at once.
+const DICTIONARY: usize = 256;
+/// The longest text that a view holds itself.
+const INLINE_BYTES: u32 = 12;
 
 /// Returns the type in which kernels see columns of `data_type`.
 pub(crate) fn kernel_type(data_type: &DataType) -> DataType {
@@ -127,8 +148,17 @@ pub(crate) fn normalise(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
 impl<'a> View<'a> {
     /// Returns the view of a normalised column.
     pub(crate) fn of(array: &'a ArrayRef) -> Self {
+        Self::reading(array, Reading::Values)
+    }
+
+    /// Returns the view of a column that is normalised where its values are read.
+    pub(crate) fn reading(array: &'a ArrayRef, reading: Reading) -> Self {
         let nulls = array.logical_nulls().filter(|nulls| nulls.null_count() > 0);
-        Self { rows: array.len(), nulls, values: Values::of(array) }
+        let values = match reading {
+            Reading::Nulls => Values::Opaque,
+            Reading::Values => Values::of(array),
+        };
+        Self { rows: array.len(), nulls, values }
     }
 
     /// Returns which rows are not NULL and selected.
@@ -151,7 +181,12 @@ impl<'a> Values<'a> {
             DataType::Int16 => Self::Integer(widen::<Int16Type>(array)),
             DataType::Int8 => Self::Integer(widen::<Int8Type>(array)),
             DataType::Date32 => Self::Integer(widen::<Date32Type>(array)),
-            DataType::Timestamp(..) | DataType::Time64(_) | DataType::Duration(_) => Self::Integer(raw(array)),
+            DataType::Timestamp(TimeUnit::Second, _) => Self::Integer(raw::<TimestampSecondType>(array)),
+            DataType::Timestamp(TimeUnit::Millisecond, _) => Self::Integer(raw::<TimestampMillisecondType>(array)),
+            DataType::Timestamp(TimeUnit::Microsecond, _) => Self::Integer(raw::<TimestampMicrosecondType>(array)),
+            DataType::Timestamp(TimeUnit::Nanosecond, _) => Self::Integer(raw::<TimestampNanosecondType>(array)),
+            DataType::Time64(TimeUnit::Microsecond) => Self::Integer(raw::<Time64MicrosecondType>(array)),
+            DataType::Time64(_) => Self::Integer(raw::<Time64NanosecondType>(array)),
             DataType::Time32(_) => Self::Integer(match arrow::compute::cast(array, &DataType::Int32) {
                 Ok(array) => Cow::Owned(widen::<Int32Type>(&array).into_owned()),
                 Err(_) => return Self::Opaque,
@@ -176,9 +211,36 @@ where
 }
 
 /// Returns the 64-bit numbers behind a timestamp or time, in its own unit.
-fn raw(array: &ArrayRef) -> Cow<'_, [i64]> {
-    let data = array.to_data();
-    Cow::Owned(data.buffer::<i64>(0)[..data.len()].to_vec())
+fn raw<T: ArrowPrimitiveType<Native = i64>>(array: &ArrayRef) -> Cow<'_, [i64]> {
+    Cow::Borrowed(array.as_primitive::<T>().values())
+}
+
+/// Returns a column of few different short texts as keys and values; `None` where they are many or long.
+fn encoded(array: &StringViewArray) -> Option<(Vec<u32>, Vec<[u8; 16]>)> {
+    const SLOTS: usize = 4 * DICTIONARY;
+    const FREE: u32 = u32::MAX;
+    let mut slots = [FREE; SLOTS];
+    let mut values: Vec<u128> = Vec::new();
+    let mut keys = Vec::with_capacity(array.len());
+    for view in array.views() {
+        if *view as u32 > INLINE_BYTES {
+            return None;
+        }
+        let mixed = (*view as u64 ^ (*view >> 64) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut at = (mixed >> (u64::BITS - SLOTS.ilog2())) as usize;
+        while slots[at] != FREE && values[slots[at] as usize] != *view {
+            at = (at + 1) % SLOTS;
+        }
+        if slots[at] == FREE {
+            if values.len() == DICTIONARY {
+                return None;
+            }
+            slots[at] = values.len() as u32;
+            values.push(*view);
+        }
+        keys.push(slots[at]);
+    }
+    Some((keys, values.into_iter().map(u128::to_le_bytes).collect()))
 }
 
 impl<'a> Text<'a> {
@@ -186,7 +248,10 @@ impl<'a> Text<'a> {
         Some(match array.data_type() {
             DataType::Utf8 => Self::Utf8(array.as_string()),
             DataType::LargeUtf8 => Self::LargeUtf8(array.as_string()),
-            DataType::Utf8View => Self::Utf8View(array.as_string_view()),
+            DataType::Utf8View => match encoded(array.as_string_view()) {
+                Some((keys, values)) => Self::Dictionary { keys, values: Box::new(Self::Inline(values)) },
+                None => Self::Utf8View(array.as_string_view()),
+            },
             DataType::Binary => Self::Binary(array.as_binary()),
             DataType::LargeBinary => Self::LargeBinary(array.as_binary()),
             DataType::BinaryView => Self::BinaryView(array.as_binary_view()),
@@ -196,7 +261,7 @@ impl<'a> Text<'a> {
                 let keys = match dictionary.values().len() {
                     // All rows are NULL.
                     0 => vec![0; array.len()],
-                    _ => dictionary.normalized_keys(),
+                    _ => dictionary.normalized_keys().into_iter().map(|key| key as u32).collect(),
                 };
                 Self::Dictionary { keys, values }
             }
@@ -213,7 +278,10 @@ impl<'a> Text<'a> {
             Self::Binary(array) => array.value(row),
             Self::LargeBinary(array) => array.value(row),
             Self::BinaryView(array) => array.value(row),
-            Self::Dictionary { keys, values } if keys[row] < values.len() => values.value(keys[row]),
+            Self::Inline(values) => inline(&values[row]),
+            Self::Dictionary { keys, values } if (keys[row] as usize) < values.len() => {
+                values.value(keys[row] as usize)
+            }
             Self::Dictionary { .. } => &[],
         }
     }
@@ -226,6 +294,7 @@ impl<'a> Text<'a> {
             Self::Binary(array) => array.len(),
             Self::LargeBinary(array) => array.len(),
             Self::BinaryView(array) => array.len(),
+            Self::Inline(values) => values.len(),
             Self::Dictionary { keys, .. } => keys.len(),
         }
     }
@@ -235,7 +304,7 @@ impl<'a> Text<'a> {
         match self {
             Self::Dictionary { keys, values } => {
                 let known: Vec<T> = values.map(of);
-                keys.iter().map(|key| known.get(*key).copied().unwrap_or_default()).collect()
+                keys.iter().map(|key| known.get(*key as usize).copied().unwrap_or_default()).collect()
             }
             Self::Utf8(array) => (0..array.len()).map(|row| of(array.value(row).as_bytes())).collect(),
             Self::LargeUtf8(array) => (0..array.len()).map(|row| of(array.value(row).as_bytes())).collect(),
@@ -249,7 +318,9 @@ impl<'a> Text<'a> {
         match self {
             Self::Dictionary { keys, values } => {
                 let known: Vec<bool> = values.map(test);
-                BooleanBuffer::collect_bool(keys.len(), |row| known.get(keys[row]).copied().unwrap_or_default())
+                BooleanBuffer::collect_bool(keys.len(), |row| {
+                    known.get(keys[row] as usize).copied().unwrap_or_default()
+                })
             }
             Self::Utf8(array) => BooleanBuffer::collect_bool(array.len(), |row| test(array.value(row).as_bytes())),
             Self::Utf8View(array) => BooleanBuffer::collect_bool(array.len(), |row| test(array.value(row).as_bytes())),
@@ -263,8 +334,8 @@ impl<'a> Text<'a> {
             Self::Dictionary { keys, values } => {
                 let mut counts = vec![0u64; values.len().max(1)];
                 match valid {
-                    None => keys.iter().for_each(|key| counts[*key] += 1),
-                    Some(valid) => valid.set_indices().for_each(|row| counts[keys[row]] += 1),
+                    None => keys.iter().for_each(|key| counts[*key as usize] += 1),
+                    Some(valid) => valid.set_indices().for_each(|row| counts[keys[row] as usize] += 1),
                 }
                 for (key, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
                     visit(values.value(key), *count);
@@ -274,6 +345,40 @@ impl<'a> Text<'a> {
                 None => (0..other.len()).for_each(|row| visit(other.value(row), 1)),
                 Some(valid) => valid.set_indices().for_each(|row| visit(other.value(row), 1)),
             },
+        }
+    }
+}
+
+/// Returns the text in a view that holds it itself.
+fn inline(view: &[u8; 16]) -> &[u8] {
+    let length = u32::from_le_bytes([view[0], view[1], view[2], view[3]]);
+    &view[4..4 + length.min(INLINE_BYTES) as usize]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn few_short_texts_are_read_as_a_dictionary() {
+        let of = |texts: &[Option<String>]| -> ArrayRef { Arc::new(StringViewArray::from_iter(texts.iter().cloned())) };
+        let numbered = |count: usize| (0..count).map(|at| Some(format!("text {at}"))).collect::<Vec<_>>();
+        let mut few = [numbered(DICTIONARY - 2), numbered(10)].concat();
+        few.extend([None, Some(String::new()), Some("twelve bytes".to_string())]);
+        for (texts, is_dictionary) in [
+            (few, true),
+            (vec![None; 3], true),
+            (Vec::new(), true),
+            (numbered(DICTIONARY + 1), false),
+            (vec![Some("more than twelve bytes".to_string())], false),
+        ] {
+            let array = of(&texts);
+            let Some(text) = Text::of(array.as_ref()) else { panic!("a text column is text") };
+            assert_eq!(matches!(text, Text::Dictionary { .. }), is_dictionary, "{}", texts.len());
+            let known = texts.iter().enumerate().filter_map(|(row, value)| Some((row, value.as_ref()?)));
+            known.for_each(|(row, value)| assert_eq!(text.value(row), value.as_bytes()));
         }
     }
 }

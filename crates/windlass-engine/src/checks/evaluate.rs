@@ -147,7 +147,7 @@ impl Evaluation<'_> {
             (CheckKind::Statistic { .. }, state) => self.of_statistic(outcome, state),
             (CheckKind::Anomaly(rule), state) => self.of_anomaly(outcome, rule, state),
             (CheckKind::Drift(_), state) => self.of_drift(outcome, state),
-            (CheckKind::Unique { .. }, State::Unique(set)) => match set.clone().finish() {
+            (CheckKind::Unique { .. }, State::Unique(set)) => match set.finish() {
                 None => self.of_query(outcome),
                 Some(found) => {
                     let mut outcome = CheckOutcome { rows: found.rows, ..outcome };

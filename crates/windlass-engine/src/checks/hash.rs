@@ -90,6 +90,14 @@ pub(crate) fn keys(columns: &[&View<'_>]) -> Keys {
     }
 }
 
+/// Returns the keys of rows in 64 bits where that is cheaper, for what need not be exact.
+pub(crate) fn short_keys(columns: &[&View<'_>]) -> Keys {
+    match columns {
+        [View { values: Values::Text(text), .. }] => Keys::Narrow(text.map(|value| bytes64(value, ODD[2]))),
+        columns => keys(columns),
+    }
+}
+
 fn combine(keys: &mut [u128], column: &[u128], nulls: Option<&NullBuffer>) {
     for (row, (key, value)) in keys.iter_mut().zip(column).enumerate() {
         let value = if nulls.is_some_and(|nulls| nulls.is_null(row)) { NULL } else { *value };

@@ -9,6 +9,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 use super::hash::Keys;
 
 const PARTS: usize = 256;
+/// So many duplicate keys are kept to be named, as many as a check shows at most.
+const FREQUENT: usize = 1_000;
 /// A key's text is kept once so many of its rows were seen in one part of the table.
 const NAMED_FROM: u64 = 16;
 
@@ -41,11 +43,19 @@ pub(crate) struct KeySet {
     rows: u64,
     /// Set where there was no room to go on; the keys are gone.
     pub(crate) is_abandoned: bool,
+    /// What they came to; the keys are gone.
+    found: Option<Duplicates>,
 }
 
 impl Default for KeySet {
     fn default() -> Self {
-        Self { narrow: vec![Vec::new(); PARTS], wide: vec![Vec::new(); PARTS], rows: 0, is_abandoned: false }
+        Self {
+            narrow: vec![Vec::new(); PARTS],
+            wide: vec![Vec::new(); PARTS],
+            rows: 0,
+            is_abandoned: false,
+            found: None,
+        }
     }
 }
 
@@ -58,6 +68,8 @@ pub(crate) struct Duplicates {
     pub(crate) failing: u64,
     /// Keys that several rows have.
     pub(crate) keys: u64,
+    /// The most frequent of them with their rows, the most first.
+    pub(crate) frequent: Vec<(u128, u64)>,
 }
 
 impl KeySet {
@@ -107,15 +119,42 @@ impl KeySet {
         narrow * 8 + wide * 16
     }
 
-    /// Returns what the keys come to; `None` where they were given up.
-    pub(crate) fn finish(self) -> Option<Duplicates> {
-        if self.is_abandoned {
-            return None;
+    /// Counts what the keys come to and gives them up.
+    pub(crate) fn settle(&mut self) {
+        if self.is_abandoned || self.found.is_some() {
+            return;
         }
         let mut found = Duplicates { rows: self.rows, ..Duplicates::default() };
-        self.narrow.into_iter().for_each(|part| count(part, &mut found));
-        self.wide.into_iter().for_each(|part| count(part, &mut found));
-        Some(found)
+        std::mem::take(&mut self.narrow).into_iter().for_each(|part| found.count(part, u128::from));
+        std::mem::take(&mut self.wide).into_iter().for_each(|part| found.count(part, |key| key));
+        found.keep_frequent();
+        self.found = Some(found);
+    }
+
+    /// Returns what the keys come to; `None` where they were given up.
+    pub(crate) fn finish(&self) -> Option<Duplicates> {
+        let mut settled = self.clone();
+        settled.settle();
+        settled.found
+    }
+}
+
+impl Duplicates {
+    fn count<T: Ord + Copy>(&mut self, mut part: Vec<T>, key: impl Fn(T) -> u128) {
+        part.sort_unstable();
+        for group in part.chunk_by(|left, right| left == right).filter(|group| group.len() > 1) {
+            self.failing += group.len() as u64;
+            self.keys += 1;
+            self.frequent.push((key(group[0]), group.len() as u64));
+            if self.frequent.len() >= 2 * FREQUENT {
+                self.keep_frequent();
+            }
+        }
+    }
+
+    fn keep_frequent(&mut self) {
+        self.frequent.sort_unstable_by(|left, right| right.1.cmp(&left.1).then(left.0.cmp(&right.0)));
+        self.frequent.truncate(FREQUENT);
     }
 }
 
@@ -124,14 +163,6 @@ fn append<T>(mine: &mut Vec<T>, mut theirs: Vec<T>) {
         *mine = theirs;
     } else {
         mine.append(&mut theirs);
-    }
-}
-
-fn count<T: Ord>(mut part: Vec<T>, found: &mut Duplicates) {
-    part.sort_unstable();
-    for group in part.chunk_by(|left, right| left == right).filter(|group| group.len() > 1) {
-        found.failing += group.len() as u64;
-        found.keys += 1;
     }
 }
 

@@ -12,6 +12,7 @@ use arrow::datatypes::{DataType, Int64Type};
 
 use super::columns::{is_text, kernel_type};
 use super::hash::float_bits;
+use super::keys::Prehashed;
 
 /// The values that a range allows.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,11 +37,11 @@ pub(crate) enum ValueSet {
         accepts_true: bool,
         accepts_false: bool,
     },
-    Integers(HashSet<i64>),
+    Integers(HashSet<i64, Prehashed>),
     /// By their bits, NaN included.
-    Floats(HashSet<u64>),
-    Decimals(HashSet<i128>),
-    Texts(HashSet<Vec<u8>>),
+    Floats(HashSet<u64, Prehashed>),
+    Decimals(HashSet<i128, Prehashed>),
+    Texts(HashSet<Vec<u8>, Prehashed>),
 }
 
 /// Why a text is no value of a type; `is_min` tells which bound.
@@ -207,10 +208,10 @@ impl ValueSet {
         let kernel = kernel_type(data_type);
         let mut set = match &kernel {
             DataType::Boolean => Self::Boolean { accepts_true: false, accepts_false: false },
-            DataType::Float32 | DataType::Float64 => Self::Floats(HashSet::new()),
-            DataType::Decimal128(..) => Self::Decimals(HashSet::new()),
-            other if is_text(other) => Self::Texts(HashSet::new()),
-            other if super::columns::is_ordered(other) => Self::Integers(HashSet::new()),
+            DataType::Float32 | DataType::Float64 => Self::Floats(HashSet::default()),
+            DataType::Decimal128(..) => Self::Decimals(HashSet::default()),
+            other if is_text(other) => Self::Texts(HashSet::default()),
+            other if super::columns::is_ordered(other) => Self::Integers(HashSet::default()),
             _ => return Err(None),
         };
         for (at, text) in texts.iter().enumerate() {

@@ -11,7 +11,7 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::take_record_batch;
 use arrow::error::ArrowError;
 
-use super::columns::{Values, View, normalise};
+use super::columns::{Reading, Values, View, normalise};
 use super::distinct::Distinct;
 use super::hash::{self, Keys};
 use super::keys::{KeyCounts, KeySet, Prehashed};
@@ -98,11 +98,14 @@ impl Part {
     /// none judge the others.
     pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<Option<Leaving>, ArrowError> {
         let program = Arc::clone(&self.program);
-        let mut arrays: Vec<Option<ArrayRef>> = vec![None; batch.num_columns()];
-        for column in program.columns() {
-            arrays[column] = Some(normalise(batch.column(column))?);
+        let mut arrays: Vec<Option<(ArrayRef, Reading)>> = vec![None; batch.num_columns()];
+        for (column, reading) in program.columns() {
+            let array = batch.column(column);
+            let array = if reading == Reading::Values { normalise(array)? } else { ArrayRef::clone(array) };
+            arrays[column] = Some((array, reading));
         }
-        let views: Vec<Option<View<'_>>> = arrays.iter().map(|array| array.as_ref().map(View::of)).collect();
+        let views: Vec<Option<View<'_>>> =
+            arrays.iter().map(|array| array.as_ref().map(|(array, reading)| View::reading(array, *reading))).collect();
         let view = |column: usize| views[column].as_ref().expect("`Program::columns` names all that are used");
         let selections = selections(&program, batch)?;
         let mut broken = Vec::with_capacity(program.rules.len());
@@ -174,6 +177,15 @@ impl Part {
     /// Returns the bytes of what grows with the table.
     pub(crate) fn bytes(&self) -> usize {
         self.states.iter().map(State::bytes).sum()
+    }
+
+    /// Counts what keys come to, which frees their memory.
+    pub(crate) fn settle(&mut self) {
+        for state in &mut self.states {
+            if let State::Unique(set) = state {
+                set.settle();
+            }
+        }
     }
 
     /// Gives up what takes most memory: sets of keys, which a query over the staged files replaces.
@@ -295,7 +307,7 @@ impl State {
     }
 
     fn add_keys(&mut self, views: &[&View<'_>], selection: Option<&BooleanBuffer>) {
-        let keys = hash::keys(views);
+        let keys = if let Self::Unique(_) = self { hash::keys(views) } else { hash::short_keys(views) };
         // A key of one column is left out where that is NULL; of several, NULL is like any value,
         // save for rows per key, where it stands for no key.
         let needs_value = views.len() == 1 || matches!(self, Self::KeyCounts(_));

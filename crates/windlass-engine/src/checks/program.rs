@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use windlass_project::checks::CheckDefinition;
 
+use super::columns::Reading;
 use super::numbers::Wanted;
 use super::order::Direction;
 use super::rules::{Condition, Rule};
@@ -120,12 +121,17 @@ impl Program {
         }
     }
 
-    /// Returns the columns that are looked at, each once.
-    pub(crate) fn columns(&self) -> Vec<usize> {
-        let of_rules = self.rules.iter().flat_map(|check| check.rule.columns());
-        let mut columns: Vec<usize> = of_rules.chain(self.measures.iter().flat_map(Measure::columns)).collect();
-        columns.sort_unstable();
-        columns.dedup();
+    /// Returns the columns that are looked at, each once, and what is read of them.
+    pub(crate) fn columns(&self) -> Vec<(usize, Reading)> {
+        let of_rules = self.rules.iter().flat_map(|check| {
+            let reading = if let Rule::NotNull { .. } = check.rule { Reading::Nulls } else { Reading::Values };
+            check.rule.columns().into_iter().map(move |column| (column, reading))
+        });
+        let of_measures = self.measures.iter().flat_map(Measure::columns).map(|column| (column, Reading::Values));
+        let mut columns: Vec<(usize, Reading)> = of_rules.chain(of_measures).collect();
+        // What is read most comes first, and is what stays.
+        columns.sort_unstable_by(|left, right| left.0.cmp(&right.0).then(right.1.cmp(&left.1)));
+        columns.dedup_by_key(|(column, _)| *column);
         columns
     }
 }
