@@ -21,8 +21,8 @@ use windlass_worker::Environment;
 
 use super::{BuildProgress, BuildRequest, Prepared, RowsFrom, replay};
 use crate::operators::check::{CheckSink, Writing};
-use crate::operators::moving_mean::specialise;
 use crate::operators::python::{FailureObserver, Limit, PythonError, PythonExec, WorkersHandle};
+use crate::operators::specialise;
 use crate::operators::write::{WriteExec, WriteObserver, WriteSpec};
 use crate::planner::{Content, Reading, Tables, blame};
 use crate::python::functions::Caller;

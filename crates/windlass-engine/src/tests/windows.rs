@@ -4,7 +4,7 @@ use datafusion::physical_plan::displayable;
 use expect_test::expect;
 
 use super::support::World;
-use crate::operators::moving_mean::specialise;
+use crate::operators::specialise;
 
 /// Many partitions of uneven size, NULLs in runs and alone, over many batches.
 const ROWS: &str = "
