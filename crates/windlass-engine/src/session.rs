@@ -132,6 +132,14 @@ impl Session {
         1 << rows.ilog2()
     }
 
+    /// Returns the bytes that an operator may hold in place of one that spills.
+    pub(crate) fn room(&self, style: PlanStyle) -> usize {
+        match style {
+            PlanStyle::Fast => self.settings.memory_bytes as usize / 2,
+            PlanStyle::Frugal | PlanStyle::Narrow => 0,
+        }
+    }
+
     /// Returns a context with an empty catalog of its own.
     pub(crate) fn context(&self, style: PlanStyle) -> SessionContext {
         let catalogs: Arc<dyn CatalogProviderList> = Arc::new(MemoryCatalogProviderList::new());

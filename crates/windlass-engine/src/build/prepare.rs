@@ -22,8 +22,8 @@ use windlass_worker::Environment;
 use super::{BuildProgress, BuildRequest, Prepared, RowsFrom, replay};
 use crate::operators::check::{CheckSink, Writing};
 use crate::operators::python::{FailureObserver, Limit, PythonError, PythonExec, WorkersHandle};
-use crate::operators::specialise;
 use crate::operators::write::{WriteExec, WriteObserver, WriteSpec};
+use crate::operators::{Leave, specialise};
 use crate::planner::{Content, Reading, Tables, blame};
 use crate::python::functions::Caller;
 use crate::python::{self, WorkRequest};
@@ -61,7 +61,7 @@ impl Engine {
             Some(code) => python::planned_columns(&context, node, code).await?,
             None => schema::published(&node.name, queries[0].schema().as_arrow())?,
         };
-        let mut plans = self.compute(request, &context, &queries).await?;
+        let mut plans = self.compute(request, &context, &queries, style).await?;
         // Rows of an earlier result are what Python made already.
         let runs_python = matches!(rows, RowsFrom::Inputs) || error_layout::fails_by_row(node);
         let code = node.python().filter(|_| runs_python);
@@ -115,6 +115,7 @@ impl Engine {
         request: &BuildRequest<'_>,
         context: &SessionContext,
         queries: &[LogicalPlan],
+        style: PlanStyle,
     ) -> Result<Vec<Arc<dyn ExecutionPlan>>, Error> {
         let node = request.node;
         let failed = |source| Error::Compute { node: node.name.clone(), blame: None, source };
@@ -122,7 +123,10 @@ impl Engine {
         let mut plans = Vec::with_capacity(queries.len());
         for query in queries {
             match state.create_physical_plan(query).await {
-                Ok(plan) => plans.push(specialise(plan).map_err(failed)?),
+                Ok(plan) => {
+                    let leave = Leave { room: self.session.room(style), may_reorder: !is_ordered(query) };
+                    plans.push(specialise(plan, leave).map_err(failed)?);
+                }
                 Err(source) if python::python_error(&source).is_some() => {
                     return Err(self.blame_python(request, source));
                 }
@@ -270,6 +274,17 @@ impl Engine {
             Some(ordering) => Ok(Arc::new(SortExec::new(ordering, plan).with_preserve_partitioning(true))),
             None => Ok(plan),
         }
+    }
+}
+
+/// Whether a query says in which order its rows come.
+fn is_ordered(query: &LogicalPlan) -> bool {
+    match query {
+        LogicalPlan::Sort(_) | LogicalPlan::Limit(_) => true,
+        LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Filter(_) => {
+            query.inputs().into_iter().any(is_ordered)
+        }
+        _ => false,
     }
 }
 

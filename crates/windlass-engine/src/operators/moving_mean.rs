@@ -59,7 +59,7 @@ struct MovingMeanExec {
 
 /// `avg(x) OVER (... ROWS BETWEEN n PRECEDING AND m PRECEDING)`.
 #[derive(Debug, Clone)]
-struct MovingMean {
+pub(super) struct MovingMean {
     /// `x`.
     argument: Arc<dyn PhysicalExpr>,
     /// Where the frame begins, in rows before the current one.
@@ -89,9 +89,8 @@ impl MovingMeanExec {
 
 impl DisplayAs for MovingMeanExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let means =
-            self.means.iter().map(|mean| format!("{} {}..{} rows before", mean.argument, mean.first, mean.last));
-        write!(f, "MovingMeanExec: means=[{}]", means.collect::<Vec<_>>().join(", "))
+        let means: Vec<String> = self.means.iter().map(ToString::to_string).collect();
+        write!(f, "MovingMeanExec: means=[{}]", means.join(", "))
     }
 }
 
@@ -224,9 +223,15 @@ impl Means {
     }
 }
 
+impl fmt::Display for MovingMean {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}..{} rows before", self.argument, self.first, self.last)
+    }
+}
+
 impl MovingMean {
     /// Returns the mean that an expression stands for, if it is one of ours.
-    fn of(expr: &Arc<dyn WindowExpr>, schema: &Schema) -> Option<Self> {
+    pub(super) fn of(expr: &Arc<dyn WindowExpr>, schema: &Schema) -> Option<Self> {
         let sliding = expr.as_any().downcast_ref::<SlidingAggregateWindowExpr>()?;
         let aggregate = sliding.get_aggregate_expr();
         let arguments = aggregate.expressions();
@@ -242,13 +247,18 @@ impl MovingMean {
         short.then(|| Self { argument: Arc::clone(argument), first, last })
     }
 
+    /// Returns the values that the mean is taken of.
+    pub(super) fn argument(&self) -> &Arc<dyn PhysicalExpr> {
+        &self.argument
+    }
+
     /// Returns the rows of a row's frame.
     fn frame(&self, row: usize) -> Range<usize> {
         row.saturating_sub(self.first)..(row + 1).saturating_sub(self.last)
     }
 
     /// Returns the means of the rows from `start` on.
-    fn means(&self, values: &Float64Array, start: usize) -> Float64Array {
+    pub(super) fn means(&self, values: &Float64Array, start: usize) -> Float64Array {
         let mut means = Float64Builder::with_capacity(values.len().saturating_sub(start));
         let mut known = Sum::default();
         let mut frame = 0..0;

@@ -4,7 +4,7 @@ use datafusion::physical_plan::displayable;
 use expect_test::expect;
 
 use super::support::World;
-use crate::operators::specialise;
+use crate::operators::{Leave, specialise};
 
 const ROWS: &str = "
 -- transforms/rows.sql --
@@ -89,6 +89,7 @@ async fn lookups_give_what_joins_give() {
 async fn only_joins_that_keep_the_large_side_are_lookups() {
     let mut world = World::new(LOOKUPS);
     world.run().await.unwrap();
+    let leave = Leave { room: 0, may_reorder: false };
     for (join, expected) in [
         ("left join small s on s.k = r.k", "LookupExec: on=[k@1 = k@0]"),
         ("left join small s on s.k = r.k and s.v < r.id", "HashJoinExec"),
@@ -99,7 +100,7 @@ async fn only_joins_that_keep_the_large_side_are_lookups() {
     ] {
         let sql = format!("select r.id, s.v from rows r {join}");
         let plan = world.engine.physical_plan(&world.project, &sql).await.unwrap();
-        let text = displayable(specialise(plan).unwrap().as_ref()).indent(false).to_string();
+        let text = displayable(specialise(plan, leave).unwrap().as_ref()).indent(false).to_string();
         assert!(text.contains(expected), "{sql}\n{text}");
     }
 }
