@@ -28,6 +28,7 @@ mod spill;
 mod storage;
 mod system;
 mod tables;
+mod unit_tests;
 
 pub use attempt::Tried;
 pub use audit::{CheckFailure, Inspected, line as outcome_line};
@@ -46,6 +47,7 @@ pub use storage::is_storage_setting;
 pub use system::{CheckedNode, SYSTEM_SCHEMA};
 pub use tables::gc::{Garbage, GarbageReason, GcOptions};
 pub use tables::schema::sql_type;
+pub use unit_tests::{Comparison, Difference, PreparedTest, TestOutcome, TestResult};
 
 #[cfg(test)]
 mod tests;

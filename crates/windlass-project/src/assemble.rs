@@ -25,7 +25,7 @@ use crate::python::{Draft, LIB, PythonReader, is_module};
 use crate::sources::read_sources;
 use crate::targets::{Wanted, default_target, read_target};
 use crate::template::{Scope, SqlTemplates, YamlTemplates, to_jinja};
-use crate::yaml;
+use crate::yaml::{self, Yaml};
 use crate::{Input, Node, NodeKind, Project, SYSTEM_FOLDER, Seed, Target, Transform, error_table};
 
 const TRANSFORMS: [Subject; 2] = [Subject::Transform, Subject::Python];
@@ -51,18 +51,32 @@ impl Declared {
     }
 }
 
+/// Variables over all others.
+pub(crate) type Overrides = IndexMap<String, Yaml>;
+
 /// Puts a project together; pure.
 pub(crate) fn assemble(files: &FileSet, options: &LoadOptions) -> Loaded {
+    assemble_with(files, options, &Overrides::new())
+}
+
+/// Puts a project together with other values of its variables; pure.
+pub(crate) fn assemble_with(files: &FileSet, options: &LoadOptions, overrides: &Overrides) -> Loaded {
     let mut problems = Problems::default();
-    let (project, broken) = build(files, options, &mut problems);
+    let (project, broken) = build(files, options, overrides, &mut problems);
     Loaded { project, diagnostics: problems.list, broken: broken.into_iter().collect() }
 }
 
-fn build(files: &FileSet, options: &LoadOptions, problems: &mut Problems) -> (Option<Project>, BTreeSet<String>) {
+fn build(
+    files: &FileSet,
+    options: &LoadOptions,
+    overrides: &Overrides,
+    problems: &mut Problems,
+) -> (Option<Project>, BTreeSet<String>) {
     let mut broken = BTreeSet::new();
     report_unread(files, &mut broken, problems);
     let Some(manifest) = manifest(files, options, problems) else { return (None, broken) };
-    let vars = vars(&manifest, options, problems);
+    let mut vars = vars(&manifest, options, problems);
+    vars.extend(overrides.iter().map(|(name, value)| (name.clone(), to_jinja(value))));
     let (target, is_usable) = target(files, options, &vars, problems);
     let scope = |target: Option<(String, String)>| Scope {
         vars: vars.clone(),

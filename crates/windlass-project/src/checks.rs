@@ -28,11 +28,12 @@ use crate::Transform;
 pub use rules::{AnomalyMethod, AnomalyRule, Baseline, DriftMethod, DriftRule, ReconcileRule, SchemaRule, Tolerance};
 pub use threshold::{Comparison, Threshold};
 
-pub(crate) use attach::attach;
+pub(crate) use attach::{attach, unknown_table};
 pub(crate) use decode::{CHECK_KEYS, decode_checks, decode_column_checks};
 pub(crate) use kinds::QUERY;
+pub(crate) use of_tables::one_tolerance;
 pub(crate) use singular::read_singular;
-pub(crate) use values::{share, word};
+pub(crate) use values::{share, table, word};
 
 /// Offending rows that `store_failures` keeps unless `limit` says otherwise.
 const STORED_ROWS: u64 = 1_000;

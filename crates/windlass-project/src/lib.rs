@@ -4,7 +4,7 @@
 //! project together from the text. `yaml` and `decode` read YAML with the place of every key;
 //! `manifest`, `targets`, `sources` and `properties` know one file each; `config` decides which
 //! setting wins; `template` renders SQL and keeps a map back to the user's file; `graph` orders
-//! the nodes and `select` picks some of them. No SQL is planned here.
+//! the nodes and `select` picks some of them; `unit_tests` reads what `windlass test` runs. No SQL is planned here.
 //!
 //! Must stay true: no tokio, no clock, no environment (it is passed in), and only `load` reads files.
 
@@ -29,13 +29,14 @@ mod sources;
 mod target;
 mod targets;
 mod template;
+pub mod unit_tests;
 mod yaml;
 
 #[cfg(test)]
 mod fixture;
 
 pub use graph::Graph;
-pub use load::{LoadOptions, Loaded, find_root, load};
+pub use load::{LoadOptions, Loaded, find_root, load, load_tests};
 pub use node::{
     Column, ErrorLimit, FileFormat, Input, InputPart, Materialized, Node, NodeConfig, NodeKind, OnUpstreamFailure,
     Project, SYSTEM_FOLDER, Seed, SortKey, SourceTable, Transform, error_table, failures_table,

@@ -14,19 +14,24 @@ use windlass_error::{Code, Diagnostic, SourceFile};
 use crate::Project;
 use crate::assemble::assemble;
 use crate::python::LIB;
+use crate::unit_tests::{TestSuite, read_suite};
 
 /// The file that makes a folder a project.
 pub(crate) const MANIFEST: &str = "windlass.yml";
 
+const SEEDS: &str = "seeds";
 const FOLDERS: [(&str, &[&str]); 7] = [
     ("checks", &["sql"]),
     ("functions", &["py"]),
     (LIB, &["py"]),
     ("macros", &["sql"]),
-    ("seeds", &["csv", "yml", "yaml"]),
+    (SEEDS, &["csv", "yml", "yaml"]),
     ("sources", &["yml", "yaml"]),
     ("transforms", &["py", "sql", "yml", "yaml"]),
 ];
+
+/// Unit tests and their tables; read for them alone, so that a mistake in one keeps nothing from running.
+const TESTS: (&str, &[&str]) = ("tests", &["csv", "yml", "yaml"]);
 
 /// Files that name the packages of the Python files beside them, in these folders.
 const PACKAGE_FILES: [&str; 2] = ["requirements.txt", "pyproject.toml"];
@@ -113,16 +118,31 @@ pub(crate) struct FileSet {
 
 /// Reads and checks a project. All problems are reported, not only the first.
 pub fn load(options: &LoadOptions) -> Loaded {
-    let root = std::path::absolute(&options.root).unwrap_or_else(|_| options.root.clone());
-    let options = LoadOptions { root, ..options.clone() };
+    let options = with_absolute_root(options);
     let files = read_files(&options.root);
     assemble(&files, &options)
+}
+
+/// Reads a project with its unit tests.
+pub fn load_tests(options: &LoadOptions) -> TestSuite {
+    let options = with_absolute_root(options);
+    let mut tests = FileSet::default();
+    let (folder, endings) = TESTS;
+    if options.root.join(folder).is_dir() {
+        tests.read_folder(&options.root, folder, endings);
+    }
+    read_suite(&read_files(&options.root), &tests, &options)
 }
 
 /// Returns the nearest folder from `start` upwards that holds a `windlass.yml`.
 pub fn find_root(start: &Path) -> Option<PathBuf> {
     let start = std::path::absolute(start).ok()?;
     start.ancestors().find(|folder| folder.join(MANIFEST).is_file()).map(Path::to_path_buf)
+}
+
+fn with_absolute_root(options: &LoadOptions) -> LoadOptions {
+    let root = std::path::absolute(&options.root).unwrap_or_else(|_| options.root.clone());
+    LoadOptions { root, ..options.clone() }
 }
 
 /// Whether a file must be there.
@@ -157,7 +177,7 @@ impl FileSet {
                     let path = relative(root, entry.path());
                     let ending = path.rsplit_once('.').map_or("", |(_, ending)| ending);
                     let name = path.rsplit('/').next().unwrap_or_default();
-                    let is_seed = ending == "csv" && endings.contains(&ending);
+                    let is_seed = ending == "csv" && folder == SEEDS;
                     if is_seed || (holds_packages && name == PACKAGE_LOCK) {
                         self.unread.push(path);
                     } else if endings.contains(&ending) || (holds_packages && PACKAGE_FILES.contains(&name)) {

@@ -12,6 +12,7 @@ use crate::config::{Patch, Subject};
 use crate::decode::{Fields, Named, missing_key, named};
 use crate::manifest::parse_file;
 use crate::problems::Problems;
+use crate::unit_tests::UNIT_TESTS;
 use crate::yaml::duplicate;
 
 /// What a properties file says about one node.
@@ -48,9 +49,15 @@ pub(crate) fn read_properties(
     for file in files {
         let what = format!("`{}`", file.path.display());
         let Some(Some(yaml)) = parse_file(file, problems) else { continue };
-        let Some(fields) = Fields::open(&yaml, &what, &[key, "version"], problems) else { continue };
+        let keys: &[&str] = match subject {
+            Subject::Transform => &[key, "version", UNIT_TESTS],
+            _ => &[key, "version"],
+        };
+        let Some(fields) = Fields::open(&yaml, &what, keys, problems) else { continue };
         let Some(entry) = fields.get(key) else {
-            problems.push(missing_key(key, &what, &yaml.at));
+            if fields.get(UNIT_TESTS).is_none() {
+                problems.push(missing_key(key, &what, &yaml.at));
+            }
             continue;
         };
         for item in named(&entry.value, &format!("`{key}`"), problems) {

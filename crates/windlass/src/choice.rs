@@ -34,19 +34,26 @@ pub(crate) struct Found<'a> {
 
 /// Chooses nodes; fails where there is no usable project or the selection picks nothing.
 pub(crate) fn choose(loaded: Loaded, args: &SelectArgs) -> anyhow::Result<Choice> {
-    let Loaded { project, diagnostics, broken } = loaded;
+    let nodes = selected(&loaded, args)?;
+    let Loaded { project, diagnostics, broken: _ } = loaded;
     let Some(project) = project else { return Err(Mistakes { diagnostics }.into()) };
-    let selected = union(args.selections.iter().chain(&args.select));
-    let excluded = union(&args.exclude);
-    let nodes = match select::choose(&project, selected.as_deref(), excluded.as_deref()) {
-        Ok(nodes) => nodes.into_iter().collect(),
-        Err(error) => return Err(instead_of(error, diagnostics, &broken)),
-    };
+    let (selected, excluded) = unions(args);
     let diagnostics = match (&selected, &excluded) {
         (None, None) => diagnostics,
         _ => obstacles(&project, diagnostics, &nodes),
     };
     Ok(Choice { project, nodes, text: described(selected, excluded), diagnostics })
+}
+
+/// Returns the nodes that a selection picks; fails where there is no usable project or it picks nothing.
+pub(crate) fn selected(loaded: &Loaded, args: &SelectArgs) -> anyhow::Result<BTreeSet<String>> {
+    let Loaded { project, diagnostics, broken } = loaded;
+    let Some(project) = project else { return Err(Mistakes { diagnostics: diagnostics.clone() }.into()) };
+    let (selected, excluded) = unions(args);
+    match select::choose(project, selected.as_deref(), excluded.as_deref()) {
+        Ok(nodes) => Ok(nodes.into_iter().collect()),
+        Err(error) => Err(instead_of(error, diagnostics.clone(), broken)),
+    }
 }
 
 /// Returns a node by its name, or says what is wrong with it or which one was meant.
@@ -72,6 +79,11 @@ fn obstacles(project: &Project, all: Vec<Diagnostic>, nodes: &BTreeSet<String>) 
     let needed = needed(project, nodes);
     let concerns = |diagnostic: &Diagnostic| diagnostic.node.as_ref().is_none_or(|node| needed.contains(node));
     all.into_iter().filter(concerns).collect()
+}
+
+/// Returns what is selected and what is left out.
+fn unions(args: &SelectArgs) -> (Option<String>, Option<String>) {
+    (union(args.selections.iter().chain(&args.select)), union(&args.exclude))
 }
 
 /// Returns selections joined by `or`.

@@ -3,6 +3,8 @@
 //! Nothing here reads the environment or the disk; `settings` says what the flags mean.
 
 mod lineage;
+mod runs;
+mod test;
 
 use std::path::PathBuf;
 
@@ -11,10 +13,8 @@ use clap_complete::ArgValueCompleter;
 
 use crate::completion;
 pub(crate) use lineage::{LineageArgs, LineageFormat};
-
-mod runs;
-
 pub(crate) use runs::{RunsCommand, RunsLogsArgs, RunsLsArgs, RunsShowArgs};
+pub(crate) use test::TestArgs;
 
 /// Runs SQL and Python pipelines on DataFusion and publishes Delta tables.
 #[derive(Debug, Parser)]
@@ -112,6 +112,14 @@ Examples:
   windlass profile feat_flight             nulls, distinct values, bounds, quantiles, histograms
   windlass profile feat_flight --accept    the same, from now on `baseline: stored` of its drift checks")]
     Profile(ProfileArgs),
+    /// Run unit tests of transforms: given rows, expected rows. No table is read or written.
+    #[command(after_help = "\
+Tests stand in tests/*.yml: see docs/tests.md.
+
+Examples:
+  windlass test                    all of them
+  windlass test score_flights      those of one transform")]
+    Test(TestArgs),
     /// Show the first rows of a node or query, or how it is computed.
     #[command(after_help = "\
 Examples:
@@ -203,6 +211,13 @@ pub(crate) struct SelectArgs {
     /// The nodes to leave out; may be given several times.
     #[arg(short = 'x', long, value_name = "SELECT", add = ArgValueCompleter::new(completion::selections))]
     pub(crate) exclude: Vec<String>,
+}
+
+impl SelectArgs {
+    /// Returns whether nothing is named.
+    pub(crate) fn is_everything(&self) -> bool {
+        self.selections.is_empty() && self.select.is_empty() && self.exclude.is_empty()
+    }
 }
 
 /// Flags that change what a project's files say.

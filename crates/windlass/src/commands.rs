@@ -19,6 +19,7 @@ mod profile;
 mod run;
 mod runs;
 mod show;
+mod test;
 
 /// Does what was asked for.
 pub(crate) fn dispatch(command: Command, settings: &Settings, printer: &Printer) -> anyhow::Result<Status> {
@@ -28,6 +29,7 @@ pub(crate) fn dispatch(command: Command, settings: &Settings, printer: &Printer)
         Command::Plan(args) => plan::run(&args, settings, printer),
         Command::Check(args) => check::run(&args, settings, printer),
         Command::Profile(args) => profile::run(&args, settings, printer),
+        Command::Test(args) => test::run(&args, settings, printer),
         Command::Show(args) => show::run(&args, settings, printer),
         Command::Try(args) => attempt::run(&args, settings, printer),
         Command::Errors(args) => errors::run(&args, settings, printer),

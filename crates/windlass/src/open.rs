@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 use windlass_error::Code;
+use windlass_project::unit_tests::TestSuite;
 use windlass_project::{LoadOptions, Loaded, Project, find_root};
 use windlass_runner::RunStore;
 
@@ -17,14 +18,23 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Reads the project. What is wrong with it is for the caller to judge.
 pub(crate) fn load(settings: &Settings, vars: &[String]) -> anyhow::Result<Loaded> {
-    Ok(windlass_project::load(&LoadOptions {
+    Ok(windlass_project::load(&options(settings, vars)?))
+}
+
+/// Reads the project and its unit tests.
+pub(crate) fn load_tests(settings: &Settings, vars: &[String]) -> anyhow::Result<TestSuite> {
+    Ok(windlass_project::load_tests(&options(settings, vars)?))
+}
+
+fn options(settings: &Settings, vars: &[String]) -> anyhow::Result<LoadOptions> {
+    Ok(LoadOptions {
         root: root(settings)?,
         target: settings.target.clone(),
         env_name: settings.env.clone(),
         vars: parse_vars(vars)?,
         env: settings.environment.clone(),
         version: VERSION.to_owned(),
-    }))
+    })
 }
 
 /// Reads the project for a command that needs no node of it, such as `runs ls`.

@@ -20,8 +20,10 @@ use crate::open::VERSION;
 pub(crate) use lineage::{LineageReport, LineageTable};
 
 mod profile;
+mod unit_tests;
 
 pub(crate) use profile::ProfileReport;
+pub(crate) use unit_tests::TestReport;
 
 /// What stands around every result.
 #[derive(Debug, Serialize)]

@@ -6,7 +6,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, StringArray};
+use arrow::array::{
+    ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, Int32Array, Int64Array, StringArray,
+};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Int64Type};
 
@@ -201,6 +203,41 @@ fn raw(text: &str, data_type: &DataType) -> Option<i64> {
     Some(value.as_primitive::<Int64Type>().value(0))
 }
 
+/// Returns a text as one value of a type, in an array of its own; `None` where it is none.
+pub(crate) fn value(text: &str, data_type: &DataType) -> Option<ArrayRef> {
+    let kernel = kernel_type(data_type);
+    let plain: ArrayRef = match &kernel {
+        DataType::Boolean => Arc::new(BooleanArray::from(vec![boolean(text)?])),
+        DataType::Float32 | DataType::Float64 => Arc::new(Float64Array::from(vec![float(text)?])),
+        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => {
+            let (number, true) = floor(text, 0)? else { return None };
+            Arc::new(Int64Array::from(vec![i64::try_from(number).ok()?]))
+        }
+        DataType::Decimal128(precision, scale) => {
+            let (number, true) = floor(text, *scale)? else { return None };
+            (number.unsigned_abs() < 10u128.pow(u32::from(*precision))).then_some(())?;
+            let number = Decimal128Array::from(vec![number]);
+            Arc::new(number.with_precision_and_scale(*precision, *scale).ok()?)
+        }
+        DataType::Date32 | DataType::Time32(_) => {
+            Arc::new(Int32Array::from(vec![i32::try_from(raw(text, &kernel)?).ok()?]))
+        }
+        DataType::Timestamp(..) | DataType::Time64(_) => Arc::new(Int64Array::from(vec![raw(text, &kernel)?])),
+        _ => Arc::new(StringArray::from(vec![text])),
+    };
+    let strict = CastOptions { safe: false, ..CastOptions::default() };
+    let plain = cast_with_options(&plain, &kernel, &strict).ok()?;
+    cast_with_options(&plain, data_type, &strict).ok()
+}
+
+fn boolean(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "t" | "1" => Some(true),
+        "false" | "f" | "0" => Some(false),
+        _ => None,
+    }
+}
+
 impl ValueSet {
     /// Returns the values of a column's type that the texts stand for. `Err` holds the position of
     /// the first text that is no such value, `None` where the type takes none at all.
@@ -222,10 +259,9 @@ impl ValueSet {
 
     fn insert(&mut self, text: &str, kernel: &DataType) -> Option<()> {
         match self {
-            Self::Boolean { accepts_true, accepts_false } => match text.trim().to_ascii_lowercase().as_str() {
-                "true" | "t" | "1" => *accepts_true = true,
-                "false" | "f" | "0" => *accepts_false = true,
-                _ => return None,
+            Self::Boolean { accepts_true, accepts_false } => match boolean(text)? {
+                true => *accepts_true = true,
+                false => *accepts_false = true,
             },
             Self::Floats(values) => {
                 let value = float(text)?;
@@ -258,6 +294,7 @@ impl ValueSet {
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::Array;
     use arrow::datatypes::TimeUnit;
 
     use super::*;
@@ -304,6 +341,38 @@ mod tests {
         );
         assert_eq!(Allowed::between(Some(("x", true)), None, &DataType::Date32), Err(Unfit::Lower));
         assert_eq!(Allowed::between(None, None, &DataType::Boolean), Err(Unfit::Type));
+    }
+
+    #[test]
+    fn a_value_fits_its_type_or_is_none() {
+        let of = |text: &str, data_type: &DataType| {
+            let found = value(text, data_type)?;
+            assert_eq!((found.len(), found.data_type()), (1, data_type), "{text}");
+            Some(arrow::util::display::array_value_to_string(&found, 0).unwrap())
+        };
+        let zoned = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+        for (text, data_type, wanted) in [
+            ("9007199254740993", DataType::Int64, Some("9007199254740993")),
+            ("18446744073709551615", DataType::UInt64, Some("18446744073709551615")),
+            ("300", DataType::Int8, None),
+            ("1.5", DataType::Int32, None),
+            ("2.0", DataType::Int32, Some("2")),
+            ("x", DataType::Float64, None),
+            (".nan", DataType::Float64, Some("NaN")),
+            ("1.005", DataType::Decimal128(6, 2), None),
+            ("99999.5", DataType::Decimal128(6, 2), None),
+            ("-1.5", DataType::Decimal128(6, 2), Some("-1.50")),
+            ("yes", DataType::Boolean, None),
+            ("TRUE", DataType::Boolean, Some("true")),
+            ("2013-02-29", DataType::Date32, None),
+            ("2013-02-28", DataType::Date32, Some("2013-02-28")),
+            ("2013-01-01T01:00:00+01:00", zoned, Some("2013-01-01T00:00:00Z")),
+            ("2013-01-01", DataType::Timestamp(TimeUnit::Nanosecond, None), Some("2013-01-01T00:00:00")),
+            ("10:30:00", DataType::Time64(TimeUnit::Microsecond), Some("10:30:00")),
+            ("~", DataType::Utf8View, Some("~")),
+        ] {
+            assert_eq!(of(text, &data_type).as_deref(), wanted, "{text} as {data_type}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ pub(crate) mod diagnose;
 pub(crate) mod output;
 mod spans;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
@@ -49,6 +49,8 @@ pub struct Plan {
     pub nodes: IndexMap<String, PlannedNode>,
     /// Every mistake found.
     pub diagnostics: Vec<Diagnostic>,
+    /// Tables that unit tests give in place of others, by name; readers get these first.
+    pub(crate) given: HashMap<String, Arc<dyn TableProvider>>,
 }
 
 /// A node with what its definition comes to.
@@ -145,7 +147,8 @@ impl Engine {
         plan
     }
 
-    async fn plan_node(
+    /// Plans a node over those that it reads; `None` where one of them could not be planned.
+    pub(crate) async fn plan_node(
         &self,
         project: &Project,
         node: &Node,
@@ -175,7 +178,12 @@ impl Engine {
         }
     }
 
-    async fn plan_files(&self, project: &Project, node: &Node, source: &SourceTable) -> Result<PlannedNode, Error> {
+    pub(crate) async fn plan_files(
+        &self,
+        project: &Project,
+        node: &Node,
+        source: &SourceTable,
+    ) -> Result<PlannedNode, Error> {
         let context = self.session.context(PlanStyle::Fast);
         let reader = SourceReader { storage: &self.storage, context: &context, root: &project.root };
         let resolved = reader.resolve(node, source).await?;
@@ -267,6 +275,10 @@ impl Engine {
     ) -> Result<BTreeMap<String, String>, Error> {
         let mut read = BTreeMap::new();
         for input in inputs {
+            if let Some(given) = reading.plan.given.get(&input.table()) {
+                register(context, &input.table(), Arc::clone(given))?;
+                continue;
+            }
             let Some(planned) = reading.plan.nodes.get(&input.node) else { continue };
             let provider = match input.part {
                 InputPart::Result => self.input_provider(&input.node, planned, reading, &mut read).await?,
@@ -445,7 +457,8 @@ pub(crate) fn seed_as_source(node: &Node, seed: &Seed) -> SourceTable {
     }
 }
 
-fn unplannable(node: &Node, error: &Error) -> Diagnostic {
+/// Returns why a node cannot be planned, where its own text is not to blame.
+pub(crate) fn unplannable(node: &Node, error: &Error) -> Diagnostic {
     let mut mistake = Diagnostic::error(error.code().unwrap_or(Code::STORAGE), error.to_string())
         .at(node.location.clone())
         .node(&node.name);

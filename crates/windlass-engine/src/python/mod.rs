@@ -10,6 +10,7 @@ mod requires;
 mod settings;
 mod stack;
 mod transform;
+mod trial;
 mod work;
 
 pub(crate) use blame::{diagnose, python_error};
@@ -17,7 +18,9 @@ pub(crate) use requires::requirements;
 pub use settings::PythonSettings;
 pub(crate) use settings::workers;
 pub(crate) use transform::{definition, input_query, planned_columns, table_queries};
-pub(crate) use work::{WorkRequest, for_trying, whole_tables};
+pub(crate) use trial::Trial;
+use work::for_trying;
+pub(crate) use work::{WorkRequest, whole_tables};
 
 use std::time::Duration;
 

@@ -80,7 +80,7 @@ fn render(check: &mut CheckDefinition, node: &str, templates: &SqlTemplates, pro
     true
 }
 
-fn unknown_table(what: &str, table: &Written, known: &BTreeSet<String>) -> Diagnostic {
+pub(crate) fn unknown_table(what: &str, table: &Written, known: &BTreeSet<String>) -> Diagnostic {
     let message = format!("{what} names table `{}`, which does not exist", table.text);
     let problem = Diagnostic::error(Code::UNKNOWN_REF, message).at(table.location.clone());
     match nearest(&table.text, known.iter().map(String::as_str)) {

@@ -174,7 +174,7 @@ pub(super) fn reconcile(found: &mut Arguments<'_>) -> Option<CheckKind> {
     Some(CheckKind::Reconcile(rule))
 }
 
-pub(super) fn one_tolerance(yaml: &Yaml, problems: &mut Problems) -> Option<Tolerance> {
+pub(crate) fn one_tolerance(yaml: &Yaml, problems: &mut Problems) -> Option<Tolerance> {
     if yaml.scalar().is_some() {
         return Some(Tolerance { absolute: number(yaml, "tolerance", problems)?, relative: 0.0 });
     }

@@ -105,7 +105,7 @@ pub(super) fn parse_span(text: &str) -> Option<Duration> {
 }
 
 /// Returns the name of a table: `orders`, `shop.orders`, `ref('orders')` or `source('shop', 'orders')`.
-pub(super) fn table(yaml: &Yaml, key: &str, problems: &mut Problems) -> Option<Written> {
+pub(crate) fn table(yaml: &Yaml, key: &str, problems: &mut Problems) -> Option<Written> {
     let mut found = written(yaml, key, problems)?;
     let text = found.text.trim().trim_start_matches("{{").trim_end_matches("}}").trim();
     let name = match text.strip_suffix(')').and_then(|text| text.split_once('(')) {

@@ -47,7 +47,7 @@ fn the_flights_have_their_data() {
     folder.windlass(["init"]).check(expect![[r#"
         exit 0
         -- stderr
-        Made a project in this folder, 26 files. Next:
+        Made a project in this folder, 28 files. Next:
 
           windlass ls --format tree
           windlass run
@@ -69,6 +69,8 @@ fn the_flights_have_their_data() {
         seeds/holidays.csv
         sources.yml
         targets.yml
+        tests/feat_route_daily.yml
+        tests/score_flights.yml
         transforms/features/feat_departure.sql
         transforms/features/feat_flight.sql
         transforms/features/feat_plane.sql

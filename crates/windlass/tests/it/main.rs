@@ -38,4 +38,5 @@ mod show;
 mod stop;
 mod support;
 mod system;
+mod unit_tests;
 mod usage;
