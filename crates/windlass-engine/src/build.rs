@@ -13,6 +13,7 @@ mod commit;
 mod failures;
 mod prepare;
 mod replay;
+mod second_look;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ use windlass_error::Code;
 use windlass_project::{Node, Project};
 
 use crate::checks::outcome::CheckOutcome;
-use crate::operators::check::CheckExec;
+use crate::operators::check::{CheckExec, CheckSink, Gathered};
 use crate::operators::python::{PythonError, PythonExec, Verdict};
 use crate::operators::write::{StagedTable, staged_files};
 use crate::planner::{Content, Plan, blame};
@@ -155,6 +156,8 @@ struct Staged {
     errors: StagedTable,
     failures: Option<Verdict>,
     nulls: Option<Verdict>,
+    /// What checks have seen.
+    gathered: Option<Gathered>,
 }
 
 /// What is known of staged files that may be published.
@@ -188,7 +191,8 @@ impl Engine {
             }
         };
         request.progress.phase(Phase::Staged);
-        let audited = match (self.audit_staged(request, &prepared, &staged, rows).await, rows) {
+        let mut staged = self.second_look(request, &prepared, staged, rows).await?;
+        let audited = match (self.audit_staged(request, &prepared, &mut staged, rows).await, rows) {
             (Err(error), RowsFrom::Inputs) => return Err(self.keep_candidate(request, &prepared, staged, error).await),
             (audited, _) => audited?,
         };
@@ -215,7 +219,7 @@ impl Engine {
         let prepared = self.prepare(request, rows, style).await?;
         request.progress.expected_rows(expected_rows(&prepared.plan));
         request.progress.phase(Phase::Staging);
-        match run(&prepared, request.progress.as_ref()).await {
+        match run(&prepared.plan, &prepared.state, Some(request.progress.as_ref())).await {
             Ok(staged) => Ok((prepared, staged)),
             Err(source) if python::python_error(&source).is_some() => Err(self.blame_python(request, source)),
             Err(source) => {
@@ -238,12 +242,21 @@ impl Engine {
     }
 }
 
-/// Runs all partitions and gathers what they staged.
-async fn run(prepared: &Prepared, progress: &dyn BuildProgress) -> Result<Staged, DataFusionError> {
+/// Runs all partitions of a plan and gathers what they staged.
+async fn run(
+    plan: &Arc<dyn ExecutionPlan>,
+    state: &SessionState,
+    progress: Option<&dyn BuildProgress>,
+) -> Result<Staged, DataFusionError> {
     let mut partitions = JoinSet::new();
-    for stream in execute_stream_partitioned(Arc::clone(&prepared.plan), prepared.state.task_ctx())? {
+    for stream in execute_stream_partitioned(Arc::clone(plan), state.task_ctx())? {
         partitions.spawn(stream.try_collect::<Vec<_>>());
     }
+    let report_rows = || {
+        if let Some(progress) = progress {
+            progress.rows_read(rows_read(plan));
+        }
+    };
     let mut report = tokio::time::interval(REPORT_EVERY);
     report.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut staged = Staged::default();
@@ -251,7 +264,7 @@ async fn run(prepared: &Prepared, progress: &dyn BuildProgress) -> Result<Staged
         let joined = futures::select_biased! {
             joined = partitions.join_next().fuse() => joined,
             _ = report.tick().fuse() => {
-                progress.rows_read(rows_read(&prepared.plan));
+                report_rows();
                 continue;
             }
         };
@@ -263,8 +276,9 @@ async fn run(prepared: &Prepared, progress: &dyn BuildProgress) -> Result<Staged
             staged.errors.extend(errors);
         }
     }
-    progress.rows_read(rows_read(&prepared.plan));
-    judge(&prepared.plan, &mut staged)?;
+    report_rows();
+    judge(plan, &mut staged)?;
+    staged.gathered = state.config().get_extension::<CheckSink>().and_then(|sink| sink.take());
     Ok(staged)
 }
 

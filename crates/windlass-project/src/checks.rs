@@ -130,6 +130,21 @@ impl OnFail {
     }
 }
 
+/// Which of the rows of a key stays.
+#[derive(Debug, Clone, Default)]
+pub enum KeptDuplicate {
+    /// None.
+    #[default]
+    None,
+    /// The first by a column; none, where several are.
+    First {
+        /// The column.
+        by: Written,
+        /// Whether large values come first.
+        is_descending: bool,
+    },
+}
+
 /// What must hold.
 #[derive(Debug, Clone)]
 pub enum CheckKind {
@@ -144,6 +159,8 @@ pub enum CheckKind {
     Unique {
         /// The columns.
         columns: Vec<Written>,
+        /// Which of several rows stays where the others go to the error table.
+        keep: KeptDuplicate,
     },
     /// Values are among these, or are not.
     Values {

@@ -28,7 +28,7 @@ impl Engine {
         definition: &CheckDefinition,
         frequent: &[(u128, u64)],
     ) -> Result<Vec<RecordBatch>> {
-        let CheckKind::Unique { columns } = &definition.kind else { return Ok(Vec::new()) };
+        let CheckKind::Unique { columns, .. } = &definition.kind else { return Ok(Vec::new()) };
         let frequent = &frequent[..frequent.len().min(definition.sample_rows)];
         let mut wanted: HashMap<u64, usize, Prehashed> =
             frequent.iter().enumerate().map(|(at, (key, _))| (*key as u64, at)).collect();

@@ -71,7 +71,7 @@ impl Engine {
     async fn read_through(&self, context: &SessionContext, subject: &Subject<'_>) -> Result<(), DataFusionError> {
         let (state, plan) = context.read_table(Arc::clone(&subject.rows))?.into_parts();
         let plan = state.create_physical_plan(&plan).await?;
-        let plan = self.with_checks(subject.node, plan, &state, None)?;
+        let plan = self.with_checks(subject.node, plan, &state, Default::default())?;
         let mut partitions = JoinSet::new();
         for mut stream in execute_stream_partitioned(plan, state.task_ctx())? {
             partitions.spawn(async move {

@@ -12,6 +12,7 @@ mod facts;
 mod inspect;
 mod queries;
 mod reconcile;
+mod suspects;
 
 pub use inspect::Inspected;
 
@@ -35,6 +36,7 @@ use crate::checks::facts::Facts;
 use crate::checks::outcome::CheckOutcome;
 use crate::checks::part::State;
 use crate::checks::program::Answer;
+use crate::checks::suspects::Suspected;
 use crate::checks::text::count;
 use crate::operators::check::{CheckExec, CheckSpec, Gathered, Writing};
 use crate::planner::{Plan, Reading, Tables};
@@ -98,7 +100,7 @@ impl Engine {
         let is_planned =
             |check: &&CheckDefinition| conditions::of(check).all(|text| conditions.contains_key(&text.text));
         let checks: Vec<CheckDefinition> = node.checks.iter().filter(is_planned).cloned().collect();
-        let spec = CheckSpec { node: node.name.clone(), checks: checks.into(), conditions, writing: None };
+        let spec = CheckSpec { node: node.name.clone(), checks: checks.into(), conditions, ..CheckSpec::default() };
         mistakes.extend(spec.compile(schema).err().unwrap_or_default());
         for check in node.checks.iter() {
             if let CheckKind::Sql { query } = &check.kind {
@@ -109,20 +111,20 @@ impl Engine {
     }
 
     /// Returns a plan that looks at the rows of `plan` on their way; `writing` says what becomes of those
-    /// that are about to be written.
+    /// that are about to be written, and `suspects` which keys leave the table.
     pub(crate) fn with_checks(
         &self,
         node: &Node,
         plan: Arc<dyn ExecutionPlan>,
         state: &SessionState,
-        writing: Option<Writing>,
+        (writing, suspects): (Option<Writing>, Suspected),
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
         if node.checks.is_empty() {
             return Ok(plan);
         }
         let spec = spec(&node.name, &node.checks, &plan.schema(), state)
             .map_err(|diagnostics| DataFusionError::External(Box::new(Error::Mistakes { diagnostics })))?;
-        Ok(Arc::new(CheckExec::try_new(plan, CheckSpec { writing, ..spec })?))
+        Ok(Arc::new(CheckExec::try_new(plan, CheckSpec { writing, suspects, ..spec })?))
     }
 
     /// Returns the outcome of every check of a table whose rows have been looked at.
@@ -229,7 +231,7 @@ fn spec(
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
-    Ok(CheckSpec { node: node.to_string(), checks: checks.into(), conditions, writing: None })
+    Ok(CheckSpec { node: node.to_string(), checks: checks.into(), conditions, ..CheckSpec::default() })
 }
 
 /// Returns why something could not be looked at, in a line.

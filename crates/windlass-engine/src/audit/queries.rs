@@ -59,13 +59,11 @@ impl Engine {
                 let frame = DataFrame::new(context.state(), frame);
                 offending(frame, definition.kept_rows()).await.map_err(failed)
             }
-            CheckKind::Relationships { columns, to, fields } => {
-                let there = self.other(subject, &to.text).await?.ok_or_else(|| missing(to))?;
-                let there = context.read_table(there).map_err(failed)?;
-                let orphans = own().and_then(|own| orphans(own, there, columns, fields)).map_err(failed)?;
+            CheckKind::Relationships { .. } => {
+                let orphans = self.orphans_of(&context, subject, definition).await?;
                 offending(orphans, definition.kept_rows()).await.map_err(failed)
             }
-            CheckKind::Unique { columns } => {
+            CheckKind::Unique { columns, .. } => {
                 let duplicates = own().and_then(|own| duplicates(own, columns)).map_err(failed)?;
                 // The most frequent first, so that the answer does not depend on how rows were spread.
                 let order = [ident(ROWS).sort(false, false)].into_iter();
@@ -92,6 +90,23 @@ impl Engine {
             }
             _ => Err(failed(DataFusionError::Internal("no query answers this check".to_string()))),
         }
+    }
+
+    /// Returns the rows of a table that refer to nothing.
+    pub(super) async fn orphans_of(
+        &self,
+        context: &SessionContext,
+        subject: &Subject<'_>,
+        definition: &CheckDefinition,
+    ) -> std::result::Result<DataFrame, Error> {
+        let failed = |source| Error::Compute { node: subject.node.name.clone(), blame: None, source };
+        let CheckKind::Relationships { columns, to, fields } = &definition.kind else {
+            return own_rows(context, subject, definition).map_err(failed);
+        };
+        let missing = || Error::NotPublished { table: to.text.clone() };
+        let there = self.other(subject, &to.text).await?.ok_or_else(missing)?;
+        let there = context.read_table(there).map_err(failed)?;
+        own_rows(context, subject, definition).and_then(|own| orphans(own, there, columns, fields)).map_err(failed)
     }
 
     /// Makes the tables of a user's query known: its own as it was just computed, others as they stand.
@@ -191,7 +206,7 @@ fn orphans(own: DataFrame, there: DataFrame, columns: &[Written], fields: &[Writ
 }
 
 /// Returns each key that several rows have, with their number.
-fn duplicates(own: DataFrame, columns: &[Written]) -> Result<DataFrame> {
+pub(super) fn duplicates(own: DataFrame, columns: &[Written]) -> Result<DataFrame> {
     let own = match columns {
         [column] => own.filter(ident(&column.text).is_not_null())?,
         _ => own,

@@ -9,7 +9,7 @@ use super::{Audited, BuildRequest, FailedRows, Prepared, RowsFrom, Staged};
 use crate::audit::{CheckFailure, Subject, shorten};
 use crate::checks::outcome::CheckOutcome;
 use crate::checks::part::Part;
-use crate::operators::check::{CheckSink, Gathered};
+use crate::operators::check::Gathered;
 use crate::operators::python::{Limit, Verdict};
 use crate::planner::{Reading, Tables};
 use crate::tables::{error_layout, staged};
@@ -22,12 +22,11 @@ impl Engine {
         &self,
         request: &BuildRequest<'_>,
         prepared: &Prepared,
-        staged: &Staged,
+        staged: &mut Staged,
         rows: &RowsFrom,
     ) -> Result<Audited, Error> {
-        let sink = prepared.state.config().get_extension::<CheckSink>();
         let node = request.node;
-        let Some(gathered) = sink.and_then(|sink| sink.take()) else {
+        let Some(gathered) = staged.gathered.take() else {
             return Ok(Audited { checks: Vec::new(), failures: failed_rows(staged.failures.as_ref(), None, node) });
         };
         account(node, &gathered, staged)?;
@@ -45,9 +44,11 @@ impl Engine {
         let mut checks = self.audit(&subject, gathered).await?;
         if let RowsFrom::Errors(_) = rows {
             // What is added is a part of the table: it says nothing about the table as a whole.
-            let is_on_rows =
-                |name: &String| node.checks.iter().any(|check| check.name == *name && check.kind.is_on_rows());
-            checks.retain(|outcome| is_on_rows(&outcome.check));
+            let is_on_rows = |outcome: &CheckOutcome| {
+                let check = node.checks.iter().find(|check| check.name == outcome.check);
+                check.is_some_and(|check| check.kind.is_on_rows() || check.diverts_keys())
+            };
+            checks.retain(is_on_rows);
         }
         if let RowsFrom::Inputs = rows {
             self.store_failures(request, prepared, &mut checks).await?;

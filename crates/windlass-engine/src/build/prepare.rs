@@ -20,6 +20,7 @@ use windlass_project::{Node, Project, PythonEnvironment, PythonMode, error_table
 use windlass_worker::Environment;
 
 use super::{BuildProgress, BuildRequest, Prepared, RowsFrom, replay};
+use crate::checks::suspects::Suspected;
 use crate::operators::check::{CheckSink, Writing};
 use crate::operators::python::{FailureObserver, Limit, PythonError, PythonExec, WorkersHandle};
 use crate::operators::write::{WriteExec, WriteObserver, WriteSpec};
@@ -43,13 +44,16 @@ impl Engine {
         let node = request.node;
         let failed = |source| Error::Compute { node: node.name.clone(), blame: None, source };
         let context = self.observed_context(style, &request.progress);
-        let (queries, read) = match rows {
+        let (queries, mut read) = match rows {
             RowsFrom::Inputs => self.queries(request, &context).await?,
             RowsFrom::Errors(errors) => {
                 let errors = errors.provider(&error_table(&node.name)).await?;
                 (vec![replay::rows_of_input(request.project, node, &context, errors).await?], BTreeMap::new())
             }
         };
+        if let RowsFrom::Inputs = rows {
+            self.note_diverting_tables(request, &mut read).await?;
+        }
         let (definition, environment) = self.definition(request, &queries).await?;
         let fingerprint = fingerprint(node, &definition, &read);
         let columns = queries.iter().map(widest).max().unwrap_or_default();
@@ -81,8 +85,8 @@ impl Engine {
         };
         let plan = self.lay_out(node, plan).map_err(failed)?;
         let diverted = errors.clone().filter(|_| node.quarantines());
-        let writing = Some(Writing { errors: diverted, limit: rows.limit(node) });
-        let plan = self.with_checks(node, plan, &context.state(), writing).map_err(failed)?;
+        let writing = Some(Writing { errors: diverted, limit: rows.limit(node), ends_early: true });
+        let plan = self.with_checks(node, plan, &context.state(), (writing, Suspected::new())).map_err(failed)?;
         let error_columns = errors.as_ref().map(ErrorRows::schema);
         let spec = self.write_spec(request, &published, error_columns.as_ref());
         let plan: Arc<dyn ExecutionPlan> = Arc::new(WriteExec::new(plan, spec));
@@ -90,6 +94,22 @@ impl Engine {
         let state = context.state();
         let query = queries.into_iter().next().unwrap_or_default();
         Ok(Prepared { query, state, plan, read, fingerprint, published, errors })
+    }
+
+    /// Notes the tables that decide which rows leave this one.
+    async fn note_diverting_tables(
+        &self,
+        request: &BuildRequest<'_>,
+        read: &mut BTreeMap<String, String>,
+    ) -> Result<(), Error> {
+        let reading = Reading { project: request.project, plan: request.plan, tables: Tables::InLake };
+        let checks = request.node.checks.iter().filter(|check| check.diverts_keys());
+        for table in checks.flat_map(|check| check.tables()) {
+            if let Some(planned) = request.plan.nodes.get(&table.text) {
+                self.input_provider(&table.text, planned, &reading, read).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Returns what a node computes as text, with the environment of a Python node.
@@ -160,7 +180,12 @@ impl Engine {
         joined.map_err(|source| Error::Compute { node: node.name.clone(), blame: None, source })
     }
 
-    fn write_spec(&self, request: &BuildRequest<'_>, published: &SchemaRef, errors: Option<&SchemaRef>) -> WriteSpec {
+    pub(super) fn write_spec(
+        &self,
+        request: &BuildRequest<'_>,
+        published: &SchemaRef,
+        errors: Option<&SchemaRef>,
+    ) -> WriteSpec {
         let node = request.node;
         let spec = |table: &str, schema: &SchemaRef| {
             let place = self.place(table);
@@ -249,7 +274,11 @@ impl Engine {
 
     /// Adds what `partition_by` and `sort_by` ask for, and spreads a single stream over all threads
     /// where its order is nobody's wish.
-    fn lay_out(&self, node: &Node, plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+    pub(super) fn lay_out(
+        &self,
+        node: &Node,
+        plan: Arc<dyn ExecutionPlan>,
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
         let threads = self.session.settings().threads;
         let input = plan.schema();
         let mut plan = plan;

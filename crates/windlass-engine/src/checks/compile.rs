@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Schema};
 use windlass_error::{Code, Diagnostic, nearest};
 use windlass_project::checks::{
-    Baseline, Bound, CheckDefinition, CheckKind, DriftMethod, DriftRule, SchemaRule, Statistic, Written,
+    Baseline, Bound, CheckDefinition, CheckKind, DriftMethod, DriftRule, KeptDuplicate, SchemaRule, Statistic, Written,
 };
 
 use super::columns::{is_number, is_ordered, is_text, kernel_type};
@@ -17,6 +17,7 @@ use super::numbers::Wanted;
 use super::order::Direction;
 use super::program::{Answer, Compiled, Measure, MeasureKind, Program, RowCheck};
 use super::rules::{Condition, Rule};
+use super::suspects::{KeyRule, Suspected};
 
 /// Categories beyond this number are no categories.
 const CATEGORIES: usize = 100_000;
@@ -29,6 +30,8 @@ pub(crate) struct Target<'a> {
     pub(crate) schema: &'a Schema,
     /// Names a type for people.
     pub(crate) type_name: fn(&DataType) -> String,
+    /// Keys whose rows leave the table, where they are known already.
+    pub(crate) suspects: &'a Suspected,
     /// Plans a SQL condition over the columns.
     pub(crate) condition: &'a dyn Fn(&Written) -> Result<Condition, Diagnostic>,
 }
@@ -92,9 +95,17 @@ impl Compiler<'_, '_> {
                 let column = self.own_ordered()?;
                 self.measure(MeasureKind::Order { column, direction, sample_rows: definition.kept_rows() })
             }
-            CheckKind::Unique { columns } => {
-                let columns = self.keys(columns)?;
-                self.measure(MeasureKind::Unique { columns })
+            CheckKind::Unique { columns, keep } => {
+                let order = match keep {
+                    KeptDuplicate::None => None,
+                    KeptDuplicate::First { by, .. } => Some(self.ordered(by)?),
+                };
+                let key = self.keys(columns)?;
+                let needs_values = key.len() == 1;
+                match self.target.suspects.get(&definition.name).cloned() {
+                    Some(suspects) => self.rule(Rule::Keys(KeyRule { key, order, needs_values, suspects })),
+                    None => self.measure(MeasureKind::Unique { columns: key }),
+                }
             }
             CheckKind::RowsPerKey { columns, .. } => {
                 let columns = self.keys(columns)?;
@@ -119,8 +130,11 @@ impl Compiler<'_, '_> {
             },
             CheckKind::Drift(rule) => self.drift(rule),
             CheckKind::Relationships { columns, .. } => {
-                columns.iter().try_for_each(|column| self.column(column).map(|_| ()))?;
-                self.query()
+                let key = columns.iter().map(|column| self.column(column)).collect::<Found<Vec<usize>>>()?;
+                match self.target.suspects.get(&self.definition.name).cloned() {
+                    Some(suspects) => self.rule(Rule::Keys(KeyRule { key, order: None, needs_values: true, suspects })),
+                    None => self.query(),
+                }
             }
             CheckKind::Reconcile(rule) => {
                 let tolerant = rule.tolerance.iter().map(|(column, _)| column);
@@ -222,6 +236,12 @@ impl Compiler<'_, '_> {
 
     fn own_ordered(&self) -> Found<usize> {
         let column = self.own()?;
+        let fits = is_ordered(self.data_type(column));
+        if fits { Ok(column) } else { Err(self.misfit(column, "a number, text, date or timestamp")) }
+    }
+
+    fn ordered(&self, name: &Written) -> Found<usize> {
+        let column = self.column(name)?;
         let fits = is_ordered(self.data_type(column));
         if fits { Ok(column) } else { Err(self.misfit(column, "a number, text, date or timestamp")) }
     }

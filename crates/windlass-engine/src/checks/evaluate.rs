@@ -57,6 +57,14 @@ impl Evaluation<'_> {
     fn outcome(&self) -> CheckOutcome {
         let definition = &self.check.definition;
         let outcome = CheckOutcome::new(definition, self.part.rows);
+        let mut outcome = self.answered(outcome);
+        if definition.quarantines() && outcome.failing.is_some() {
+            outcome.bound = self.quarantine_bound();
+        }
+        outcome
+    }
+
+    fn answered(&self, outcome: CheckOutcome) -> CheckOutcome {
         match &self.check.answer {
             Answer::Known(problems) => of_schema(outcome, problems),
             Answer::Rule(at) if self.facts.is_cut_short => self.so_far(outcome, *at),
@@ -84,13 +92,7 @@ impl Evaluation<'_> {
                 outcome.bound = format!("{in_percent} %");
                 outcome.broken_if(!bounds.contains(rate))
             }
-            _ => {
-                let mut outcome = of_rows(outcome, &self.check.definition, tally.failing);
-                if self.check.definition.quarantines() {
-                    outcome.bound = self.quarantine_bound(at);
-                }
-                outcome
-            }
+            _ => of_rows(outcome, &self.check.definition, tally.failing),
         }
     }
 
@@ -103,8 +105,12 @@ impl Evaluation<'_> {
     }
 
     /// Returns what becomes of rows that break a rule, and how many are too many.
-    fn quarantine_bound(&self, at: usize) -> String {
-        let what = if self.part.program().rules[at].diverts { "quarantined" } else { "to be quarantined" };
+    fn quarantine_bound(&self) -> String {
+        let diverts = match self.check.answer {
+            Answer::Rule(at) => self.part.program().rules[at].diverts,
+            _ => false,
+        };
+        let what = if diverts { "quarantined" } else { "to be quarantined" };
         let threshold = self.check.definition.error_if;
         if threshold == Threshold::NEVER { what.to_string() } else { format!("{what}, error if {threshold}") }
     }

@@ -21,6 +21,16 @@ pub(crate) enum Keys {
     Wide(Vec<u128>),
 }
 
+impl Keys {
+    /// Returns the key of a row.
+    pub(crate) fn of(&self, row: usize) -> u128 {
+        match self {
+            Self::Narrow(keys) => u128::from(keys[row]),
+            Self::Wide(keys) => keys[row],
+        }
+    }
+}
+
 /// Mixes all bits; a bijection.
 pub(crate) fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);

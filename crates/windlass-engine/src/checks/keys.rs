@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::hash::Keys;
+use super::suspects::Hashes;
 
 const PARTS: usize = 256;
 /// So many duplicate keys are kept to be named, as many as a check shows at most.
@@ -119,6 +120,18 @@ impl KeySet {
         narrow * 8 + wide * 16
     }
 
+    /// Returns the keys that several rows have.
+    pub(crate) fn repeated(&self) -> Hashes {
+        let mut found = Hashes::default();
+        for part in &self.narrow {
+            collect_repeated(part.iter().map(|key| u128::from(*key)).collect(), &mut found);
+        }
+        for part in &self.wide {
+            collect_repeated(part.clone(), &mut found);
+        }
+        found
+    }
+
     /// Counts what the keys come to and gives them up.
     pub(crate) fn settle(&mut self) {
         if self.is_abandoned || self.found.is_some() {
@@ -156,6 +169,11 @@ impl Duplicates {
         self.frequent.sort_unstable_by(|left, right| right.1.cmp(&left.1).then(left.0.cmp(&right.0)));
         self.frequent.truncate(FREQUENT);
     }
+}
+
+fn collect_repeated(mut part: Vec<u128>, found: &mut Hashes) {
+    part.sort_unstable();
+    found.extend(part.chunk_by(|left, right| left == right).filter(|group| group.len() > 1).map(|group| group[0]));
 }
 
 fn append<T>(mine: &mut Vec<T>, mut theirs: Vec<T>) {

@@ -28,6 +28,7 @@ pub(crate) mod program;
 pub(crate) mod rules;
 #[allow(dead_code, reason = "reference cases cover more variants than checks offer")]
 pub(crate) mod stats;
+pub(crate) mod suspects;
 pub(crate) mod tally;
 pub(crate) mod text;
 pub(crate) mod texts;

@@ -12,6 +12,7 @@ use windlass_project::checks::Comparison;
 use super::columns::{Text, Values, View};
 use super::hash::float_bits;
 use super::literal::{Allowed, ValueSet};
+use super::suspects::KeyRule;
 
 /// A SQL condition over a batch, planned by whoever made it; it answers for each row.
 pub(crate) type Condition = Arc<dyn Fn(&RecordBatch) -> Result<BooleanArray, ArrowError> + Send + Sync>;
@@ -26,6 +27,7 @@ pub(crate) enum Rule {
     Regex { column: usize, regex: regex::bytes::Regex, must_match: bool },
     Pair { left: usize, comparison: Comparison, right: usize },
     Condition { condition: Condition },
+    Keys(KeyRule),
 }
 
 impl Rule {
@@ -39,6 +41,7 @@ impl Rule {
             | Self::Regex { column, .. } => vec![*column],
             Self::Pair { left, right, .. } => vec![*left, *right],
             Self::Condition { .. } => Vec::new(),
+            Self::Keys(rule) => rule.columns(),
         }
     }
 
@@ -76,6 +79,7 @@ impl Rule {
                 let both = arrow::buffer::NullBuffer::union(left.nulls.as_ref(), right.nulls.as_ref());
                 return Ok(some_of(broken, both.as_ref()));
             }
+            Self::Keys(rule) => return Ok(some_of(rule.broken(view), None)),
             Self::Condition { condition } => {
                 let holds = condition(batch)?;
                 let nulls = holds.nulls().cloned();

@@ -190,7 +190,7 @@ fn list_local(folder: &std::path::Path) -> Result<Vec<Found>, Error> {
     Ok(found)
 }
 
-pub(super) async fn remove(place: &Place, path: &str) -> Result<(), Error> {
+pub(crate) async fn remove(place: &Place, path: &str) -> Result<(), Error> {
     if let Some(folder) = place.local() {
         let file = folder.join(path);
         return match std::fs::remove_file(&file) {

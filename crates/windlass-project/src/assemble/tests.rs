@@ -100,6 +100,7 @@ fn example_loads() {
             ),
             threads: None,
             storage: [],
+            openlineage: None,
         }
         carriers: seed seeds/carriers.csv:1:1
           /p/seeds/carriers.csv

@@ -305,7 +305,7 @@ pub(crate) fn settle(checks: &mut [CheckDefinition], problems: &mut Problems) {
 fn usual_name(check: &CheckDefinition) -> String {
     let joined = |columns: &[Written]| columns.iter().map(|column| column.text.as_str()).collect::<Vec<_>>().join("_");
     let about = match &check.kind {
-        CheckKind::Unique { columns } | CheckKind::RowsPerKey { columns, .. } => joined(columns),
+        CheckKind::Unique { columns, .. } | CheckKind::RowsPerKey { columns, .. } => joined(columns),
         CheckKind::Relationships { columns, to, .. } => format!("{}_{}", joined(columns), to.text.replace('.', "_")),
         CheckKind::SameRowCount { to, .. } => to.text.replace('.', "_"),
         CheckKind::Reconcile(rule) => rule.to.text.replace('.', "_"),

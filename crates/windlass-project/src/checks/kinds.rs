@@ -46,7 +46,7 @@ pub(super) const KINDS: &[Kind] = &[
             "expect_column_values_to_be_unique",
             "expect_compound_columns_to_be_unique",
         ],
-        keys: &["columns", "combination_of_columns", "column_list", "quote_columns"],
+        keys: &["columns", "combination_of_columns", "column_list", "quote_columns", "keep", "order_by"],
         short: Some("columns"),
         decode: unique,
     },

@@ -1,8 +1,10 @@
 //! Reads the rules on rows and keys.
 
+use windlass_error::{Code, Diagnostic};
+
 use super::arguments::{Arguments, TransposeAll};
 use super::values::{all_written, bound, lacks, share, table, whole, word, written};
-use super::{CheckKind, Comparison, Interval};
+use super::{CheckKind, Comparison, Interval, KeptDuplicate, Written};
 use crate::decode::expected;
 
 pub(super) fn null_rate(found: &mut Arguments<'_>) -> Option<CheckKind> {
@@ -25,7 +27,46 @@ pub(super) fn unique(found: &mut Arguments<'_>) -> Option<CheckKind> {
         Some((key, yaml)) => all_written(yaml, key, found.problems)?,
         None => vec![found.own_column()?],
     };
-    Some(CheckKind::Unique { columns })
+    let keep = match found.value(&["keep"]) {
+        Some((key, yaml)) => word(yaml, key, &[("none", false), ("first", true)], found.problems)?,
+        None => false,
+    };
+    let order = found.value(&["order_by"]).map(|(key, yaml)| written(yaml, key, found.problems)).transpose_all()?;
+    match (keep, order) {
+        (false, None) => Some(CheckKind::Unique { columns, keep: KeptDuplicate::None }),
+        (true, Some(order)) => {
+            let keep = first(order, &columns, found)?;
+            Some(CheckKind::Unique { columns, keep })
+        }
+        (true, None) => {
+            found.problems.push(lacks(found.kind, "the key `order_by`, which says what row is the first", found.at));
+            None
+        }
+        (false, Some(_)) => {
+            found.problems.push(lacks(found.kind, "`keep: first` for `order_by`", found.at));
+            None
+        }
+    }
+}
+
+/// Returns what makes a row the first of its key: `day`, `day asc` or `day desc`.
+fn first(mut order: Written, key: &[Written], found: &mut Arguments<'_>) -> Option<KeptDuplicate> {
+    let words: Vec<String> = order.text.split_whitespace().map(str::to_owned).collect();
+    let is_descending = match words.iter().map(String::as_str).collect::<Vec<&str>>().as_slice() {
+        [_] | [_, "asc"] => false,
+        [_, "desc"] => true,
+        _ => {
+            found.problems.push(lacks(found.kind, "one column for `order_by`: `day` or `day desc`", &order.location));
+            return None;
+        }
+    };
+    order.text.clone_from(&words[0]);
+    if key.iter().any(|column| column.text == order.text) {
+        let message = format!("`order_by` names `{}`, in which the rows of a key do not differ", order.text);
+        found.problems.push(Diagnostic::error(Code::INVALID_VALUE, message).at(order.location));
+        return None;
+    }
+    Some(KeptDuplicate::First { by: order, is_descending })
 }
 
 pub(super) fn values(found: &mut Arguments<'_>, are_accepted: bool) -> Option<CheckKind> {

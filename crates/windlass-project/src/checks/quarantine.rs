@@ -5,13 +5,18 @@
 
 use windlass_error::{Code, Diagnostic};
 
-use super::{Bound, CheckDefinition, CheckKind, OnFail, Written};
+use super::{Bound, CheckDefinition, CheckKind, KeptDuplicate, OnFail, Written};
 use crate::{Node, NodeKind, OnError};
 
 impl CheckDefinition {
     /// Returns whether rows that break it go to the error table.
     pub fn quarantines(&self) -> bool {
         self.on_fail == OnFail::Quarantine
+    }
+
+    /// Returns whether it diverts rows for their keys, which are known once all rows have been seen.
+    pub fn diverts_keys(&self) -> bool {
+        self.quarantines() && matches!(self.kind, CheckKind::Unique { .. } | CheckKind::Relationships { .. })
     }
 
     /// Returns what decides which rows it diverts, without places; part of the fingerprint.
@@ -25,6 +30,13 @@ impl CheckDefinition {
             CheckKind::Regex { pattern, must_match } => format!("{must_match} {:?}", pattern.text),
             CheckKind::Pair { left, comparison, right } => format!("{} {comparison:?} {}", left.text, right.text),
             CheckKind::Expression { sql } => sql.text.clone(),
+            CheckKind::Unique { columns, keep: KeptDuplicate::None } => format!("{:?}", texts(columns)),
+            CheckKind::Unique { columns, keep: KeptDuplicate::First { by, is_descending } } => {
+                format!("{:?} {} {is_descending}", texts(columns), by.text)
+            }
+            CheckKind::Relationships { columns, to, fields } => {
+                format!("{:?} {} {:?}", texts(columns), to.text, texts(fields))
+            }
             _ => String::new(),
         };
         let filter = self.filter.as_ref().map(|filter| &filter.text);
@@ -55,7 +67,7 @@ impl Node {
             return python.key.iter().map(String::as_str).collect();
         }
         let unique = self.checks.iter().filter(|check| check.filter.is_none()).find_map(|check| match &check.kind {
-            CheckKind::Unique { columns } => Some(columns),
+            CheckKind::Unique { columns, .. } => Some(columns),
             _ => None,
         });
         unique.into_iter().flatten().map(|column| column.text.as_str()).collect()
@@ -70,6 +82,12 @@ impl Node {
 
 /// Returns why a check of a node cannot divert rows.
 pub(super) fn refusal(node: &Node, check: &CheckDefinition) -> Option<Diagnostic> {
+    if let (CheckKind::Unique { keep: KeptDuplicate::First { by, .. }, .. }, false) = (&check.kind, check.quarantines())
+    {
+        let message = format!("`keep: first` of check `{}` keeps nothing: its rows stay where they are", check.name);
+        let problem = Diagnostic::error(Code::INVALID_CHECK, message).at(by.location.clone());
+        return Some(problem.hint("add `on_fail: quarantine`, or remove `keep` and `order_by`"));
+    }
     if !check.quarantines() {
         return None;
     }
@@ -82,8 +100,8 @@ pub(super) fn refusal(node: &Node, check: &CheckDefinition) -> Option<Diagnostic
             format!("`{}` is a view, which has no rows of its own", node.name),
             "put the check on the tables that read it, or make it one: `materialized: table`",
         ),
-        (kind, _) if !kind.is_on_rows() => (
-            format!("`{}` does not judge each row alone", kind.name()),
+        (kind, _) if !kind.is_on_rows() && !check.diverts_keys() => (
+            format!("`{}` does not say which rows are wrong", kind.name()),
             "use `on_fail: error` or `on_fail: warn`, or say in SQL which rows are wrong: `expression`",
         ),
         _ => return None,

@@ -62,11 +62,11 @@ fn the_form_of_dbt() {
       - dbt_expectations.expect_table_row_count_to_be_between: {min_value: 1}",
         expect![[r#"
             not_null_x NotNull [column x, error <> 0, warn <> 0]
-            unique_x Unique { columns: ["x"] } [column x, warns, error <> 0, warn <> 0, where x > 0, limit 100]
+            unique_x Unique { columns: ["x"], keep: None } [column x, warns, error <> 0, warn <> 0, where x > 0, limit 100]
             accepted_values_x Values { values: ["placed", "2"], are_accepted: true } [column x, error > 0.1 %, warn > 10]
             relationships_x_other Relationships { columns: ["x"], to: "other", fields: ["id"] } [column x, error <> 0, warn <> 0]
             in_range Range { min: Some(Bound { value: "0", is_inclusive: false }), max: None } [column x, error <> 0, warn <> 0]
-            unique_x_y Unique { columns: ["x", "y"] } [error <> 0, warn <> 0]
+            unique_x_y Unique { columns: ["x", "y"], keep: None } [error <> 0, warn <> 0]
             row_count RowCount(Interval { min: Some(1.0), max: None }) [error <> 0, warn <> 0]
         "#]],
     );
@@ -118,7 +118,7 @@ fn our_form() {
             quantile_y_2 Statistic { statistic: Quantile(0.5), bounds: Interval { min: Some(3.0), max: Some(3.0) }, change: None } [column y, error <> 0, warn <> 0]
             monotonic_y Monotonic { descending: true, strict: true, order_by: None } [column y, error <> 0, warn <> 0]
             row_count RowCount(Interval { min: Some(10.0), max: Some(1000.0) }) [error <> 0, warn <> 0]
-            unique_x_y Unique { columns: ["x", "y"] } [error <> 0, warn <> 0]
+            unique_x_y Unique { columns: ["x", "y"], keep: None } [error <> 0, warn <> 0]
             coverage_other Coverage { of: "other", min: 0.98 } [error <> 0, warn <> 0]
             same_row_count_other SameRowCount { to: "other", tolerance: 0.0 } [error <> 0, warn <> 0]
             expression Expression { sql: "x > 0" } [error <> 0, warn <> 0]

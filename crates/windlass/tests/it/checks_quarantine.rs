@@ -454,15 +454,7 @@ transforms:
           |
           = help: give this node another name
 
-        error[E0603]: check `unique_id` cannot quarantine rows: `unique` does not judge each row alone
-         --> transforms/p.yml:5:9
-          |
-        5 |       - unique: id
-          |         ^^^^^^
-          |
-          = help: use `on_fail: error` or `on_fail: warn`, or say in SQL which rows are wrong: `expression`
-
-        error[E0603]: check `row_count` cannot quarantine rows: `row_count` does not judge each row alone
+        error[E0603]: check `row_count` cannot quarantine rows: `row_count` does not say which rows are wrong
          --> transforms/p.yml:7:9
           |
         7 |       - row_count: {min: 1, on_fail: quarantine}
@@ -470,7 +462,7 @@ transforms:
           |
           = help: use `on_fail: error` or `on_fail: warn`, or say in SQL which rows are wrong: `expression`
 
-        error[E0603]: check `odd` cannot quarantine rows: `sql` does not judge each row alone
+        error[E0603]: check `odd` cannot quarantine rows: `sql` does not say which rows are wrong
          --> checks/odd.sql:1:1
           |
         1 | {{ config(on='t', on_fail='quarantine') }} select * from {{ ref('t') }} where id = 3
@@ -494,7 +486,7 @@ transforms:
           |
           = help: put the check on the transform that reads it, or use `severity: warn`
 
-        6 mistakes, nothing was done
+        5 mistakes, nothing was done
         windlass explain E0205 E0603
     "#]]);
 }

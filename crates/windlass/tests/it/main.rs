@@ -4,6 +4,7 @@
 
 mod checks;
 mod checks_candidate;
+mod checks_duplicates;
 mod checks_failures;
 mod checks_quarantine;
 mod checks_upstream;

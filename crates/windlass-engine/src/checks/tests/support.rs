@@ -9,7 +9,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Int32Type, Schema};
 use windlass_error::{Diagnostic, Location, SourceFile};
 use windlass_project::checks::{
-    Bound, CheckDefinition, CheckKind, CheckSeverity, Interval, OnFail, Statistic, Threshold, Written,
+    Bound, CheckDefinition, CheckKind, CheckSeverity, Interval, KeptDuplicate, OnFail, Statistic, Threshold, Written,
 };
 
 use super::super::compile::{Target, compile};
@@ -54,7 +54,7 @@ pub(super) fn values(texts: &[&str]) -> CheckKind {
 }
 
 pub(super) fn unique(columns: &[&str]) -> CheckKind {
-    CheckKind::Unique { columns: columns.iter().map(|name| written(name)).collect() }
+    CheckKind::Unique { columns: columns.iter().map(|name| written(name)).collect(), keep: KeptDuplicate::None }
 }
 
 pub(super) fn statistic(statistic: Statistic, min: f64, max: f64) -> CheckKind {
@@ -134,8 +134,13 @@ fn condition(schema: Arc<Schema>) -> impl Fn(&Written) -> Result<Condition, Diag
 pub(super) fn mistakes(definition: &CheckDefinition, batch: &RecordBatch) -> String {
     let schema = batch.schema();
     let condition = condition(Arc::clone(&schema));
-    let target =
-        Target { node: "t", schema: &schema, type_name: |data_type| data_type.to_string(), condition: &condition };
+    let target = Target {
+        node: "t",
+        schema: &schema,
+        type_name: |data_type| data_type.to_string(),
+        suspects: &Default::default(),
+        condition: &condition,
+    };
     match compile(std::slice::from_ref(definition), &target) {
         Ok(_) => "none".to_string(),
         Err(mistakes) => mistakes.iter().map(|mistake| mistake.message.clone()).collect::<Vec<_>>().join("; "),
@@ -146,8 +151,13 @@ pub(super) fn mistakes(definition: &CheckDefinition, batch: &RecordBatch) -> Str
 pub(super) fn compiled(definitions: &[CheckDefinition], batch: &RecordBatch) -> Program {
     let schema = batch.schema();
     let condition = condition(Arc::clone(&schema));
-    let target =
-        Target { node: "t", schema: &schema, type_name: |data_type| data_type.to_string(), condition: &condition };
+    let target = Target {
+        node: "t",
+        schema: &schema,
+        type_name: |data_type| data_type.to_string(),
+        suspects: &Default::default(),
+        condition: &condition,
+    };
     compile(definitions, &target).expect("the checks fit")
 }
 

@@ -44,6 +44,7 @@ use crate::checks::compile::{Target, compile};
 use crate::checks::part::Part;
 use crate::checks::program::Program;
 use crate::checks::rules::Condition;
+use crate::checks::suspects::Suspected;
 use crate::planner::exact_rows;
 use crate::tables::error_rows::{CARRIER, ErrorRows, carrier_field};
 use crate::tables::schema::sql_type;
@@ -52,7 +53,7 @@ use crate::tables::schema::sql_type;
 pub(crate) type Conditions = IndexMap<String, Arc<dyn PhysicalExpr>>;
 
 /// What is looked for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct CheckSpec {
     /// The table.
     pub(crate) node: String,
@@ -62,6 +63,8 @@ pub(crate) struct CheckSpec {
     pub(crate) conditions: Conditions,
     /// How rows are written that break checks; `None` where rows are looked at alone.
     pub(crate) writing: Option<Writing>,
+    /// Keys whose rows leave the table, where the rows are looked at once more.
+    pub(crate) suspects: Suspected,
 }
 
 /// What becomes of rows that are about to be written.
@@ -71,6 +74,8 @@ pub(crate) struct Writing {
     pub(crate) errors: Option<ErrorRows>,
     /// How many rows may leave it.
     pub(crate) limit: Limit,
+    /// Whether the work ends as soon as the table cannot be published any more.
+    pub(crate) ends_early: bool,
 }
 
 /// Where the parts of a table come together; found in the session's extensions.
@@ -118,7 +123,8 @@ impl CheckSpec {
                 Err(Diagnostic::error(Code::INVALID_SQL, "the condition was not planned").at(text.location.clone()))
             }
         };
-        compile(&self.checks, &Target { node: &self.node, schema, type_name: sql_type, condition: &condition })
+        let (node, suspects) = (&self.node, &self.suspects);
+        compile(&self.checks, &Target { node, schema, type_name: sql_type, suspects, condition: &condition })
     }
 }
 
@@ -153,7 +159,8 @@ impl CheckExec {
         let errors = spec.writing.as_ref().and_then(|writing| writing.errors.as_ref());
         program.rules.iter_mut().for_each(|rule| rule.diverts &= errors.is_some());
         let expected = exact_rows(&input);
-        let watch = spec.writing.as_ref().map(|writing| Arc::new(Watch::new(&program, writing.limit, expected)));
+        let watching = spec.writing.as_ref().filter(|writing| writing.ends_early);
+        let watch = watching.map(|writing| Arc::new(Watch::new(&program, writing.limit, expected)));
         let properties = match errors.is_some() && input.schema().index_of(CARRIER).is_err() {
             false => Arc::clone(input.properties()),
             true => Arc::new(carrying_properties(&input)),

@@ -100,7 +100,8 @@ impl Partition {
         let program = self.part.program();
         let name = |rule: usize| {
             let check = &program.checks[program.rules[rule].check].definition;
-            check.kind.is_on_rows().then_some(check.name.as_str())
+            let is_broken_by_rows = check.kind.is_on_rows() || program.rules[rule].diverts;
+            is_broken_by_rows.then_some(check.name.as_str())
         };
         let names: Vec<Vec<&str>> =
             leaving.rows.set_indices().map(|row| leaving.broken.broken_by(row).filter_map(name).collect()).collect();

@@ -1,0 +1,115 @@
+//! The step after staging where checks divert rows by key: duplicates, and rows that refer to nothing.
+//!
+//! Which rows these are is known once all are staged. The staged rows are then written anew without them,
+//! through the same checks, so that every other check judges what remains.
+//!
+//! Must stay true: a row that was diverted before stays so and is counted once.
+
+use std::sync::Arc;
+
+use datafusion::dataframe::DataFrame;
+use datafusion::error::DataFusionError;
+use datafusion::prelude::SessionContext;
+use windlass_project::checks::CheckDefinition;
+
+use super::{BuildRequest, Prepared, RowsFrom, Staged, run};
+use crate::audit::Subject;
+use crate::checks::suspects::Suspected;
+use crate::operators::check::{CheckSink, Gathered, Writing};
+use crate::operators::python::Limit;
+use crate::operators::write::WriteExec;
+use crate::planner::{Reading, Tables};
+use crate::session::PlanStyle;
+use crate::tables::error_rows::ErrorRows;
+use crate::tables::files::FilesTable;
+use crate::tables::{gc, staged};
+use crate::{Engine, Error};
+
+impl Engine {
+    /// Takes rows out of staged files that break checks by their key.
+    pub(super) async fn second_look(
+        &self,
+        request: &BuildRequest<'_>,
+        prepared: &Prepared,
+        mut staged: Staged,
+        rows: &RowsFrom,
+    ) -> Result<Staged, Error> {
+        let node = request.node;
+        let is_wanted =
+            |first: &mut Gathered| node.checks.iter().any(CheckDefinition::diverts_keys) && !first.is_cut_short;
+        let Some(first) = staged.gathered.take_if(is_wanted) else { return Ok(staged) };
+        let place = self.place(&node.name);
+        let partition_by = &node.config.partition_by;
+        let table = staged::table(&node.name, &place, &prepared.published, partition_by, &staged.result.files)?;
+        let table = Arc::new(table);
+        let reading = Reading { project: request.project, plan: request.plan, tables: Tables::InLake };
+        let (rows_of, now_us) = (Arc::clone(&table) as _, request.started_us);
+        let subject = Subject { node, rows: rows_of, reading, now_us, is_published: false };
+        let context = self.session.context(PlanStyle::Fast);
+        let there = self.rows_there(&context, request, rows).await?;
+        let suspected = self.suspects(&subject, &first, there.as_ref()).await?;
+        if suspected.is_empty() {
+            staged.gathered = Some(first);
+            return Ok(staged);
+        }
+        let again = self.write_anew(request, prepared, &context, (table, suspected)).await?;
+        for file in &staged.result.files {
+            gc::remove(&place, &file.path).await?;
+        }
+        staged.result = again.result;
+        staged.errors.extend(again.errors);
+        let Some(second) = again.gathered else {
+            let source = DataFusionError::Internal("no partition was looked at".to_string());
+            return Err(Error::Compute { node: node.name.clone(), blame: None, source });
+        };
+        staged.gathered = Some(together(first, second));
+        Ok(staged)
+    }
+
+    /// Returns the rows to which those of a build are added; `None` where they replace them.
+    async fn rows_there(
+        &self,
+        context: &SessionContext,
+        request: &BuildRequest<'_>,
+        rows: &RowsFrom,
+    ) -> Result<Option<DataFrame>, Error> {
+        let node = &request.node.name;
+        let (RowsFrom::Errors(_), Some(table)) = (rows, self.open_table(node).await?) else { return Ok(None) };
+        let rows = context.read_table(table.provider(node).await?);
+        rows.map(Some).map_err(|source| Error::Compute { node: node.clone(), blame: None, source })
+    }
+
+    /// Writes staged rows anew, but for those of some keys, which become error rows.
+    async fn write_anew(
+        &self,
+        request: &BuildRequest<'_>,
+        prepared: &Prepared,
+        context: &SessionContext,
+        (table, suspected): (Arc<FilesTable>, Suspected),
+    ) -> Result<Staged, Error> {
+        let node = request.node;
+        let failed = |source| Error::Compute { node: node.name.clone(), blame: None, source };
+        context.state_ref().write().config_mut().set_extension(Arc::new(CheckSink::default()));
+        let (state, plan) = context.read_table(table).map_err(failed)?.into_parts();
+        let plan = state.create_physical_plan(&plan).await.map_err(failed)?;
+        let plan = self.lay_out(node, plan).map_err(failed)?;
+        // The rows are there: stopping now would only leave a part of them to be looked at.
+        let writing = Writing { errors: prepared.errors.clone(), limit: Limit::None, ends_early: false };
+        let plan = self.with_checks(node, plan, &state, (Some(writing), suspected)).map_err(failed)?;
+        let errors = prepared.errors.as_ref().map(ErrorRows::schema);
+        let spec = self.write_spec(request, &prepared.published, errors.as_ref());
+        run(&(Arc::new(WriteExec::new(plan, spec)) as _), &state, None).await.map_err(failed)
+    }
+}
+
+/// Returns what both looks have seen: the second what remains, the first what had left before.
+fn together(first: Gathered, mut second: Gathered) -> Gathered {
+    second.part.diverted += first.part.diverted;
+    for (rule, tally) in first.part.program().rules.iter().zip(&first.part.tallies).filter(|(rule, _)| rule.diverts) {
+        let same = second.part.program().rules.iter().position(|other| other.check == rule.check);
+        if let Some(at) = same {
+            second.part.tallies[at] = tally.clone();
+        }
+    }
+    second
+}
