@@ -43,9 +43,9 @@ def print_all(about: dict[str, Any], runs: Runs) -> None:
     """Prints a table of the runs, one of their phases, one of the edits, and what was aimed at."""
     settings = about["settings"]
     rows = settings["copies"] * ROWS_A_COPY
-    shown = {"date": f"{datetime.now(UTC):%Y-%m-%d}"} | settings | {"rows": f"{rows:,}"} | machine()
-    print("\n" + ", ".join(f"{key} {value}" for key, value in shown.items()))
-    print(f"load average before each turn: {', '.join(f'{load:.1f}' for load in runs.load)}\n")
+    heading = {"date": f"{datetime.now(UTC):%Y-%m-%d}"} | settings | {"rows": f"{rows:,}"} | machine()
+    print("\n" + ", ".join(f"{key} {value}" for key, value in heading.items()))
+    print(f"load average before each turn: {', '.join(f'{load:.1f}' for load in runs.load)}")
     print_runs(about["versions"], runs)
     print_phases(runs)
     if runs.edits:
@@ -58,31 +58,48 @@ def print_all(about: dict[str, Any], runs: Runs) -> None:
 
 
 def print_runs(versions: dict[str, str], runs: Runs) -> None:
-    print(f"{'':38}{'wall s':>9}{'CPU s':>9}{'peak GiB':>10}{'windlass takes':>16}")
+    rows = []
     for (name, form), measured in runs.whole.items():
         own = medians(measured)
         base = runs.whole.get(("windlass", form))
-        share = f"{medians(base)['wall_s'] / own['wall_s']:.2f}" if base and name != "windlass" else "-"
-        title = f"{name} {versions[name]} {form}"
-        print(f"{title:38}{own['wall_s']:>9.2f}{own['cpu_s']:>9.2f}{own['peak_gib']:>10.2f}{share:>16}")
+        share = f"{medians(base)['wall_s'] / own['wall_s']:.2f}" if base and name != "windlass" else ""
+        rows.append([f"{name} {versions[name]} {form}", *shown(own), share])
+    print_rows(["", "wall s", "CPU s", "peak GiB", "Windlass takes"], rows)
     count = len(next(iter(runs.whole.values())))
     print(f"\nMedians of {count} runs, from the start of the process to its end; all results are equal.")
 
 
 def print_phases(runs: Runs) -> None:
-    print(f"\n{'Phases':38}{'phase':>7}{'wall s':>9}{'CPU s':>9}{'peak GiB':>10}")
-    for (name, form), measured in runs.whole.items():
-        for phase, own in medians(measured)["phases"].items():
-            title = f"{name} {form}"
-            print(f"{title:38}{phase:>7}{own['wall_s']:>9.2f}{own['cpu_s']:>9.2f}{own['peak_gib']:>10.2f}")
+    rows = [
+        [f"{name} {form}", phase, *shown(own)]
+        for (name, form), measured in runs.whole.items()
+        for phase, own in medians(measured)["phases"].items()
+    ]
+    print_rows(["Phases", "phase", "wall s", "CPU s", "peak GiB"], rows)
 
 
 def print_edits(runs: Runs) -> None:
-    print(f"\n{'First edit after it':38}{'wall s':>9}{'CPU s':>9}{'of all':>9}")
+    rows = []
     for (name, form, edit), measured in runs.edits.items():
         own, whole = medians(measured), medians(runs.whole[name, form])
-        share = own["wall_s"] / whole["wall_s"]
-        print(f"{f'{name}, {edit}':38}{own['wall_s']:>9.2f}{own['cpu_s']:>9.2f}{share:>9.2f}")
+        rows.append([f"{name}, {edit}", *shown(own), f"{own['wall_s'] / whole['wall_s']:.2f}"])
+    print_rows(["First edit after it", "wall s", "CPU s", "peak GiB", "of all"], rows)
+
+
+def shown(own: dict[str, float]) -> list[str]:
+    return [f"{own[key]:.2f}" for key in ("wall_s", "cpu_s", "peak_gib")]
+
+
+def print_rows(head: list[str], rows: list[list[str]]) -> None:
+    """Prints a table in Markdown, figures to the right."""
+    lines = [head, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    rule = [f":{'-' * (widths[0] - 1)}", *(f"{'-' * (width - 1)}:" for width in widths[1:])]
+    print()
+    for line in [head, rule, *rows]:
+        first, *others = zip(line, widths, strict=True)
+        cells = [f"{first[0]:{first[1]}}", *(f"{text:>{width}}" for text, width in others)]
+        print(f"| {' | '.join(cells)} |")
 
 
 def aims(runs: Runs) -> list[tuple[str, bool, str]]:

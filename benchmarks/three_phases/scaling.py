@@ -10,7 +10,7 @@ from pathlib import Path
 import plot
 from benchmark import EXAMPLE, RESULTS, Run, read_once, run_engine, warm_up
 from engines import Engine, Setup, Windlass, find_peers, find_windlass
-from report import ROWS_A_COPY, medians
+from report import ROWS_A_COPY, medians, print_rows, shown
 
 from common.flights import make_data
 from common.machine import machine
@@ -48,14 +48,14 @@ def engines(arguments: argparse.Namespace, cache: Path, setup: Setup) -> list[En
 
 
 def print_table(arguments: argparse.Namespace, runs: dict[str, dict[int, list[Run]]]) -> None:
-    shown = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "threads": arguments.threads} | machine()
-    print("\n" + ", ".join(f"{key} {value}" for key, value in shown.items()) + "\n")
-    print(f"{'':24}{'rows':>13}{'wall s':>9}{'CPU s':>9}{'us a row':>10}{'peak GiB':>10}")
+    about = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "threads": arguments.threads} | machine()
+    print("\n" + ", ".join(f"{key} {value}" for key, value in about.items()))
+    lines = []
     for name, measured in runs.items():
         for copies, taken in measured.items():
             own, rows = medians(taken), copies * ROWS_A_COPY
-            figures = f"{own['wall_s']:>9.2f}{own['cpu_s']:>9.2f}{own['wall_s'] * 1e6 / rows:>10.2f}"
-            print(f"{name:24}{rows:>13,}{figures}{own['peak_gib']:>10.2f}")
+            lines.append([name, f"{rows:,}", *shown(own), f"{own['wall_s'] * 1e6 / rows:.2f}"])
+    print_rows(["", "rows", "wall s", "CPU s", "peak GiB", "us a row"], lines)
     print(f"\nMedians of {arguments.repeat} runs.")
 
 

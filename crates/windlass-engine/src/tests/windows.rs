@@ -165,6 +165,22 @@ async fn scattered_windows_give_what_sorted_ones_give() {
 }
 
 #[tokio::test]
+async fn a_row_that_fails_ends_windows_of_all_partitions() {
+    let mut world = World::new(
+        "
+-- transforms/rows.sql --
+select value as id, value % 7 as k from generate_series(1, 60000)
+-- transforms/bad.sql --
+select *, lag(x) over (partition by k order by id) as before
+from (select *, 10 / case when id = 59999 then 0 else 1 end as x from {{ ref('rows') }})
+",
+    );
+    let error = world.run().await.unwrap_err();
+    assert!(format!("{error:?}").contains("division by zero in `10 / CASE"), "{error:?}");
+    assert_eq!(world.files("bad/_delta_log"), [""; 0]);
+}
+
+#[tokio::test]
 async fn windows_are_scattered_where_nothing_relies_on_their_order() {
     let mut world = World::new(SCATTERED);
     world.run().await.unwrap();
