@@ -17,6 +17,7 @@ mod demand;
 mod digest;
 mod guard;
 mod lock;
+mod locked;
 mod pip;
 mod requirements;
 mod says;
@@ -52,6 +53,15 @@ pub enum EnvironmentOrigin {
         /// The folder, absolute.
         folder: PathBuf,
     },
+}
+
+/// What a lock pins, read without building anything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LockedPackages {
+    /// What the lock and the requirements that it is for hash to.
+    pub digest: String,
+    /// All packages with their versions, on whatever platform they are for.
+    pub packages: BTreeMap<String, String>,
 }
 
 /// An environment that is built.

@@ -12,7 +12,7 @@ use crate::ledger::{Ledger, SharedLedger, WHOLE};
 use crate::pool::{Pool, Shared, supervise, thousandths};
 use crate::slots::Memory;
 use crate::zygote::{Tasks, Zygotes, lock};
-use crate::{Environment, EnvironmentRequest, Error, Program, WorkersConfig, sdk};
+use crate::{Environment, EnvironmentRequest, Error, LockedPackages, Program, WorkersConfig, sdk};
 
 /// How long pools may take to close.
 const CLOSE_LIMIT: Duration = Duration::from_secs(8);
@@ -52,6 +52,11 @@ impl Workers {
     /// nothing.
     pub async fn check_lock(&self, request: &EnvironmentRequest) -> Result<(), Error> {
         self.environments.check_lock(request).await
+    }
+
+    /// Answers what the lock of `request` pins; `None` where there is no lock yet. Builds nothing.
+    pub async fn locked(&self, request: &EnvironmentRequest) -> Result<Option<LockedPackages>, Error> {
+        self.environments.locked(request).await
     }
 
     /// Answers the pool of `program`: the one that is there already, or a new one. Its fewest workers

@@ -129,6 +129,11 @@ impl Demand {
 }
 
 impl Snapshot {
+    /// Returns what the lock is for, as text.
+    pub(super) fn requirements(&self) -> &str {
+        &self.rest
+    }
+
     /// Returns the name under which is noted which environment these files lead to.
     pub(super) fn index_key(&self) -> String {
         Digest::new("index 1").platform().field(&self.python).field(&self.rest).field(&self.lock).hex(DIGITS)

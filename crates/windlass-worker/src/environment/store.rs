@@ -10,9 +10,10 @@ use super::complete::{Environments, Temporary};
 use super::demand::{Demand, Origin, Snapshot};
 use super::guard::{self, Guard};
 use super::lock::{self, Locksmith};
+use super::locked::locked;
 use super::requirements::BasePackage;
 use super::uv::Uv;
-use super::{Environment, EnvironmentRequest};
+use super::{Environment, EnvironmentRequest, LockedPackages};
 use crate::{Error, LockMode, WorkersConfig};
 
 /// Packages that the workers' side of Windlass needs, or gives to code that asks for nothing else.
@@ -80,6 +81,13 @@ impl EnvironmentStore {
             Turn::Found(_) => Ok(()),
             Turn::Ours(_guard) => self.settle(&demand).await.map(drop),
         }
+    }
+
+    /// Returns what a request's lock pins; `None` where it has no lock yet. Makes nothing.
+    pub(crate) async fn locked(&self, request: &EnvironmentRequest) -> Result<Option<LockedPackages>, Error> {
+        let demand = Demand::try_new(request, &self.config, self.base)?;
+        let read = move || Ok(demand.snapshot()?.as_ref().map(locked));
+        tokio::task::spawn_blocking(read).await.expect("reading files does not panic")
     }
 
     /// Reads the demand's files and looks for the environment that they lead to.
