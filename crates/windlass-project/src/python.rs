@@ -18,6 +18,7 @@ mod reader;
 mod script;
 mod settings;
 mod transform;
+mod volatile;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -67,7 +68,7 @@ pub struct PythonTransform {
     /// Whether the callable gets copies that it may write to.
     pub copy_inputs: bool,
     /// Whether equal input gives equal output.
-    pub deterministic: bool,
+    pub deterministic: Option<bool>,
 }
 
 /// A function of `functions/*.py` that SQL calls by name.
@@ -82,7 +83,7 @@ pub struct Function {
     /// The type of its result, as written, such as `double`.
     pub returns: String,
     /// Whether equal arguments give equal results.
-    pub deterministic: bool,
+    pub deterministic: Option<bool>,
     /// Whether it sees rows with a NULL argument; if not, their result is NULL.
     pub sees_nulls: bool,
     /// What becomes of rows for which it raises: [`OnError::Fail`] or [`OnError::Null`].
@@ -100,6 +101,29 @@ pub struct Parameter {
     pub data_type: Option<String>,
 }
 
+impl PythonTransform {
+    /// Returns what makes its result another one every time; `None` where nothing does.
+    pub fn volatile(&self) -> Option<String> {
+        volatile(self.deterministic, &self.code)
+    }
+}
+
+impl Function {
+    /// Returns what makes its answers others every time; `None` where nothing does.
+    pub fn volatile(&self) -> Option<String> {
+        volatile(self.deterministic, &self.code)
+    }
+}
+
+/// What is declared wins over what the code looks like.
+fn volatile(deterministic: Option<bool>, code: &PythonCode) -> Option<String> {
+    match deterministic {
+        Some(true) => None,
+        Some(false) => Some(format!("{} is declared `deterministic=False`", code.object)),
+        None => code.volatile.as_ref().map(|call| format!("{} calls {call}()", code.object)),
+    }
+}
+
 /// A callable with all that it needs.
 #[derive(Debug, Clone)]
 pub struct PythonCode {
@@ -114,6 +138,8 @@ pub struct PythonCode {
     /// What the file and the modules of `lib/` that it reaches hash to, comments and layout aside, by
     /// path relative to the project.
     pub sources: IndexMap<String, String>,
+    /// A call in these files that answers anew every time, such as `np.random.rand`; a guess.
+    pub volatile: Option<String>,
     /// Variables that it reads with `var("name")`, with their values.
     pub vars: Map<String, Value>,
     /// The packages that it needs.

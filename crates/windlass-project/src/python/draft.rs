@@ -57,7 +57,7 @@ pub(super) struct Parts {
     pub(super) fn_args: Vec<Value>,
     pub(super) fn_kwargs: Map<String, Value>,
     pub(super) copy_inputs: bool,
-    pub(super) deterministic: bool,
+    pub(super) deterministic: Option<bool>,
 }
 
 impl Draft {

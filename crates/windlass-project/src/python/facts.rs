@@ -13,6 +13,7 @@ use super::definitions::name_of;
 use super::fingerprint::fingerprint;
 use super::literal::Literals;
 use super::module::{Import, Module, with_module};
+use super::volatile;
 use crate::names::unknown_var;
 use crate::problems::Problems;
 
@@ -24,6 +25,8 @@ pub(super) struct Facts {
     /// Whether a module is imported whose name only a run knows.
     pub(super) imports_anything: bool,
     pub(super) vars: Map<String, Value>,
+    /// A call that answers anew every time.
+    pub(super) volatile: Option<String>,
     /// Functions and classes at module level, with whether it is a class.
     pub(super) definitions: BTreeMap<String, bool>,
 }
@@ -58,6 +61,7 @@ impl Facts {
             imports: module.imports.iter().cloned().chain(dynamic).collect(),
             imports_anything: found.imports_anything,
             vars: found.values,
+            volatile: volatile::find(&module.tree.body),
             definitions: definitions.collect(),
         }
     }

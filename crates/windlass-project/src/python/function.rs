@@ -25,7 +25,7 @@ pub(super) struct Decorated {
     pub(super) location: Location,
     pub(super) parameters: Vec<Parameter>,
     pub(super) returns: String,
-    pub(super) deterministic: bool,
+    pub(super) deterministic: Option<bool>,
     pub(super) sees_nulls: bool,
     pub(super) on_error: OnError,
     pub(super) batch_format: PythonBatchFormat,
@@ -95,7 +95,7 @@ fn function(
     Some(Decorated {
         parameters,
         returns: returns.unwrap_or_default(),
-        deterministic: arguments.flag("deterministic", problems).unwrap_or(true),
+        deterministic: arguments.flag("deterministic", problems),
         sees_nulls: arguments.choice("nulls", &[("skip", false), ("pass", true)], problems).unwrap_or(false),
         on_error: on_error(&arguments, problems),
         batch_format: batch_format(&arguments, problems),

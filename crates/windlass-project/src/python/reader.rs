@@ -77,6 +77,7 @@ struct Called {
 /// What all definitions of a file have in common.
 struct Common {
     sources: IndexMap<String, String>,
+    volatile: Option<String>,
     vars: Map<String, Value>,
     environment: PythonEnvironment,
 }
@@ -204,12 +205,14 @@ impl<'a> PythonReader<'a> {
         };
         let mut sources = IndexMap::from([(own.path.to_owned(), own.facts.hash.clone())]);
         let mut vars = own.facts.vars.clone();
+        let mut volatile = own.facts.volatile.clone();
         for path in self.reach(own) {
             let Some(facts) = self.modules.get(&path) else { continue };
             sources.insert(path, facts.hash.clone());
+            volatile = volatile.or_else(|| facts.volatile.clone());
             vars.extend(facts.vars.iter().map(|(name, value)| (name.clone(), value.clone())));
         }
-        Common { sources, vars, environment }
+        Common { sources, volatile, vars, environment }
     }
 
     fn code(&self, own: &Own<'_>, called: Called, common: &Common) -> PythonCode {
@@ -221,6 +224,7 @@ impl<'a> PythonReader<'a> {
             is_class,
             batch_format,
             sources: common.sources.clone(),
+            volatile: common.volatile.clone(),
             vars: common.vars.clone(),
             environment: common.environment.clone(),
             workers,

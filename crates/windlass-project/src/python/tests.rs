@@ -106,7 +106,7 @@ fn describe(node: &Node) -> String {
     let _ = writeln!(out, "{:?} {:?}", python.on_error, node.config.error_limit);
     let _ = writeln!(out, "constructor {:?} {:?}", python.constructor_args, python.constructor_kwargs);
     let _ = writeln!(out, "call {:?} {:?}", python.fn_args, python.fn_kwargs);
-    let _ = writeln!(out, "copies {} deterministic {}", python.copy_inputs, python.deterministic);
+    let _ = writeln!(out, "copies {} deterministic {:?}", python.copy_inputs, python.deterministic);
     let _ = writeln!(out, "{:?}", code.workers);
     let _ = writeln!(out, "{:?}", node.config);
     for column in &node.columns {
@@ -130,7 +130,7 @@ fn a_class_is_read() {
         Quarantine Rate(0.02)
         constructor [Number(15), Object {"a": Array [Number(1), Null]}] {}
         call [] {"b": Number(-1.5)}
-        copies false deterministic true
+        copies false deterministic None
         WorkerSettings { concurrency: Some((1, 8)), num_cpus: 0.5, num_gpus: 0.0, memory: Some(2147483648), timeout: Some(30s), start_timeout: 60s, spawn: false }
         NodeConfig { materialized: Table, partition_by: [], sort_by: [SortKey { column: "flight_id", descending: true }], tags: ["all", "ml", "scoring"], owner: Some("ml-team"), description: Some("Chance of a late arrival."), retries: 5, error_limit: Rate(0.02), on_upstream_failure: Skip, origins: {"tags": "transforms/ml/score.py:19:10", "owner": "windlass.yml:6:29", "description": "transforms/models.yml:3:18", "sort_by": "transforms/ml/score.py:19:42", "retries": "transforms/ml/score.py:19:31", "max_error_rate": "transforms/ml/score.py:17:43"} }
         column flight_id Some("bigint") None
@@ -149,7 +149,7 @@ fn defaults_and_the_other_values() {
         Quarantine Rate(0.01)
         constructor [] {}
         call [] {}
-        copies false deterministic true
+        copies false deterministic None
         WorkerSettings { concurrency: None, num_cpus: 1.0, num_gpus: 0.0, memory: None, timeout: None, start_timeout: 300s, spawn: false }
         NodeConfig { materialized: Table, partition_by: [], sort_by: [], tags: ["all"], owner: None, description: None, retries: 2, error_limit: Rate(0.01), on_upstream_failure: Skip, origins: {"tags": "windlass.yml:5:10"} }
         column id Some("bigint") None
@@ -168,7 +168,7 @@ fn defaults_and_the_other_values() {
         Fail Rows(3)
         constructor [] {}
         call [Number(1), Array [Number(2)], String("x")] {}
-        copies true deterministic false
+        copies true deterministic Some(false)
         WorkerSettings { concurrency: Some((2, 2)), num_cpus: 1.0, num_gpus: 0.5, memory: Some(1024), timeout: Some(1.5s), start_timeout: 300s, spawn: true }
         NodeConfig { materialized: Table, partition_by: ["a", "b"], sort_by: [], tags: ["all"], owner: Some("metoo"), description: Some("ab"), retries: 2, error_limit: Rows(3), on_upstream_failure: Skip, origins: {"tags": "windlass.yml:5:10", "partition_by": "transforms/x.py:6:14", "owner": "transforms/x.py:6:36", "description": "transforms/x.py:6:60", "max_errors": "transforms/x.py:4:83"} }
         column id Some("bigint") None
@@ -201,7 +201,7 @@ def one(flights): ...
         Fail Rate(0.01)
         constructor [] {}
         call [] {}
-        copies false deterministic true
+        copies false deterministic None
         WorkerSettings { concurrency: None, num_cpus: 1.0, num_gpus: 0.0, memory: None, timeout: None, start_timeout: 300s, spawn: false }
         NodeConfig { materialized: Table, partition_by: [], sort_by: [], tags: ["all"], owner: None, description: None, retries: 2, error_limit: Rate(0.01), on_upstream_failure: Skip, origins: {"tags": "windlass.yml:5:10"} }
         column n Some("bigint") None
@@ -215,7 +215,7 @@ def one(flights): ...
         Fail Rate(0.01)
         constructor [] {}
         call [] {}
-        copies false deterministic true
+        copies false deterministic None
         WorkerSettings { concurrency: None, num_cpus: 1.0, num_gpus: 0.0, memory: None, timeout: None, start_timeout: 300s, spawn: false }
         NodeConfig { materialized: Table, partition_by: [], sort_by: [], tags: ["all"], owner: None, description: None, retries: 2, error_limit: Rate(0.01), on_upstream_failure: Skip, origins: {"tags": "windlass.yml:5:10"} }
         column n Some("bigint") None

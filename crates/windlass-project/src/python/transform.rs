@@ -172,7 +172,7 @@ fn parts(arguments: &Arguments, problems: &mut Problems) -> Parts {
         fn_args: arguments.values("fn_args", problems),
         fn_kwargs: arguments.named_values("fn_kwargs", problems),
         copy_inputs: arguments.flag("zero_copy_batch", problems).is_some_and(|zero_copy| !zero_copy),
-        deterministic: arguments.flag("deterministic", problems).unwrap_or(true),
+        deterministic: arguments.flag("deterministic", problems),
     };
     check_together(arguments, &parts, problems);
     parts

@@ -35,8 +35,8 @@ impl PythonFunction {
     pub(crate) fn new(resolved: Resolved) -> Self {
         let Function { name, code, parameters, returns, deterministic, sees_nulls, on_error, location: _ } =
             &resolved.function;
-        let identity = format!("{name} {code:?} {parameters:?} {returns} {deterministic} {sees_nulls} {on_error:?}");
-        let volatility = if *deterministic { Volatility::Immutable } else { Volatility::Volatile };
+        let identity = format!("{name} {code:?} {parameters:?} {returns} {deterministic:?} {sees_nulls} {on_error:?}");
+        let volatility = if deterministic.unwrap_or(true) { Volatility::Immutable } else { Volatility::Volatile };
         let names: Vec<&str> = parameters.iter().map(|parameter| parameter.name.as_str()).collect();
         let signature = Signature::user_defined(volatility);
         let signature = signature.clone().with_parameter_names(names).unwrap_or(signature);
@@ -60,7 +60,7 @@ impl PythonFunction {
 
     /// Returns whether equal arguments give equal results.
     pub(crate) fn is_deterministic(&self) -> bool {
-        self.resolved.function.deterministic
+        self.resolved.function.deterministic.unwrap_or(true)
     }
 
     /// Returns whether one worker can run both functions.

@@ -36,22 +36,22 @@ def is_late(minutes: float) -> bool: ...
         let code = &function.code;
         let _ = writeln!(out, "{name} at {}: {} in {}", function.location, code.object, code.path.display());
         let _ = writeln!(out, "  {:?} -> {}", function.parameters, function.returns);
-        let _ = write!(out, "  deterministic {} sees nulls {}", function.deterministic, function.sees_nulls);
+        let _ = write!(out, "  deterministic {:?} sees nulls {}", function.deterministic, function.sees_nulls);
         let _ = writeln!(out, " {:?} {:?}", function.on_error, code.batch_format);
         let _ = writeln!(out, "  {:?}", code.workers);
     }
     expect![[r#"
         is_late at functions/deep/g.py:4:5: is_late in /p/functions/deep/g.py
           [Parameter { name: "minutes", data_type: None }] -> boolean
-          deterministic true sees nulls false Fail Numpy
+          deterministic None sees nulls false Fail Numpy
           WorkerSettings { concurrency: None, num_cpus: 1.0, num_gpus: 0.0, memory: None, timeout: None, start_timeout: 300s, spawn: false }
         miles at functions/f.py:3:5: miles in /p/functions/f.py
           [Parameter { name: "km", data_type: None }] -> double
-          deterministic true sees nulls false Fail Numpy
+          deterministic None sees nulls false Fail Numpy
           WorkerSettings { concurrency: None, num_cpus: 1.0, num_gpus: 0.0, memory: None, timeout: None, start_timeout: 300s, spawn: false }
         label at functions/f.py:8:5: label in /p/functions/f.py
           [Parameter { name: "a", data_type: Some("bigint") }, Parameter { name: "b", data_type: None }] -> varchar
-          deterministic false sees nulls true Null Pyarrow
+          deterministic Some(false) sees nulls true Null Pyarrow
           WorkerSettings { concurrency: Some((2, 2)), num_cpus: 1.0, num_gpus: 1.0, memory: None, timeout: Some(60s), start_timeout: 300s, spawn: true }
     "#]].assert_eq(&out);
 }
