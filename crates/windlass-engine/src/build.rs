@@ -12,10 +12,12 @@ mod candidate;
 mod commit;
 mod failures;
 mod prepare;
+mod recheck;
 mod replay;
 mod second_look;
 
-use std::collections::BTreeMap;
+pub use recheck::Rechecked;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +34,7 @@ use windlass_error::Code;
 use windlass_project::{Node, Project};
 
 use crate::checks::outcome::CheckOutcome;
+use crate::fingerprint::{Definition, Inputs};
 use crate::operators::check::{CheckExec, CheckSink, Gathered};
 use crate::operators::python::{PythonError, PythonExec, Verdict};
 use crate::operators::write::{StagedTable, staged_files};
@@ -142,7 +145,8 @@ struct Prepared {
     query: LogicalPlan,
     state: SessionState,
     plan: Arc<dyn ExecutionPlan>,
-    read: BTreeMap<String, String>,
+    read: Inputs,
+    definition: Definition,
     fingerprint: String,
     published: SchemaRef,
     /// What the error table holds, where there is one.
@@ -311,7 +315,7 @@ fn judge(plan: &Arc<dyn ExecutionPlan>, staged: &mut Staged) -> Result<(), DataF
 /// Returns the sources among what a node read whose files are text.
 fn text_sources<'a>(
     request: &BuildRequest<'a>,
-    read: &BTreeMap<String, String>,
+    read: &Inputs,
 ) -> Vec<(&'a Node, Arc<crate::tables::files::FilesTable>)> {
     let of = |name: &String| match &request.plan.nodes.get(name)?.content {
         Content::Files(source) => Some((request.project.nodes.get(name)?, Arc::clone(source.text.as_ref()?))),

@@ -25,6 +25,7 @@ use windlass_error::{Classify, Code};
 use windlass_project::SYSTEM_FOLDER;
 
 use crate::checks::outcome::CheckOutcome;
+use crate::fingerprint::{Definition, Inputs};
 use crate::operators::write::{StagedTable, WriteExec, WriteSpec, staged_files};
 use crate::planner::register;
 use crate::session::PlanStyle;
@@ -68,9 +69,19 @@ impl Engine {
         let place = self.checks_place();
         let failed = |source| Error::Compute { node: CHECKS.to_string(), blame: None, source };
         let staged = self.stage_rows(&place, run_id, rows).await.map_err(failed)?;
-        let (schema, inputs) = (checks_schema(), BTreeMap::new());
-        let origin =
-            Origin { run_id, sequence, fingerprint: "", rows: staged.rows, inputs: &inputs, errors: None, checks: &[] };
+        let (schema, inputs, definition) = (checks_schema(), Inputs::new(), Definition::default());
+        let origin = Origin {
+            run_id,
+            sequence,
+            fingerprint: "",
+            rows: staged.rows,
+            inputs: &inputs,
+            definition: &definition,
+            content: None,
+            errors: None,
+            verdicts: &[],
+            is_computed: true,
+        };
         let mut tries = 1;
         loop {
             let published = publish(Publication {

@@ -10,6 +10,7 @@
 mod arguments;
 mod attach;
 mod decode;
+mod identity;
 mod kinds;
 mod of_rows;
 mod of_tables;

@@ -85,16 +85,16 @@ Examples:
   windlass init demo                    the flights example, with its data
   windlass init --template blank        a small project in this folder")]
     Init(InitArgs),
-    /// Build the selected nodes and publish their tables.
+    /// Build what has changed among the selected nodes, and publish their tables.
     #[command(after_help = "\
 A selection names nodes: x, +x with all that it needs, x+ with all that needs it, stg_*,
 tag:, path:, kind:, owner:, source: and config.<setting>:, joined by and, or, not and ( ).
 
 Examples:
-  windlass run                 everything
+  windlass run                 everything that has changed
   windlass run +feat_flight    one table and all that it needs")]
     Run(RunArgs),
-    /// Check the selected nodes and say what a run would do.
+    /// Check the selected nodes and say what a run would build, and why.
     #[command(after_help = "\
 Examples:
   windlass plan                everything
@@ -235,6 +235,12 @@ pub(crate) struct RunArgs {
     pub(crate) select: SelectArgs,
     #[command(flatten)]
     pub(crate) vars: VarsArgs,
+    /// Compute every selected node, also where nothing has changed since its table was published.
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// The same, and build incremental tables from their beginning.
+    #[arg(long)]
+    pub(crate) full_refresh: bool,
     /// Stop everything at the first failure; else only what needs the failed node is skipped.
     #[arg(long)]
     pub(crate) fail_fast: bool,
@@ -253,6 +259,15 @@ pub(crate) struct PlanArgs {
     pub(crate) select: SelectArgs,
     #[command(flatten)]
     pub(crate) vars: VarsArgs,
+    /// Say what `run --no-cache` would do.
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// Say what `run --full-refresh` would do.
+    #[arg(long)]
+    pub(crate) full_refresh: bool,
+    /// End with 10 where a run would build something, for scripts.
+    #[arg(long)]
+    pub(crate) exit_code: bool,
     /// How to print it.
     #[arg(long, default_value = "text")]
     pub(crate) format: Format,

@@ -3,13 +3,14 @@
 //! A view is defined by its readers, so there is nothing to do for it; seeds and tables are built.
 //! Must stay true: nothing is published without leave of both the driver and the lease.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use windlass_engine::{
-    BuildProgress, BuildRequest, Built, CheckFailure, CheckOutcome, CheckedNode, Engine, FailedRows, Inspected, Phase,
-    Plan, Replayed,
+    BuildProgress, BuildRequest, Built, CheckFailure, CheckOutcome, CheckedNode, Decision, Engine, FailedRows,
+    Inspected, Phase, Plan, Reason, Replayed, Standing,
 };
 use windlass_error::{Classify, Code, Diagnostic, Fault, Retry};
 use windlass_project::{Node, Project};
@@ -25,8 +26,10 @@ use crate::verdicts::Verdicts;
 /// What is done with a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
-    /// It is computed and published.
+    /// It is computed and published, unless what is published is right as it is.
     Build,
+    /// It is computed and published in any case.
+    Rebuild,
     /// Its error rows are computed again, and what comes of them is merged into its table.
     Replay,
 }
@@ -85,6 +88,14 @@ impl Backend for EngineBackend {
         if !node.is_published() {
             return self.look_at(node).await;
         }
+        let changed = match self.decided(node).await? {
+            Decision::Reuse(standing) => {
+                self.engine.forget_candidates(&node.name).await;
+                return Ok(reused(standing));
+            }
+            Decision::Check(standing, changed) => Some((standing, changed)),
+            Decision::Build(_) => None,
+        };
         let reporter = Reporter {
             node: node.name.clone(),
             progress,
@@ -101,14 +112,22 @@ impl Backend for EngineBackend {
             started_us: self.started_at.timestamp_micros(),
             progress: Arc::new(reporter),
         };
-        let outcome = match self.work {
-            Work::Build => Box::pin(self.engine.build(&request)).await.map(|built| {
+        let outcome = match (self.work, changed) {
+            (_, Some((standing, changed))) => {
+                Box::pin(self.engine.recheck(&request, &changed)).await.map(|rechecked| {
+                    rechecked.map(|rechecked| {
+                        self.note(node, Some(rechecked.version), rechecked.checks);
+                        reused(Standing { version: rechecked.version, ..standing })
+                    })
+                })
+            }
+            (Work::Build | Work::Rebuild, None) => Box::pin(self.engine.build(&request)).await.map(|built| {
                 built.map(|mut built| {
                     self.note(node, Some(built.version), std::mem::take(&mut built.checks));
                     published(built)
                 })
             }),
-            Work::Replay => Box::pin(self.engine.replay(&request)).await.map(|replayed| replayed.map(merged)),
+            (Work::Replay, None) => Box::pin(self.engine.replay(&request)).await.map(|replayed| replayed.map(merged)),
         };
         match outcome {
             Ok(Some(outcome)) => Ok(outcome),
@@ -124,20 +143,44 @@ impl Backend for EngineBackend {
 }
 
 impl EngineBackend {
+    /// Decides what is done with a node. What it reads is in its final state by now.
+    async fn decided(&self, node: &Node) -> Result<Decision, BackendError> {
+        match self.work {
+            Work::Build => {}
+            Work::Rebuild => return Ok(Decision::Build(Reason::forced("--no-cache"))),
+            Work::Replay => return Ok(Decision::Build(Reason::forced("--replay"))),
+        }
+        let decided = Box::pin(self.engine.decide(&self.project, &self.plan, node, &BTreeSet::new())).await;
+        let decision = decided.map_err(|error| Box::new(BuildError(error)) as BackendError)?;
+        if let Decision::Build(reason) = &decision {
+            tracing::info!(node = %node.name, kind = reason.kind.as_str(), reason = %reason.text, "node must be built");
+        }
+        Ok(decision)
+    }
+
     /// Looks at a source or view that has checks; nothing else is to be done for it.
     async fn look_at(&self, node: &Node) -> Result<NodeOutcome, BackendError> {
         let failed = |error| Box::new(BuildError(error)) as BackendError;
+        let (engine, project, plan) = (&self.engine, &self.project, &self.plan);
+        if node.checks.is_empty() {
+            return Ok(view());
+        }
+        if self.work == Work::Build && Box::pin(engine.has_passed(project, plan, node)).await.map_err(failed)? {
+            return Ok(view());
+        }
         let inspected =
             Box::pin(self.engine.inspect(&self.project, &self.plan, node, (Inspected::Current, self.started_at))).await;
         let outcomes = inspected.map_err(failed)?;
         self.note(node, None, outcomes.clone());
+        let remembered = outcomes.clone();
         if outcomes.iter().any(CheckOutcome::blocks) {
             return Err(failed(windlass_engine::Error::Checks {
                 table: node.name.clone(),
                 outcomes,
-                failure: CheckFailure::default(),
+                failure: CheckFailure { stays: true, ..CheckFailure::default() },
             }));
         }
+        Box::pin(engine.remember_passed(project, plan, node, &remembered)).await.map_err(failed)?;
         Ok(view())
     }
 
@@ -236,6 +279,13 @@ fn view() -> NodeOutcome {
     let (rows, bytes, files) = (0, 0, 0);
     let (version, fingerprint) = (None, None);
     NodeOutcome { kind: OutcomeKind::View, rows, bytes, files, version, fingerprint, errors: None, nulls: None }
+}
+
+fn reused(standing: Standing) -> NodeOutcome {
+    let Standing { version, rows: _, fingerprint } = standing;
+    let (rows, bytes, files) = (0, 0, 0);
+    let (version, fingerprint) = (Some(version), Some(fingerprint));
+    NodeOutcome { kind: OutcomeKind::Reused, rows, bytes, files, version, fingerprint, errors: None, nulls: None }
 }
 
 fn published(built: Built) -> NodeOutcome {

@@ -236,7 +236,10 @@ impl Running {
 fn finished(outcome: &NodeOutcome, elapsed: Duration) -> String {
     match outcome.kind {
         OutcomeKind::View => "view".to_owned(),
-        OutcomeKind::Reused => "unchanged".to_owned(),
+        OutcomeKind::Reused => {
+            let version = outcome.version.map(|version| format!("  version {version}")).unwrap_or_default();
+            format!("unchanged{version}")
+        }
         OutcomeKind::Published => {
             let rows = format!("{:>16}", human::counted(outcome.rows, "row"));
             let size = format!("{:>8}", human::bytes(outcome.bytes));

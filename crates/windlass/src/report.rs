@@ -25,6 +25,8 @@ pub(crate) enum Status {
     Done,
     /// The run finished with failures, or was stopped.
     Failures,
+    /// A run would build something; told only to those who ask.
+    Changes,
 }
 
 /// Mistakes in the project's files that stand in the way.
@@ -47,6 +49,7 @@ pub(crate) fn exit_code(status: anyhow::Result<Status>, printer: &Printer) -> Ex
     let error = match status {
         Ok(Status::Done) => return ExitCode::SUCCESS,
         Ok(Status::Failures) => return ExitCode::from(1),
+        Ok(Status::Changes) => return ExitCode::from(10),
         Err(error) => error,
     };
     if is_closed_pipe(&error) {

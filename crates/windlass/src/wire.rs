@@ -91,9 +91,18 @@ pub(crate) struct PlannedNode {
     pub(crate) name: String,
     pub(crate) kind: &'static str,
     pub(crate) action: &'static str,
+    pub(crate) reason: Option<PlanReason>,
+    pub(crate) table_version: Option<u64>,
     pub(crate) inputs: Vec<String>,
     pub(crate) columns: Vec<TypedColumn>,
     pub(crate) last_run: Option<LastRun>,
+}
+
+/// Why a run would build a node.
+#[derive(Debug, Serialize)]
+pub(crate) struct PlanReason {
+    pub(crate) kind: &'static str,
+    pub(crate) text: String,
 }
 
 /// A node's last success in this lake and environment.

@@ -10,6 +10,7 @@ mod conditions;
 mod duplicates;
 mod facts;
 mod inspect;
+mod known;
 mod queries;
 mod reconcile;
 mod suspects;
@@ -79,6 +80,8 @@ pub struct CheckFailure {
     pub stopped_after: Option<u64>,
     /// Whether its rows can be looked at as `<table>@candidate`.
     pub has_candidate: bool,
+    /// Whether its rows were there already and stay: a check has changed, or they are those of others.
+    pub stays: bool,
 }
 
 impl CheckFailure {
@@ -181,7 +184,8 @@ pub(crate) fn told(table: &str, outcomes: &[CheckOutcome], failure: &CheckFailur
         let diverts = outcome.on_fail == OnFail::Quarantine && outcome.failing.is_some_and(|rows| rows > 0);
         outcome.blocks() || (failure.over_budget.is_some() && diverts)
     };
-    let mut lines = vec![format!("table `{table}` {why} and was not published")];
+    let end = if failure.stays { "" } else { " and was not published" };
+    let mut lines = vec![format!("table `{table}` {why}{end}")];
     lines.extend(outcomes.iter().filter(is_to_blame).map(line));
     lines.extend(failure.over_budget.clone());
     lines.extend(failure.stopped_after.map(|rows| format!("stopped after {} rows", count(rows))));

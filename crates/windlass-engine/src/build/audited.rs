@@ -35,6 +35,7 @@ impl Engine {
             over_budget: failures.as_ref().filter(|_| node.quarantines()).and_then(|all| over_budget(all, node, rows)),
             stopped_after: gathered.is_cut_short.then_some(gathered.part.rows + gathered.part.diverted),
             has_candidate: false,
+            stays: false,
         };
         let (place, partition_by) = (self.place(&node.name), &node.config.partition_by);
         let table = staged::table(&node.name, &place, &prepared.published, partition_by, &staged.result.files)?;

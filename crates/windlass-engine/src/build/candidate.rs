@@ -61,8 +61,8 @@ impl Engine {
         candidate::keep(&self.place(&table), &Candidate { schema, partition_by, files, ..rows }).await
     }
 
-    /// Removes what was kept of earlier runs of a node, now that a run has been published.
-    pub(super) async fn forget_candidates(&self, node: &str) {
+    /// Removes what was kept of earlier runs of a node, now that its table is as it should be.
+    pub async fn forget_candidates(&self, node: &str) {
         for table in [node.to_string(), error_table(node)] {
             if let Err(error) = candidate::forget(&self.place(&table)).await {
                 tracing::warn!(table, %error, "candidate not removed, gc will");

@@ -1,13 +1,15 @@
 //! The last step of a build: staged files become the next version, or a part of it.
 
-use std::collections::BTreeMap;
-
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use serde_json::Value;
 use windlass_project::{Node, error_table};
 
 use super::{Audited, BuildRequest, Built, Prepared, Staged};
+use crate::checks::outcome::CheckOutcome;
+use crate::fingerprint;
+use crate::operators::content::Content;
 use crate::operators::write::StagedTable;
-use crate::tables::publish::{Mode, Origin, Publication, publish};
+use crate::tables::publish::{Mode, Origin, Publication, publish, verdict};
 use crate::{Engine, Error};
 
 impl Engine {
@@ -28,8 +30,11 @@ impl Engine {
             fingerprint: &prepared.fingerprint,
             rows: errors.rows,
             inputs: &prepared.read,
+            definition: &prepared.definition,
+            content: None,
             errors: None,
-            checks: &[],
+            verdicts: &[],
+            is_computed: true,
         };
         // Delta has no commit over two tables. Error rows go first and count only once the result names
         // their version, so whatever happens in between, readers see both tables of one run.
@@ -39,6 +44,8 @@ impl Engine {
             Some(rows) => Some(self.publish_errors(node, &rows.schema(), errors, origin).await?),
         };
         let place = self.place(&node.name);
+        let content = content_text(result.content, &prepared.published);
+        let verdicts = self.verdicts(request, &checks).await?;
         let version = publish(Publication {
             table: &node.name,
             place: &place,
@@ -48,8 +55,9 @@ impl Engine {
             mode: Mode::Replace,
             origin: Origin {
                 rows: result.rows,
+                content: content.as_deref(),
                 errors: errors_version.map(|version| (version, error_rows)),
-                checks: &checks,
+                verdicts: &verdicts,
                 ..origin
             },
         })
@@ -57,6 +65,21 @@ impl Engine {
         let nulls = nulls.map(Into::into);
         let fingerprint = prepared.fingerprint.clone();
         Ok(Built { version, rows: result.rows, bytes, files, fingerprint, failures, nulls, checks })
+    }
+
+    /// Returns what a commit says of checks of the node: what each has found, and what it said.
+    pub(super) async fn verdicts(
+        &self,
+        request: &BuildRequest<'_>,
+        checks: &[CheckOutcome],
+    ) -> Result<Vec<Value>, Error> {
+        let identities = self.check_identities(request.project, request.plan, request.node).await?;
+        let told = |outcome: &CheckOutcome| {
+            let mut told = verdict(outcome);
+            told["identity"] = identities.get(&outcome.check).cloned().into();
+            told
+        };
+        Ok(checks.iter().map(told).collect())
     }
 
     async fn publish_errors(
@@ -89,11 +112,9 @@ impl Engine {
             return Err(Error::ChangedColumns { node: node.name.clone() });
         }
         // The other rows are what the old definition made of the old inputs, and so is the table.
-        let known = current.origin().await.unwrap_or_default();
-        let fingerprint = known["fingerprint"].as_str().unwrap_or_default().to_string();
-        let inputs = known["inputs"].as_object().into_iter().flatten();
-        let inputs = inputs.map(|(name, version)| (name.clone(), version.as_str().unwrap_or_default().to_string()));
-        let inputs: BTreeMap<String, String> = inputs.collect();
+        let known = current.provenance().await.ok_or_else(not_published)?;
+        let (fingerprint, inputs) = (known.fingerprint(), known.inputs());
+        let definition = known.definition().unwrap_or_default();
         let error_rows = errors.rows;
         let origin = Origin {
             run_id: request.run_id,
@@ -101,13 +122,19 @@ impl Engine {
             fingerprint: &fingerprint,
             rows: error_rows,
             inputs: &inputs,
+            definition: &definition,
+            content: None,
             errors: None,
-            checks: &[],
+            verdicts: &[],
+            is_computed: true,
         };
         let kind = prepared.errors.as_ref().ok_or_else(|| Error::NoErrors { node: node.name.clone() })?;
         let errors_version = self.publish_errors(node, &kind.schema(), errors, origin).await?;
         let (bytes, files) = (result.files.iter().map(|file| file.size as u64).sum(), result.files.len() as u64);
-        let rows = known["rows"].as_u64().unwrap_or_default() + result.rows;
+        let rows = known.rows() + result.rows;
+        let verdicts = self.verdicts(request, &checks).await?;
+        let before = known.content().map(|text| Content::parse(text.split('.').next().unwrap_or_default()));
+        let content = before.and_then(|before| content_text(before.plus(result.content), &prepared.published));
         let place = self.place(&node.name);
         let version = publish(Publication {
             table: &node.name,
@@ -116,10 +143,21 @@ impl Engine {
             partition_by: &node.config.partition_by,
             files: result.files,
             mode: Mode::Append,
-            origin: Origin { rows, errors: Some((errors_version, error_rows)), checks: &checks, ..origin },
+            origin: Origin {
+                rows,
+                content: content.as_deref(),
+                errors: Some((errors_version, error_rows)),
+                verdicts: &verdicts,
+                ..origin
+            },
         })
         .await?;
         let (nulls, fingerprint) = (nulls.map(Into::into), fingerprint.clone());
         Ok(Built { version, rows: result.rows, bytes, files, fingerprint, failures, nulls, checks })
     }
+}
+
+/// Returns what tells rows and columns of a version from those of others: `<rows>.<columns>`.
+fn content_text(content: Content, published: &Schema) -> Option<String> {
+    content.is_known().then(|| format!("{}.{}", content.text(), fingerprint::schema(published)))
 }

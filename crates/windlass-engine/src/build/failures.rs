@@ -51,7 +51,10 @@ impl Engine {
             rows: count,
             inputs: &inputs,
             errors: None,
-            checks: &[],
+            definition: &prepared.definition,
+            content: None,
+            verdicts: &[],
+            is_computed: true,
         };
         let (schema, files, mode) = (columns.as_ref(), staged.files, Mode::Replace);
         publish(Publication { table: &table, place: &place, schema, partition_by: &[], files, mode, origin }).await?;

@@ -1,6 +1,5 @@
 //! The first step of a build: the plan that computes a node and stages its files.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::compute::SortOptions;
@@ -15,12 +14,12 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
 use datafusion::prelude::SessionContext;
-use sha2::{Digest, Sha256};
 use windlass_project::{Node, Project, PythonEnvironment, PythonMode, error_table};
 use windlass_worker::Environment;
 
 use super::{BuildProgress, BuildRequest, Prepared, RowsFrom, replay};
 use crate::checks::suspects::Suspected;
+use crate::fingerprint::{InputVersion, Inputs, fingerprint};
 use crate::operators::check::{CheckSink, Writing};
 use crate::operators::python::{FailureObserver, Limit, PythonError, PythonExec, WorkersHandle};
 use crate::operators::write::{WriteExec, WriteObserver, WriteSpec};
@@ -48,14 +47,15 @@ impl Engine {
             RowsFrom::Inputs => self.queries(request, &context).await?,
             RowsFrom::Errors(errors) => {
                 let errors = errors.provider(&error_table(&node.name)).await?;
-                (vec![replay::rows_of_input(request.project, node, &context, errors).await?], BTreeMap::new())
+                (vec![replay::rows_of_input(request.project, node, &context, errors).await?], Inputs::new())
             }
         };
         if let RowsFrom::Inputs = rows {
             self.note_diverting_tables(request, &mut read).await?;
         }
-        let (definition, environment) = self.definition(request, &queries).await?;
-        let fingerprint = fingerprint(node, &definition, &read);
+        let environment = self.environments(request, &queries).await?;
+        let definition = self.definition(request.project, request.plan, node).await?;
+        let fingerprint = fingerprint(&definition, &read);
         let columns = queries.iter().map(widest).max().unwrap_or_default();
         let batch_rows = self.session.batch_rows(style, columns);
         let state = context.state_ref();
@@ -93,40 +93,31 @@ impl Engine {
         tracing::debug!(node = %node.name, plan = %datafusion::physical_plan::displayable(plan.as_ref()).indent(false), "planned");
         let state = context.state();
         let query = queries.into_iter().next().unwrap_or_default();
-        Ok(Prepared { query, state, plan, read, fingerprint, published, errors })
+        Ok(Prepared { query, state, plan, read, definition, fingerprint, published, errors })
     }
 
     /// Notes the tables that decide which rows leave this one.
-    async fn note_diverting_tables(
-        &self,
-        request: &BuildRequest<'_>,
-        read: &mut BTreeMap<String, String>,
-    ) -> Result<(), Error> {
+    async fn note_diverting_tables(&self, request: &BuildRequest<'_>, read: &mut Inputs) -> Result<(), Error> {
         let reading = Reading { project: request.project, plan: request.plan, tables: Tables::InLake };
-        let checks = request.node.checks.iter().filter(|check| check.diverts_keys());
-        for table in checks.flat_map(|check| check.tables()) {
-            if let Some(planned) = request.plan.nodes.get(&table.text) {
-                self.input_provider(&table.text, planned, &reading, read).await?;
+        for table in request.node.diverting_tables() {
+            if let Some(planned) = request.plan.nodes.get(table) {
+                self.input_provider(table, planned, &reading, read).await?;
             }
         }
         Ok(())
     }
 
-    /// Returns what a node computes as text, with the environment of a Python node.
-    async fn definition(
+    /// Prepares all environments that a node needs; returns that of a Python node.
+    async fn environments(
         &self,
         request: &BuildRequest<'_>,
         queries: &[LogicalPlan],
-    ) -> Result<(String, Option<Environment>), Error> {
-        let node = request.node;
-        let texts: Vec<String> = queries.iter().map(|query| query.display_indent_schema().to_string()).collect();
-        let mut definition = texts.join("\n");
-        definition.push_str(&self.function_definitions(request.project, node, queries).await?);
-        definition.push_str(&node.diversions());
-        let Some(code) = node.python() else { return Ok((definition, None)) };
-        let environment = self.environment(request.project, node, &code.code.environment).await?;
-        definition.push_str(&python::definition(node, code, &environment.key));
-        Ok((definition, Some(environment)))
+    ) -> Result<Option<Environment>, Error> {
+        self.prepare_functions(request.project, request.node, queries).await?;
+        match request.node.python() {
+            Some(code) => self.environment(request.project, request.node, &code.code.environment).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Returns the plans of a node's queries.
@@ -245,7 +236,7 @@ impl Engine {
         &self,
         request: &BuildRequest<'_>,
         context: &SessionContext,
-    ) -> Result<(Vec<LogicalPlan>, BTreeMap<String, String>), Error> {
+    ) -> Result<(Vec<LogicalPlan>, Inputs), Error> {
         let node = request.node;
         let failed = |source| Error::Compute { node: node.name.clone(), blame: None, source };
         let reading = Reading { project: request.project, plan: request.plan, tables: Tables::InLake };
@@ -264,7 +255,7 @@ impl Engine {
                 return Err(Error::NotPublished { table: node.name.clone() });
             };
             let table = context.read_table(Arc::clone(&files.provider)).map_err(failed)?;
-            let read = BTreeMap::from([(node.name.clone(), files.identity.clone())]);
+            let read = Inputs::from([(node.name.clone(), InputVersion::of_identity(&files.identity))]);
             return Ok((vec![table.into_unoptimized_plan()], read));
         };
         let read = self.register_inputs(context, &transform.inputs, &reading).await?;
@@ -325,15 +316,4 @@ fn widest(query: &LogicalPlan) -> usize {
         Ok(TreeNodeRecursion::Continue)
     });
     columns
-}
-
-/// Hashes what a node computes, how it is laid out, and what exactly it read.
-fn fingerprint(node: &Node, definition: &str, read: &BTreeMap<String, String>) -> String {
-    let mut hash = Sha256::new();
-    hash.update(definition.as_bytes());
-    hash.update(format!("{:?} {:?}", node.config.partition_by, node.config.sort_by).as_bytes());
-    for (input, version) in read {
-        hash.update(format!("\n{input}\n{version}").as_bytes());
-    }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

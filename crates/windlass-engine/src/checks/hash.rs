@@ -90,13 +90,7 @@ pub(crate) fn keys(columns: &[&View<'_>]) -> Keys {
             Values::Float(values) => Keys::Narrow(values.iter().map(|value| mix(float_bits(*value))).collect()),
             _ => Keys::Wide(wide(column)),
         },
-        columns => {
-            let mut keys = vec![0u128; columns.first().map_or(0, |column| column.rows)];
-            for column in columns {
-                combine(&mut keys, &wide(column), column.nulls.as_ref());
-            }
-            Keys::Wide(keys)
-        }
+        columns => Keys::Wide(rows(columns)),
     }
 }
 
@@ -106,6 +100,15 @@ pub(crate) fn short_keys(columns: &[&View<'_>]) -> Keys {
         [View { values: Values::Text(text), .. }] => Keys::Narrow(text.map(|value| bytes64(value, ODD[2]))),
         columns => keys(columns),
     }
+}
+
+/// Returns a hash of each row over some columns. NULL is like any value.
+pub(crate) fn rows(columns: &[&View<'_>]) -> Vec<u128> {
+    let mut keys = vec![0u128; columns.first().map_or(0, |column| column.rows)];
+    for column in columns {
+        combine(&mut keys, &wide(column), column.nulls.as_ref());
+    }
+    keys
 }
 
 fn combine(keys: &mut [u128], column: &[u128], nulls: Option<&NullBuffer>) {

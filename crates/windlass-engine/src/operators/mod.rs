@@ -1,6 +1,7 @@
 //! Physical operators of our own, one file each.
 
 pub(crate) mod check;
+pub(crate) mod content;
 pub(crate) mod gather;
 mod lookup;
 mod moving_mean;

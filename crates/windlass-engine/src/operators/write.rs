@@ -38,6 +38,7 @@ use parquet::arrow::{AsyncArrowWriter, arrow_writer::ArrowWriterOptions};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
+use super::content::Content;
 use super::partition::Splitter;
 use crate::tables::{error_rows, schema, statistics};
 
@@ -79,6 +80,8 @@ pub(crate) struct StagedTable {
     pub(crate) files: Vec<Add>,
     /// Rows of the files.
     pub(crate) rows: u64,
+    /// What the rows hash to.
+    pub(crate) content: Content,
 }
 
 impl StagedTable {
@@ -86,6 +89,7 @@ impl StagedTable {
     pub(crate) fn extend(&mut self, other: Self) {
         self.files.extend(other.files);
         self.rows += other.rows;
+        self.content = self.content.plus(other.content);
     }
 }
 
@@ -122,6 +126,7 @@ fn staged_schema() -> SchemaRef {
         Field::new("partition_values", DataType::Utf8, false),
         Field::new("statistics", DataType::Utf8, false),
         Field::new("holds_errors", DataType::Boolean, false),
+        Field::new("content", DataType::Utf8, false),
     ]))
 }
 
@@ -133,6 +138,7 @@ pub(crate) fn staged_files(batch: &RecordBatch) -> Result<(StagedTable, StagedTa
     for index in 0..batch.num_rows() {
         let table = if batch.column(6).as_boolean().value(index) { &mut errors } else { &mut result };
         table.rows += number(2).value(index) as u64;
+        table.content = table.content.plus(Content::parse(text(7).value(index)));
         let partition_values =
             serde_json::from_str(text(4).value(index)).map_err(|error| DataFusionError::External(Box::new(error)))?;
         table.files.push(Add {
@@ -277,6 +283,7 @@ struct OpenFile {
     writer: AsyncArrowWriter<BufWriter>,
     /// NULLs of each column so far: where Parquet keeps no bounds, it does not count them either.
     nulls: Vec<u64>,
+    content: Content,
 }
 
 /// A file that is complete.
@@ -287,6 +294,7 @@ struct StagedFile {
     modified_ms: i64,
     partition_values: HashMap<String, Option<String>>,
     statistics: String,
+    content: Content,
 }
 
 impl PartitionWriter {
@@ -357,6 +365,7 @@ impl PartitionWriter {
         for (nulls, column) in file.nulls.iter_mut().zip(rows.columns()) {
             *nulls += column.logical_null_count() as u64;
         }
+        file.content = file.content.plus(Content::of(rows)?);
         file.writer.write(rows).await?;
         let grown = file.writer.bytes_written() > FILE_BYTES;
         self.account().await?;
@@ -399,7 +408,7 @@ impl PartitionWriter {
             .with_skip_arrow_metadata(true);
         let writer = AsyncArrowWriter::try_new_with_options(sink, Arc::clone(&schema), options)?;
         let nulls = vec![0; schema.fields().len()];
-        Ok(OpenFile { path, values, schema, writer, nulls })
+        Ok(OpenFile { path, values, schema, writer, nulls, content: Content::EMPTY })
     }
 
     async fn close(&mut self, mut file: OpenFile) -> Result<()> {
@@ -420,6 +429,7 @@ impl PartitionWriter {
             modified_ms: head.last_modified.timestamp_millis(),
             partition_values,
             statistics: statistics::to_delta(&metadata, &file.schema, &file.nulls),
+            content: file.content.with_values(&file.values),
         });
         Ok(())
     }
@@ -442,6 +452,7 @@ fn answer(result: &[StagedFile], errors: &[StagedFile]) -> Result<RecordBatch> {
         texts(json),
         texts(|file| file.statistics.clone()),
         Arc::new(holds_errors.collect::<BooleanArray>()),
+        texts(|file| file.content.text()),
     ];
     Ok(RecordBatch::try_new(staged_schema(), columns)?)
 }

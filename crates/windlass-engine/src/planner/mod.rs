@@ -10,7 +10,9 @@ pub(crate) mod diagnose;
 pub(crate) mod output;
 mod spans;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+pub(crate) use spans::Places;
+
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
@@ -26,12 +28,15 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::prelude::SessionContext;
 use indexmap::IndexMap;
+use object_store::ObjectStoreExt;
+use sha2::Digest;
 use windlass_error::{Classify, Code, Diagnostic};
 use windlass_project::{
     FileFormat, Input, InputPart, Materialized, Node, NodeKind, Project, PythonMode, PythonTransform, Seed,
     SourceTable, Transform, error_table,
 };
 
+use crate::fingerprint::{InputVersion, Inputs, version_text};
 use crate::python::functions::Caller;
 use crate::python::{input_query, planned_columns};
 use crate::session::PlanStyle;
@@ -158,7 +163,11 @@ impl Engine {
         match &node.kind {
             NodeKind::Source(source) => self.plan_files(project, node, source).await.map(Some),
             NodeKind::Seed(seed) if selected => {
-                self.plan_files(project, node, &seed_as_source(node, seed)).await.map(Some)
+                let mut planned = self.plan_files(project, node, &seed_as_source(node, seed)).await?;
+                if let Content::Files(files) = &mut planned.content {
+                    files.identity = self.seed_identity(seed).await?;
+                }
+                Ok(Some(planned))
             }
             NodeKind::Transform(transform) if selected || node.config.materialized == Materialized::View => {
                 if transform.inputs.iter().any(|input| !plan.nodes.contains_key(&input.node)) {
@@ -199,6 +208,16 @@ impl Engine {
             errors,
             content: Content::Files(resolved),
         })
+    }
+
+    /// Returns what tells the rows of a seed: its text. Checkouts give the same file other times.
+    async fn seed_identity(&self, seed: &Seed) -> Result<String, Error> {
+        let location = seed.path.display().to_string();
+        let place = self.storage.open(&location)?;
+        let failed = |source| Error::List { location: location.clone(), source };
+        let text = place.store.get(&place.path).await.map_err(failed)?.bytes().await.map_err(failed)?;
+        let digest = sha2::Sha256::digest(&text);
+        Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     async fn plan_from_lake(&self, project: &Project, node: &Node) -> Result<PlannedNode, Error> {
@@ -272,8 +291,8 @@ impl Engine {
         context: &SessionContext,
         inputs: &[Input],
         reading: &Reading<'_>,
-    ) -> Result<BTreeMap<String, String>, Error> {
-        let mut read = BTreeMap::new();
+    ) -> Result<Inputs, Error> {
+        let mut read = Inputs::new();
         for input in inputs {
             if let Some(given) = reading.plan.given.get(&input.table()) {
                 register(context, &input.table(), Arc::clone(given))?;
@@ -295,14 +314,14 @@ impl Engine {
         name: &str,
         planned: &PlannedNode,
         reading: &Reading<'_>,
-        read: &mut BTreeMap<String, String>,
+        read: &mut Inputs,
     ) -> Result<Arc<dyn TableProvider>, Error> {
         if let (Some(schema), Tables::BySchema) = (&planned.errors, reading.tables) {
             return Ok(Arc::new(EmptyTable::new(schema::reading(schema))));
         }
         let errors = error_table(name);
         let table = self.open_errors(name).await?.ok_or_else(|| Error::NotPublished { table: errors.clone() })?;
-        read.insert(errors.clone(), format!("version {}", table.version()));
+        read.insert(errors.clone(), InputVersion::of_identity(version_text(table.version())));
         table.provider(&errors).await
     }
 
@@ -333,11 +352,15 @@ impl Engine {
         name: &str,
         planned: &PlannedNode,
         reading: &Reading<'_>,
-        read: &mut BTreeMap<String, String>,
+        read: &mut Inputs,
     ) -> Result<Arc<dyn TableProvider>, Error> {
         match (&planned.content, planned.is_published, reading.tables) {
-            (Content::Files(source), false, _) => {
-                read.insert(name.to_string(), source.identity.clone());
+            (Content::Files(source), false, tables) => {
+                let content = match tables {
+                    Tables::InLake => source.content().await,
+                    Tables::BySchema => None,
+                };
+                read.insert(name.to_string(), InputVersion { identity: source.identity.clone(), content });
                 Ok(Arc::clone(&source.provider))
             }
             (Content::Query(plan), false, Tables::BySchema) => {
@@ -348,7 +371,7 @@ impl Engine {
                 Ok(Arc::new(ViewTable::new(query, None)))
             }
             (Content::Table(table), ..) => {
-                read.insert(name.to_string(), format!("version {}", table.version()));
+                read.insert(name.to_string(), table.input_version().await);
                 table.provider(name).await
             }
             (Content::Python, _, Tables::BySchema) | (_, true, Tables::BySchema) => {
@@ -357,19 +380,14 @@ impl Engine {
             (Content::Python, _, Tables::InLake) | (_, true, Tables::InLake) => {
                 let table = self.open_table(name).await?;
                 let table = table.ok_or_else(|| Error::NotPublished { table: name.to_string() })?;
-                read.insert(name.to_string(), format!("version {}", table.version()));
+                read.insert(name.to_string(), table.input_version().await);
                 table.provider(name).await
             }
         }
     }
 
     /// Returns a view's query over the tables as they stand in the lake.
-    async fn view(
-        &self,
-        name: &str,
-        reading: &Reading<'_>,
-        read: &mut BTreeMap<String, String>,
-    ) -> Result<LogicalPlan, Error> {
+    async fn view(&self, name: &str, reading: &Reading<'_>, read: &mut Inputs) -> Result<LogicalPlan, Error> {
         let unknown = || Error::NotPublished { table: name.to_string() };
         let transform = reading.project.nodes.get(name).and_then(Node::transform).ok_or_else(unknown)?;
         let context = self.session.context(PlanStyle::Fast);

@@ -84,33 +84,31 @@ impl Engine {
         mistakes
     }
 
-    /// Returns what decides the answers of the functions that queries call, as text; part of the
-    /// fingerprint. Prepares their environments.
-    pub(crate) async fn function_definitions(
+    /// Prepares the environments of the functions that queries call.
+    pub(crate) async fn prepare_functions(
         &self,
         project: &Project,
         node: &Node,
         queries: &[LogicalPlan],
-    ) -> Result<String, Error> {
-        let mut text = String::new();
+    ) -> Result<(), Error> {
         let called: BTreeMap<String, PythonFunction> = queries.iter().flat_map(functions_in).collect();
         for function in called.values() {
             let request = request(function, &project.root);
-            let environment = self.workers.environment(&request).await.map_err(|error| {
+            self.workers.environment(&request).await.map_err(|error| {
                 let error = PythonError::from(error);
                 let blame = Some(Box::new(diagnose(project, node, &error)));
                 Error::Compute { node: node.name.clone(), blame, source: error.into() }
             })?;
-            let Function { name, code, parameters, returns, deterministic: _, sees_nulls, on_error, location: _ } =
-                function.definition();
-            let vars = serde_json::Value::Object(code.vars.clone());
-            text.push_str(&format!(
-                "\nfunction {name} {} {:?} {:?} {parameters:?} {returns} {sees_nulls} {on_error:?} environment {} vars {vars}",
-                code.object, code.batch_format, code.sources, environment.key
-            ));
         }
-        Ok(text)
+        Ok(())
     }
+}
+
+/// Returns how a function is called, as text; part of the fingerprint beside its file, variables and
+/// packages.
+pub(crate) fn definition(function: &Function) -> String {
+    let Function { name, code, parameters, returns, deterministic: _, sees_nulls, on_error, location: _ } = function;
+    format!("{name} {} {:?} {parameters:?} {returns} {sees_nulls} {on_error:?}", code.object, code.batch_format)
 }
 
 /// Returns the function that a failure went through or speaks of, and where a node's SQL calls it; no

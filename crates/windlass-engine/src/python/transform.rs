@@ -127,9 +127,9 @@ pub(crate) async fn planned_columns(
     }
 }
 
-/// Returns everything but the input that decides what a transform answers, as text; part of the
-/// fingerprint.
-pub(crate) fn definition(node: &Node, python: &PythonTransform, environment: &str) -> String {
+/// Returns how a transform is called, as text; part of the fingerprint beside its files, variables and
+/// packages.
+pub(crate) fn definition(node: &Node, python: &PythonTransform) -> String {
     let PythonTransform {
         code,
         inputs,
@@ -158,9 +158,7 @@ pub(crate) fn definition(node: &Node, python: &PythonTransform, environment: &st
     let rules: Vec<&Rule> = requires.iter().map(|requirement| &requirement.rule).collect();
     let tables: Vec<String> = inputs.iter().map(|input| input.table()).collect();
     [
-        format!("python {} {:?} {:?}", code.object, code.batch_format, code.sources),
-        format!("environment {environment}"),
-        format!("vars {}", serde_json::Value::Object(code.vars.clone())),
+        format!("python {} {:?}", code.object, code.batch_format),
         format!("reads {tables:?} {arguments:?} {mode:?} {input_columns:?} {rules:?}"),
         format!("answers {columns:?} {key:?} {rows:?} {rowwise} {on_error:?}"),
         format!("arguments {constructor_args:?} {constructor_kwargs:?} {fn_args:?} {fn_kwargs:?}"),

@@ -21,6 +21,7 @@ use super::published::PublishedTable;
 use super::statistics;
 use crate::Error;
 use crate::checks::outcome::CheckOutcome;
+use crate::fingerprint::{Definition, Inputs};
 use crate::storage::Place;
 
 /// What is about to be published.
@@ -63,11 +64,17 @@ pub(crate) struct Origin<'a> {
     /// Rows of the new version.
     pub(crate) rows: u64,
     /// Which versions and files were read, by node.
-    pub(crate) inputs: &'a BTreeMap<String, String>,
+    pub(crate) inputs: &'a Inputs,
+    /// What the node is made from beside its inputs.
+    pub(crate) definition: &'a Definition,
+    /// Hash of the rows of the new version; `None` where it is not known.
+    pub(crate) content: Option<&'a str>,
     /// The version of the error table that belongs to the new version, and its rows.
     pub(crate) errors: Option<(Version, u64)>,
-    /// What the checks found; empty where there are none.
-    pub(crate) checks: &'a [CheckOutcome],
+    /// What the checks found, each by [`verdict`]; empty where there are none.
+    pub(crate) verdicts: &'a [Value],
+    /// Whether the rows were computed for this version; if not, they are those of the one before.
+    pub(crate) is_computed: bool,
 }
 
 /// Publishes and returns the new version. A repeated attempt of one run changes nothing.
@@ -116,12 +123,20 @@ async fn committed_by(table: &PublishedTable, app_id: &str, sequence: i64) -> bo
 }
 
 fn commit_info(origin: &Origin<'_>) -> HashMap<String, Value> {
+    let identities: BTreeMap<&String, &String> =
+        origin.inputs.iter().map(|(name, version)| (name, &version.identity)).collect();
+    let contents: BTreeMap<&String, &String> =
+        origin.inputs.iter().filter_map(|(name, version)| Some((name, version.content.as_ref()?))).collect();
     let mut ours = json!({
         "runId": origin.run_id,
         "fingerprint": origin.fingerprint,
         "rows": origin.rows,
-        "inputs": origin.inputs,
-        "checks": origin.checks.iter().map(verdict).collect::<Vec<_>>(),
+        "inputs": identities,
+        "contents": contents,
+        "definition": origin.definition,
+        "content": origin.content,
+        "checks": origin.verdicts,
+        "computed": origin.is_computed,
         "version": env!("CARGO_PKG_VERSION"),
     });
     if let Some((version, rows)) = origin.errors {

@@ -19,6 +19,7 @@ use serde_json::Value;
 use super::files::FilesTable;
 use super::{schema, statistics};
 use crate::Error;
+use crate::fingerprint::{InputVersion, Provenance, version_text};
 use crate::storage::Place;
 
 /// Commits of others, such as compactions, behind which ours is looked for.
@@ -85,15 +86,16 @@ impl PublishedTable {
     }
 
     /// Returns what the newest of our commits up to this version says about itself.
-    pub(crate) async fn origin(&self) -> Option<Value> {
+    pub(crate) async fn provenance(&self) -> Option<Provenance> {
         let log_store = self.table.log_store();
         let version = self.version();
+        let mut is_changed = false;
         for version in (version.saturating_sub(FOREIGN_COMMITS)..=version).rev() {
             let Ok(Some(entry)) = log_store.read_commit_entry(version).await else { return None };
-            let ours = commit_info(&entry).and_then(|info| info.get("windlass").cloned());
-            if ours.is_some() {
-                return ours;
+            if let Some(info) = commit_info(&entry).and_then(|info| info.get("windlass").cloned()) {
+                return Some(Provenance::new(info, is_changed));
             }
+            is_changed = is_changed || actions(&entry).any(|action| changes_rows(&action));
         }
         None
     }
@@ -116,7 +118,13 @@ impl PublishedTable {
 
     /// Returns the version of the error table that belongs to this version.
     pub(crate) async fn errors_version(&self) -> Option<Version> {
-        self.origin().await?.get("errors")?.get("version")?.as_u64()
+        Some(self.provenance().await?.errors()?.0)
+    }
+
+    /// Returns what tells its rows from those of other versions.
+    pub(crate) async fn input_version(&self) -> InputVersion {
+        let content = self.provenance().await.and_then(|provenance| provenance.content());
+        InputVersion { identity: version_text(self.version()), content }
     }
 
     fn needs_delta_rs(&self) -> bool {
@@ -201,8 +209,16 @@ impl PublishedTable {
 
 /// Returns what a log entry says about itself.
 fn commit_info(entry: &[u8]) -> Option<Value> {
-    let actions = entry.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
-    actions.filter_map(|action| action.get("commitInfo").cloned()).next()
+    actions(entry).find_map(|action| action.get("commitInfo").cloned())
+}
+
+fn actions(entry: &[u8]) -> impl Iterator<Item = Value> {
+    entry.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok())
+}
+
+/// Returns whether an action of a commit adds or removes rows; a compaction says that it does not.
+fn changes_rows(action: &Value) -> bool {
+    ["add", "remove", "cdc"].iter().any(|kind| action.get(kind).is_some_and(|file| file["dataChange"] != false))
 }
 
 /// Returns whether the folder holds no Delta log at all, which delta-rs reports in several ways.

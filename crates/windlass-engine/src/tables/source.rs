@@ -21,7 +21,7 @@ use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
 use globset::{GlobBuilder, GlobMatcher};
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use windlass_error::{Code, Diagnostic};
 use windlass_project::{FileFormat, Node, SourceTable};
 
@@ -30,10 +30,13 @@ use super::files::FilesTable;
 use super::published::PublishedTable;
 use super::statistics;
 use crate::Error;
+use crate::checks::hash::bytes128;
 use crate::storage::{Place, Storage};
 
 /// Files whose footers are read at the same time.
 const CONCURRENT_FOOTERS: usize = 16;
+/// Sources of this size at most are compared by their bytes where times of files have changed.
+const SMALL_BYTES: u64 = 64 << 20;
 /// Rows of each file that types of undeclared columns are taken from.
 const INFERRED_ROWS: usize = 1000;
 
@@ -46,8 +49,31 @@ pub(crate) struct ResolvedSource {
     pub(crate) text: Option<Arc<FilesTable>>,
     /// What exactly is read, for the fingerprint: a Delta version, or path, size and time of files.
     pub(crate) identity: String,
+    /// Where its bytes can be had cheaply, so that files with new times can be told from new files.
+    pub(crate) small: Option<SmallFiles>,
     /// Rows, where they are known without reading.
     pub(crate) rows: Option<u64>,
+}
+
+/// Local files of [`SMALL_BYTES`] at most together.
+#[derive(Debug, Clone)]
+pub(crate) struct SmallFiles {
+    store: Arc<dyn ObjectStore>,
+    paths: Vec<Path>,
+}
+
+impl ResolvedSource {
+    /// Returns the hash of the bytes of all files, in the order of their paths; `None` where reading them
+    /// for that would not be cheap. Stores other than the disk tell by their tags.
+    pub(crate) async fn content(&self) -> Option<String> {
+        let SmallFiles { store, paths } = self.small.as_ref()?;
+        let mut digests = Vec::with_capacity(paths.len() * 16);
+        for path in paths {
+            let bytes = store.get(path).await.ok()?.bytes().await.ok()?;
+            digests.extend(bytes128(&bytes).to_le_bytes());
+        }
+        Some(format!("{:032x}", bytes128(&digests)))
+    }
 }
 
 /// The files of a source.
@@ -98,7 +124,7 @@ impl SourceReader<'_> {
             return Err(mistakes(broken));
         }
         let identity = format!("delta {} version {}", place.url, table.version());
-        Ok(ResolvedSource { provider, text: None, identity, rows: table.size().0 })
+        Ok(ResolvedSource { provider, text: None, identity, small: None, rows: table.size().0 })
     }
 
     async fn files(
@@ -136,12 +162,15 @@ impl SourceReader<'_> {
             }
             files.push(file);
         }
-        let identity = identity(&objects);
+        let identity = identity(self.root, &objects);
         let columns = partitions.fields();
         let table = Arc::new(FilesTable::new(base.store_url.clone(), format, schema, columns, files));
         let rows = table.rows();
         let text = (source.format != FileFormat::Parquet).then(|| Arc::clone(&table));
-        Ok(ResolvedSource { provider: table, text, identity, rows })
+        let is_small = base.local().is_some() && objects.iter().map(|object| object.size).sum::<u64>() <= SMALL_BYTES;
+        let paths = || objects.iter().map(|object| object.location.clone()).collect();
+        let small = is_small.then(|| SmallFiles { store: Arc::clone(&base.store), paths: paths() });
+        Ok(ResolvedSource { provider: table, text, identity, small, rows })
     }
 
     /// Returns the folder that partition folders stand below, and the files, sorted by path.
@@ -436,10 +465,12 @@ fn with_partitions(mut known: Statistics, values: &[ScalarValue]) -> Statistics 
     known
 }
 
-fn identity(objects: &[ObjectMeta]) -> String {
+/// Returns what tells the rows of files: a line of path, size and tag for each. Paths are those below the
+/// project where they are, so that a project can move.
+fn identity(root: &std::path::Path, objects: &[ObjectMeta]) -> String {
     let lines = objects.iter().map(|object| {
         let tag = object.e_tag.clone().unwrap_or_else(|| object.last_modified.timestamp_micros().to_string());
-        format!("{} {} {tag}", object.location, object.size)
+        format!("{} {} {tag}", short_location(root, object.location.as_ref()), object.size)
     });
     lines.collect::<Vec<_>>().join("\n")
 }

@@ -111,7 +111,7 @@ impl Engine {
 /// Returns a node that is known by its columns alone.
 fn known_by(columns: SchemaRef, is_published: bool) -> PlannedNode {
     let provider = Arc::new(EmptyTable::new(Arc::clone(&columns)));
-    let files = ResolvedSource { provider, text: None, identity: String::new(), rows: None };
+    let files = ResolvedSource { provider, text: None, identity: String::new(), small: None, rows: None };
     PlannedNode { schema: columns, rows: None, is_published, errors: None, content: Content::Files(files) }
 }
 

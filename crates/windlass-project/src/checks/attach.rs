@@ -102,7 +102,7 @@ impl CheckDefinition {
     }
 
     /// Returns what it reads besides its own table, which must be there before it is looked at.
-    pub(crate) fn inputs(&self, node: &str) -> Vec<Input> {
+    pub fn inputs(&self, node: &str) -> Vec<Input> {
         let named = self.tables().map(|table| Input {
             node: table.text.clone(),
             reference: table.text.clone(),

@@ -5,7 +5,8 @@
 
 use windlass_error::{Code, Diagnostic};
 
-use super::{Bound, CheckDefinition, CheckKind, KeptDuplicate, OnFail, Written};
+use super::identity::rule;
+use super::{CheckDefinition, CheckKind, KeptDuplicate, OnFail};
 use crate::{Node, NodeKind, OnError};
 
 impl CheckDefinition {
@@ -21,26 +22,8 @@ impl CheckDefinition {
 
     /// Returns what decides which rows it diverts, without places; part of the fingerprint.
     fn diversion(&self) -> String {
-        let texts = |all: &[Written]| all.iter().map(|one| one.text.clone()).collect::<Vec<_>>();
-        let bound = |bound: &Option<Bound>| bound.as_ref().map(|one| (one.value.text.clone(), one.is_inclusive));
-        let rule = match &self.kind {
-            CheckKind::Values { values, are_accepted } => format!("{are_accepted} {:?}", texts(values)),
-            CheckKind::Range { min, max } => format!("{:?} {:?}", bound(min), bound(max)),
-            CheckKind::Length { min, max } => format!("{min:?} {max:?}"),
-            CheckKind::Regex { pattern, must_match } => format!("{must_match} {:?}", pattern.text),
-            CheckKind::Pair { left, comparison, right } => format!("{} {comparison:?} {}", left.text, right.text),
-            CheckKind::Expression { sql } => sql.text.clone(),
-            CheckKind::Unique { columns, keep: KeptDuplicate::None } => format!("{:?}", texts(columns)),
-            CheckKind::Unique { columns, keep: KeptDuplicate::First { by, is_descending } } => {
-                format!("{:?} {} {is_descending}", texts(columns), by.text)
-            }
-            CheckKind::Relationships { columns, to, fields } => {
-                format!("{:?} {} {:?}", texts(columns), to.text, texts(fields))
-            }
-            _ => String::new(),
-        };
         let filter = self.filter.as_ref().map(|filter| &filter.text);
-        format!("{} {} {:?} {rule} {filter:?}", self.name, self.kind.name(), self.column)
+        format!("{} {:?} {} {filter:?}", self.name, self.column, rule(&self.kind))
     }
 }
 
@@ -71,6 +54,12 @@ impl Node {
             _ => None,
         });
         unique.into_iter().flatten().map(|column| column.text.as_str()).collect()
+    }
+
+    /// Returns the tables that decide which rows its checks divert.
+    pub fn diverting_tables(&self) -> impl Iterator<Item = &str> {
+        let checks = self.checks.iter().filter(|check| check.diverts_keys());
+        checks.flat_map(CheckDefinition::tables).map(|table| table.text.as_str())
     }
 
     /// Returns which rows its checks divert, as text; empty where they divert none.

@@ -1,10 +1,11 @@
-//! `windlass plan`: every check that a run makes before its first row, and what it would do.
+//! `windlass plan`: every check that a run makes before its first row, what it would do, and why.
 
-use std::collections::HashMap;
-use std::time::Instant;
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
 
 use chrono::SecondsFormat;
-use windlass_engine::Plan;
+use indexmap::IndexMap;
+use windlass_engine::{Decision, Plan, Reason};
 use windlass_error::Diagnostic;
 use windlass_project::{Node, NodeKind, Project};
 use windlass_runner::NodeHistory;
@@ -16,7 +17,7 @@ use crate::printer::Printer;
 use crate::report::{Mistakes, Status};
 use crate::settings::Settings;
 use crate::style::Paint;
-use crate::wire::{LastRun, PlanReport, PlannedNode};
+use crate::wire::{LastRun, PlanReason, PlanReport, PlannedNode};
 use crate::{human, open};
 
 /// What only a run can find out.
@@ -31,22 +32,52 @@ pub(super) fn run(args: &PlanArgs, settings: &Settings, printer: &Printer) -> an
     let place = loaded.project.as_ref().map(place);
     let checked = choice::choose(loaded, &args.select)
         .and_then(|choice| check::check(choice, Purpose::Compute, None, settings, printer));
-    match checked {
-        Ok(Checked { choice, plan, .. }) => {
-            let history = history(&choice.project);
-            match args.format {
-                Format::Json => printer.json("plan", &report(&choice, &plan, &history))?,
-                Format::Text => printer.data(&text(&choice, &plan, &history, begun, printer.data_paint()))?,
-            }
-            Ok(Status::Done)
-        }
+    let checked = match checked {
+        Ok(checked) => checked,
         Err(error) => {
             if let (Format::Json, Some(mistakes)) = (args.format, error.downcast_ref::<Mistakes>()) {
                 printer.json("plan", &failed(place, &mistakes.diagnostics))?;
             }
-            Err(error)
+            return Err(error);
         }
+    };
+    let decisions = checked.session.block_on(Box::pin(decide(&checked, args)))?;
+    let history = history(&checked.choice.project);
+    let outlook = Outlook { choice: &checked.choice, plan: &checked.plan, decisions, history };
+    match args.format {
+        Format::Json => printer.json("plan", &report(&outlook))?,
+        Format::Text => printer.data(&text(&outlook, begun, printer.data_paint()))?,
     }
+    let builds = outlook.decisions.values().any(|decision| !matches!(decision, Decision::Reuse(_)));
+    Ok(if args.exit_code && builds { Status::Changes } else { Status::Done })
+}
+
+/// What a run would do, and what is known from earlier ones.
+struct Outlook<'a> {
+    choice: &'a Choice,
+    plan: &'a Plan,
+    /// By node that publishes a table, in order.
+    decisions: IndexMap<String, Decision>,
+    history: HashMap<String, NodeHistory>,
+}
+
+/// Decides for each selected node that publishes a table, in order: what is built before counts.
+async fn decide(checked: &Checked, args: &PlanArgs) -> Result<IndexMap<String, Decision>, windlass_engine::Error> {
+    let Checked { choice, plan, session } = checked;
+    let mut upcoming = BTreeSet::new();
+    let mut decisions = IndexMap::new();
+    for node in to_run(choice).filter(|node| node.is_published()) {
+        let decision = match (args.full_refresh, args.no_cache) {
+            (true, _) => Decision::Build(Reason::forced("--full-refresh")),
+            (false, true) => Decision::Build(Reason::forced("--no-cache")),
+            (false, false) => session.engine.decide(&choice.project, plan, node, &upcoming).await?,
+        };
+        if let Decision::Build(_) = decision {
+            upcoming.insert(node.name.clone());
+        }
+        decisions.insert(node.name.clone(), decision);
+    }
+    Ok(decisions)
 }
 
 /// Returns the last success of each node. An estimate is not worth a failure.
@@ -62,35 +93,56 @@ fn to_run(choice: &Choice) -> impl Iterator<Item = &Node> {
     nodes.filter(|node| choice.nodes.contains(&node.name) && !matches!(node.kind, NodeKind::Source(_)))
 }
 
-fn action(node: &Node) -> &'static str {
-    if node.is_published() { "build" } else { "view" }
+fn action(decision: Option<&Decision>) -> &'static str {
+    match decision {
+        Some(Decision::Build(_)) => "build",
+        Some(Decision::Check(..)) => "check",
+        Some(Decision::Reuse(_)) => "reuse",
+        None => "view",
+    }
 }
 
-fn text(choice: &Choice, plan: &Plan, history: &HashMap<String, NodeHistory>, begun: Instant, paint: Paint) -> String {
-    let project = &choice.project;
+fn text(outlook: &Outlook<'_>, begun: Instant, paint: Paint) -> String {
+    let Outlook { choice, plan, decisions, .. } = outlook;
     let nodes: Vec<&Node> = to_run(choice).collect();
     let took = human::duration(begun.elapsed());
-    let target = &project.target;
+    let target = &choice.project.target;
     let mut lines = vec![format!("target {}, env {}, planned in {took}", target.name, target.env), String::new()];
-    let last: Vec<String> = nodes.iter().map(|node| last_time(node, history)).collect();
     let width = nodes.iter().map(|node| node.name.chars().count()).max().unwrap_or_default();
-    let last_width = last.iter().map(String::len).max().unwrap_or_default();
-    for (node, last) in nodes.iter().zip(&last) {
+    for node in &nodes {
         let columns = plan.nodes.get(&node.name).map_or(0, |planned| planned.schema.fields().len());
         let columns = human::counted(columns as u64, "column");
-        let reads = match project.graph.parents(&node.name) {
-            [] => String::new(),
-            inputs => format!("  reads {}", inputs.join(", ")),
+        let decision = decisions.get(&node.name);
+        let why = match decision {
+            Some(Decision::Build(reason)) => format!("  {}", reason.text),
+            Some(Decision::Check(standing, checks)) => {
+                format!("  unchanged, version {}; {}", standing.version, changed(checks))
+            }
+            Some(Decision::Reuse(standing)) => paint.faint(&format!("  unchanged, version {}", standing.version)),
+            None => String::new(),
         };
-        let facts = paint.faint(format!("{last:last_width$}{reads}{}", code(node)).trim_end());
-        lines.push(format!("  {:5}  {:width$}  {columns:>10}{facts}", action(node), node.name));
+        let facts = paint.faint(&format!("{}{}", last_time(node, outlook), code(node)));
+        lines.push(format!("  {:5}  {:width$}  {columns:>10}{why}{facts}", action(decision), node.name));
     }
-    let builds = nodes.iter().filter(|node| node.is_published()).count();
-    let views = nodes.len() - builds;
-    let counts = format!("{}, {}", human::counted(builds as u64, "table"), human::counted(views as u64, "view"));
     lines.push(String::new());
+    let counts = counts(outlook, nodes.len());
     lines.push(format!("{counts}. Names and types fit; not checked: {}.", not_checked(&nodes).join(", ")));
     lines.join("\n")
+}
+
+/// Returns how many nodes are built and how many are not: `2 to build, about 1.2 s; 4 unchanged, 1 view`.
+fn counts(outlook: &Outlook<'_>, nodes: usize) -> String {
+    let built = outlook.decisions.iter().filter(|(_, decision)| matches!(decision, Decision::Build(_)));
+    let built: Vec<&String> = built.map(|(name, _)| name).collect();
+    let known: Option<Vec<Duration>> =
+        built.iter().map(|name| outlook.history.get(*name).map(|last| last.elapsed)).collect();
+    let estimate = match known {
+        Some(known) if !known.is_empty() => format!(", {} last time", human::duration(known.iter().sum())),
+        _ => String::new(),
+    };
+    let reused = outlook.decisions.len() - built.len();
+    let views = human::counted((nodes - outlook.decisions.len()) as u64, "view");
+    format!("{} to build{estimate}, {reused} unchanged, {views}", built.len())
 }
 
 /// Returns what a Python node calls: `python ScoreFlights in transforms/ml/score_flights.py`.
@@ -106,10 +158,10 @@ fn not_checked(nodes: &[&Node]) -> Vec<&'static str> {
     NOT_CHECKED.into_iter().chain(python).collect()
 }
 
-/// Returns what the node's last success wrote, and how long it took.
-fn last_time(node: &Node, history: &HashMap<String, NodeHistory>) -> String {
-    match history.get(&node.name) {
-        Some(last) if node.is_published() => {
+/// Returns what the last success of a node that is built wrote, and how long it took.
+fn last_time(node: &Node, outlook: &Outlook<'_>) -> String {
+    match (outlook.history.get(&node.name), outlook.decisions.get(&node.name)) {
+        (Some(last), Some(Decision::Build(_))) => {
             format!("  last time {} in {}", human::counted(last.rows, "row"), human::duration(last.elapsed))
         }
         _ => String::new(),
@@ -122,15 +174,19 @@ fn place(project: &Project) -> (String, String, String) {
     (target.name.clone(), target.env.clone(), target.lake.clone())
 }
 
-fn report(choice: &Choice, plan: &Plan, history: &HashMap<String, NodeHistory>) -> PlanReport {
+fn report(outlook: &Outlook<'_>) -> PlanReport {
+    let Outlook { choice, plan, decisions, history } = outlook;
     let (target, env, lake) = place(&choice.project);
     let node = |node: &Node| {
         let planned = plan.nodes.get(&node.name);
         let columns = planned.map(|planned| windlass_engine::columns(&planned.schema)).unwrap_or_default();
+        let decision = decisions.get(&node.name);
         PlannedNode {
             name: node.name.clone(),
             kind: node.kind_name(),
-            action: action(node),
+            action: action(decision),
+            reason: decision.and_then(reason),
+            table_version: decision.and_then(standing_version),
             inputs: choice.project.graph.parents(&node.name).to_vec(),
             columns: columns.into_iter().map(Into::into).collect(),
             last_run: history.get(&node.name).filter(|_| node.is_published()).map(last_run),
@@ -140,6 +196,28 @@ fn report(choice: &Choice, plan: &Plan, history: &HashMap<String, NodeHistory>) 
     let not_checked = not_checked(&chosen);
     let nodes = chosen.into_iter().map(node).collect();
     PlanReport { target, env, lake, nodes, not_checked, diagnostics: Vec::new() }
+}
+
+fn reason(decision: &Decision) -> Option<PlanReason> {
+    match decision {
+        Decision::Build(reason) => Some(PlanReason { kind: reason.kind.as_str(), text: reason.text.clone() }),
+        Decision::Check(_, checks) => Some(PlanReason { kind: "check", text: changed(checks) }),
+        Decision::Reuse(_) => None,
+    }
+}
+
+fn changed(checks: &[String]) -> String {
+    match checks {
+        [one] => format!("check {one} is to be made"),
+        several => format!("checks {} are to be made", several.join(", ")),
+    }
+}
+
+fn standing_version(decision: &Decision) -> Option<u64> {
+    match decision {
+        Decision::Build(_) => None,
+        Decision::Check(standing, _) | Decision::Reuse(standing) => Some(standing.version),
+    }
 }
 
 fn failed(place: Option<(String, String, String)>, diagnostics: &[Diagnostic]) -> PlanReport {

@@ -80,7 +80,8 @@ pub(super) fn run(args: &RunArgs, settings: &Settings, printer: &Printer) -> any
     let choice = choice::choose(loaded, &args.select)?;
     let checked = check::check(choice, Purpose::Compute, args.threads, settings, printer)?;
     let failure_policy = if args.fail_fast { FailurePolicy::FailFast } else { FailurePolicy::KeepGoing };
-    let order = Order { command: "run", work: Work::Build, failure_policy, format: args.format };
+    let work = if args.full_refresh || args.no_cache { Work::Rebuild } else { Work::Build };
+    let order = Order { command: "run", work, failure_policy, format: args.format };
     carry_out(order, checked, settings, printer)
 }
 

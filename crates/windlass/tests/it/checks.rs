@@ -113,7 +113,7 @@ fn a_broken_source_is_found_before_anything_reads_it() {
         exit 1
         -- stderr
           ✗ raw.orders  failed  [TIME]
-        error[E0604]: table `raw.orders` breaks a check and was not published
+        error[E0604]: table `raw.orders` breaks a check
           fail not_null_id: 1 of 2 rows (50.0 %), error if <> 0, such as id=null customer=grace amount=0.5 (sources.yml:7:25)
           - spending    skipped, it needs `raw.orders`
           - top         skipped, it needs `raw.orders`

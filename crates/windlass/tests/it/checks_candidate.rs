@@ -40,7 +40,7 @@ fn rows_that_were_kept_back_can_be_looked_at() {
     project.windlass(["run", "--vars", "factor=2"]).check(expect![[r#"
         exit 1
         -- stderr
-          ✓ amounts            3 rows  [SIZE]  version 1  [TIME]
+          ✓ amounts  unchanged  version 0
           ✗ orders   failed  [TIME]
         error[E0604]: table `orders` breaks a check and was not published
           fail range_amount: 2 of 3 rows (66.7 %), error if <> 0, such as id=2 amount=40 kind=small (transforms/p.yml:1:51)
@@ -48,7 +48,7 @@ fn rows_that_were_kept_back_can_be_looked_at() {
           - reader   skipped, it needs `orders`
         windlass explain E0604
         orders 0 checks passed, 1 failed
-        Published 1 of 3 to prod, 1 failed, 1 skipped  [TIME]  CPU [TIME]  peak [SIZE]  run [RUN]
+        Published 0 of 3 to prod, 1 unchanged, 1 failed, 1 skipped  [TIME]  CPU [TIME]  peak [SIZE]  run [RUN]
     "#]]);
     project.windlass(["show", "orders@candidate"]).check(expect![[r#"
         exit 0

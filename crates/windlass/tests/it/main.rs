@@ -32,6 +32,8 @@ mod python_transforms;
 mod python_try;
 mod python_udf;
 mod readers;
+mod reuse;
+mod reuse_property;
 mod run;
 mod runs;
 mod s3;

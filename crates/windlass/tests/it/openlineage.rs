@@ -341,7 +341,7 @@ fn error_tables_of_python_are_outputs() {
     let answer = project.windlass(["run", "--quiet"]);
     assert_eq!(answer.code, 0, "{answer}");
     project.write("targets.yml", "targets: {local: {lake: ./lake, openlineage: {file: e.jsonl, namespace: ml}}}\n");
-    assert_eq!(project.windlass(["run", "--quiet"]).code, 0);
+    assert_eq!(project.windlass(["run", "--quiet", "--no-cache"]).code, 0);
     let events = events(&project, "e.jsonl");
     let complete = find(&events, "COMPLETE", "test.prod.score");
     assert_eq!(complete["job"]["facets"]["sourceCode"]["language"], "python");

@@ -14,11 +14,11 @@ fn a_plan_says_what_a_run_would_do() {
         -- stdout
         target local, env prod, planned in [TIME]
 
-          build  people     2 columns
+          build  people     2 columns  not published yet
           view   spending   2 columns
-          build  profile    4 columns  reads spending, people, raw.clicks
+          build  profile    4 columns  not published yet
 
-        2 tables, 1 view. Names and types fit; not checked: values, divisions by zero, casts of text.
+        2 to build, 0 unchanged, 1 view. Names and types fit; not checked: values, divisions by zero, casts of text.
     "#]]);
     assert!(!is_there(&project.path(".windlass")), "a plan leaves nothing behind");
     assert!(!is_there(&project.path("lake")), "a plan leaves nothing behind");
@@ -33,9 +33,9 @@ fn a_plan_knows_the_last_run() {
         -- stdout
         target local, env prod, planned in [TIME]
 
-          build  spending   2 columns  last time 3 rows in [TIME]  reads raw.orders
+          reuse  spending   2 columns  unchanged, version 0
 
-        1 table, 0 views. Names and types fit; not checked: values, divisions by zero, casts of text.
+        0 to build, 1 unchanged, 0 views. Names and types fit; not checked: values, divisions by zero, casts of text.
     "#]]);
     expect![[r#"
         {
@@ -46,7 +46,9 @@ fn a_plan_knows_the_last_run() {
             {
               "name": "spending",
               "kind": "table",
-              "action": "build",
+              "action": "reuse",
+              "reason": null,
+              "table_version": 0,
               "inputs": [
                 "raw.orders"
               ],

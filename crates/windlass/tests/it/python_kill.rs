@@ -142,7 +142,7 @@ fn a_crash_fails_a_node_that_says_so() {
            |"#]]
     .assert_eq(&said("crash"));
     expect![[r#"
-          ✓ numbers           16 rows  [SIZE]  version 1  [TIME]
+          ✓ numbers  unchanged  version 0
           ✗ deadly   failed  [TIME]
         error[E0408]: a call of `deadly` took longer than its timeout of [TIME]
           --> transforms/deadly.py:17:5
@@ -152,7 +152,7 @@ fn a_crash_fails_a_node_that_says_so() {
            |"#]]
     .assert_eq(&said("sleep"));
     expect![[r#"
-          ✓ numbers           16 rows  [SIZE]  version 2  [TIME]
+          ✓ numbers  unchanged  version 0
           ✗ deadly   failed  [TIME]
         error[E0404]: MemoryError
           --> transforms/deadly.py:19:5
@@ -190,7 +190,7 @@ fn a_constructor_that_dies_or_hangs_fails_the_node() {
         Published 1 of 2 to prod, 1 failed  [TIME]  CPU [TIME]  peak [SIZE]  run [RUN]"#]]
     .assert_eq(&said("exit"));
     expect![[r#"
-          ✓ numbers           16 rows  [SIZE]  version 1  [TIME]
+          ✓ numbers  unchanged  version 0
           ✗ deadly   failed  [TIME]
         error[E0408]: a worker of `deadly` was not ready after [TIME]
           --> transforms/deadly.py:17:5

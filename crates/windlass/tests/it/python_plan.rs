@@ -13,10 +13,10 @@ fn python_is_planned_and_listed_without_running_it() {
         -- stdout
         target local, env prod, planned in [TIME]
 
-          build  numbers   2 columns
-          build  score     2 columns  reads numbers  python score in transforms/score.py
+          build  numbers   2 columns  not published yet
+          build  score     2 columns  not published yet  python score in transforms/score.py
 
-        2 tables, 0 views. Names and types fit; not checked: values, divisions by zero, casts of text, what Python answers.
+        2 to build, 0 unchanged, 0 views. Names and types fit; not checked: values, divisions by zero, casts of text, what Python answers.
     "#]]);
     let plan = project.json(["plan"]);
     assert_eq!((&plan["nodes"][1]["kind"], &plan["nodes"][1]["action"]), (&"python".into(), &"build".into()));

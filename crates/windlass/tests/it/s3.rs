@@ -184,7 +184,7 @@ fn a_killed_run_leaves_nothing_that_readers_see() {
     let environment: Vec<(&str, &str)> =
         CREDENTIALS.into_iter().chain([("WINDLASS_TEST_HOLD_AT", "staged:spending")]).collect();
     for (copy, before) in [("first", None), ("second", Some("2"))] {
-        let mut run = project.start(["run"], &environment);
+        let mut run = project.start(["run", "--no-cache"], &environment);
         run.wait_for("held at staged:spending");
         run.signal("KILL");
         assert_eq!(run.wait().code, -1);

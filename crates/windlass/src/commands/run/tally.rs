@@ -31,7 +31,7 @@ impl Tally {
     pub(super) fn unpublished(&self) -> impl Iterator<Item = &str> {
         let is_left = |node: &&RunNode| match node.kind {
             "view" | "source" => false,
-            _ => node.attempts > 1 || (node.attempts > 0 && node.outcome != "success"),
+            _ => node.attempts > 1 || (node.attempts > 0 && !["success", "reused"].contains(&node.outcome)),
         };
         self.nodes.values().filter(is_left).map(|node| node.name.as_str())
     }
@@ -41,8 +41,14 @@ impl Tally {
         let tables: Vec<&RunNode> =
             self.nodes.values().filter(|node| !["view", "source"].contains(&node.kind)).collect();
         let published = tables.iter().filter(|node| node.outcome == "success").count();
-        let mut text = format!("Published {published} of {} to {env}", tables.len());
         let counts = summary.counts;
+        if !tables.is_empty() && counts.reused == tables.len() {
+            return match counts.reused {
+                1 => format!("Nothing has changed, 1 table of {env} stays"),
+                reused => format!("Nothing has changed, {reused} tables of {env} stay"),
+            };
+        }
+        let mut text = format!("Published {published} of {} to {env}", tables.len());
         let parts = [
             (counts.reused, "unchanged"),
             (counts.failed, "failed"),
@@ -122,13 +128,13 @@ impl Tally {
         };
         node.error = None;
         node.elapsed_ms = Some(milliseconds(elapsed));
+        node.table_version = outcome.version;
         if matches!(outcome.kind, OutcomeKind::Published | OutcomeKind::Replayed) {
             node.rows = Some(outcome.rows);
             node.error_rows = outcome.errors.as_ref().map(|errors| errors.rows);
             node.null_rows = outcome.nulls.as_ref().map(|nulls| nulls.rows);
             node.bytes = Some(outcome.bytes);
             node.files = Some(outcome.files);
-            node.table_version = outcome.version;
         }
     }
 
