@@ -94,6 +94,11 @@ impl Engine {
         self.lake.join(table)
     }
 
+    /// Returns where a table stands in another environment of the lake.
+    pub(crate) fn place_in(&self, env: &str, table: &str) -> Place {
+        self.lake_root.join(env).join(table)
+    }
+
     /// Returns a published table at its newest version.
     pub(crate) async fn open_table(&self, table: &str) -> Result<Option<PublishedTable>, Error> {
         PublishedTable::open(table, &self.place(table), None).await

@@ -2,6 +2,7 @@
 //!
 //! Nothing here reads the environment or the disk; `settings` says what the flags mean.
 
+mod diff;
 mod lineage;
 mod runs;
 mod test;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::ArgValueCompleter;
 
 use crate::completion;
+pub(crate) use diff::DiffArgs;
 pub(crate) use lineage::{LineageArgs, LineageFormat};
 pub(crate) use runs::{RunsCommand, RunsLogsArgs, RunsLsArgs, RunsShowArgs};
 pub(crate) use test::TestArgs;
@@ -120,6 +122,12 @@ Examples:
   windlass test                    all of them
   windlass test score_flights      those of one transform")]
     Test(TestArgs),
+    /// Compare a table with an earlier version, another environment or another table.
+    #[command(after_help = "\
+Examples:
+  windlass diff feat_flight                   the newest version with the one before
+  windlass diff feat_flight --to env:dev      with that of another environment")]
+    Diff(DiffArgs),
     /// Show the first rows of a node or query, or how it is computed.
     #[command(after_help = "\
 Examples:

@@ -8,6 +8,7 @@ use crate::settings::Settings;
 mod attempt;
 mod check;
 mod completions;
+mod diff;
 mod errors;
 mod explain;
 mod gc;
@@ -29,6 +30,7 @@ pub(crate) fn dispatch(command: Command, settings: &Settings, printer: &Printer)
         Command::Plan(args) => plan::run(&args, settings, printer),
         Command::Check(args) => check::run(&args, settings, printer),
         Command::Profile(args) => profile::run(&args, settings, printer),
+        Command::Diff(args) => diff::run(&args, settings, printer),
         Command::Test(args) => test::run(&args, settings, printer),
         Command::Show(args) => show::run(&args, settings, printer),
         Command::Try(args) => attempt::run(&args, settings, printer),

@@ -13,7 +13,7 @@ const WIDTH: usize = 60;
 /// A row.
 pub(crate) struct Line {
     /// What became of it, in a word.
-    pub(crate) mark: &'static str,
+    pub(crate) mark: String,
     /// Its values.
     pub(crate) cells: Vec<Cell>,
 }
@@ -51,8 +51,7 @@ pub(crate) fn spelled(rows: &RecordBatch, column: usize, row: usize) -> anyhow::
 /// Returns rows below their columns.
 pub(crate) fn table(columns: &[&str], lines: &[Line], paint: Paint) -> String {
     let head = std::iter::once("").chain(columns.iter().copied()).map(str::to_owned).collect::<Vec<_>>();
-    let of_line =
-        |line: &Line| std::iter::once(line.mark.to_owned()).chain(line.cells.iter().map(Cell::text)).collect();
+    let of_line = |line: &Line| std::iter::once(line.mark.clone()).chain(line.cells.iter().map(Cell::text)).collect();
     let texts: Vec<Vec<String>> = lines.iter().map(of_line).collect();
     let width = |at: usize| {
         let all = std::iter::once(&head).chain(&texts);

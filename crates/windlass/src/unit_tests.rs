@@ -101,7 +101,7 @@ fn table(comparison: &Comparison, paint: Paint) -> anyhow::Result<String> {
                 None => Ok(Cell::Same(value)),
             }
         };
-        lines.push(Line { mark, cells: (0..columns.len()).map(cell).collect::<anyhow::Result<_>>()? });
+        lines.push(Line { mark: mark.to_owned(), cells: (0..columns.len()).map(cell).collect::<anyhow::Result<_>>()? });
     }
     let mut text = differences::table(&columns, &lines, paint);
     if differences.len() > SHOWN {

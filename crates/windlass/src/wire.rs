@@ -19,9 +19,11 @@ use windlass_runner::{RunDetail, RunRow};
 use crate::open::VERSION;
 pub(crate) use lineage::{LineageReport, LineageTable};
 
+mod diff;
 mod profile;
 mod unit_tests;
 
+pub(crate) use diff::DiffReport;
 pub(crate) use profile::ProfileReport;
 pub(crate) use unit_tests::TestReport;
 

@@ -16,6 +16,7 @@ mod reconcile;
 mod suspects;
 
 pub use inspect::Inspected;
+pub(crate) use queries::numbers;
 
 use std::sync::Arc;
 

@@ -234,7 +234,7 @@ async fn out_of_order(sorted: DataFrame, column: &str, direction: Direction, wan
 }
 
 /// Returns the first row of a frame of numbers; NULL counts as 0.
-pub(super) async fn numbers(frame: DataFrame) -> Result<Vec<i64>> {
+pub(crate) async fn numbers(frame: DataFrame) -> Result<Vec<i64>> {
     let mut found = Vec::new();
     let mut stream = frame.execute_stream().await?;
     while let Some(batch) = stream.try_next().await? {

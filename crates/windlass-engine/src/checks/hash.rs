@@ -106,15 +106,32 @@ pub(crate) fn short_keys(columns: &[&View<'_>]) -> Keys {
 pub(crate) fn rows(columns: &[&View<'_>]) -> Vec<u128> {
     let mut keys = vec![0u128; columns.first().map_or(0, |column| column.rows)];
     for column in columns {
-        combine(&mut keys, &wide(column), column.nulls.as_ref());
+        add_column(&mut keys, &values(column));
     }
     keys
 }
 
-fn combine(keys: &mut [u128], column: &[u128], nulls: Option<&NullBuffer>) {
-    for (row, (key, value)) in keys.iter_mut().zip(column).enumerate() {
-        let value = if nulls.is_some_and(|nulls| nulls.is_null(row)) { NULL } else { *value };
-        *key = mix128(key.rotate_left(41).wrapping_add(value));
+/// Returns a hash of each value of a column; NULL is like any value.
+pub(crate) fn values(column: &View<'_>) -> Vec<u128> {
+    let mut values = wide(column);
+    if let Some(nulls) = &column.nulls {
+        replace_nulls(&mut values, nulls);
+    }
+    values
+}
+
+fn replace_nulls(values: &mut [u128], nulls: &NullBuffer) {
+    for (row, value) in values.iter_mut().enumerate() {
+        if nulls.is_null(row) {
+            *value = NULL;
+        }
+    }
+}
+
+/// Adds a column to the hashes of rows.
+pub(crate) fn add_column(rows: &mut [u128], column: &[u128]) {
+    for (row, value) in rows.iter_mut().zip(column) {
+        *row = mix128(row.rotate_left(41).wrapping_add(*value));
     }
 }
 

@@ -209,7 +209,7 @@ select * from (values (1, 'a', 1.0), (2, 'x', 2.0001), (4, 'd', 4.0), (5, null, 
             "{reconcile: {to: old}}",
             expect![[r#"
                 table `new` breaks a check and was not published
-                fail reconcile_old: 2 rows missing, 2 rows extra, error if <> 0, such as id=2 name=b amount=2.0 rows=-1 (transforms/p.yml:1:30)"#]],
+                fail reconcile_old: 2 rows missing, 2 rows extra, different: `id`, `name`, `amount`, error if <> 0, such as id=2 name=b amount=2.0 rows=-1 (transforms/p.yml:1:30)"#]],
         ),
         (
             "{reconcile: {to: new_again, key: id}}",

@@ -9,6 +9,7 @@ mod checks_failures;
 mod checks_quarantine;
 mod checks_upstream;
 mod completions;
+mod diff;
 mod explain;
 mod faults;
 mod gc;
