@@ -61,7 +61,7 @@ impl Engine {
             }
             CheckKind::Relationships { .. } => {
                 let orphans = self.orphans_of(&context, subject, definition).await?;
-                offending(orphans, definition.kept_rows()).await.map_err(failed)
+                some_of(orphans, definition.kept_rows()).await.map_err(failed)
             }
             CheckKind::Unique { columns, .. } => {
                 let duplicates = own().and_then(|own| duplicates(own, columns)).map_err(failed)?;
@@ -176,6 +176,17 @@ pub(super) async fn offending(frame: DataFrame, wanted: usize) -> Result<Queried
         }
     }
     Ok(answer)
+}
+
+/// Counts rows, which reads what tells them alone, and then whole rows until enough are kept.
+async fn some_of(frame: DataFrame, wanted: usize) -> Result<Queried> {
+    let counted = frame.clone().aggregate(vec![], vec![count(lit(1))])?;
+    let failing = first_number(counted.execute_stream().await?).await?.unwrap_or(0) as u64;
+    let examples = match failing {
+        0 => Vec::new(),
+        _ => offending(frame.limit(0, Some(wanted))?, wanted).await?.examples,
+    };
+    Ok(Queried { failing, examples, ..Queried::default() })
 }
 
 /// Returns the first value of a stream of numbers.
