@@ -73,6 +73,8 @@ pub enum ReasonKind {
     Upstream,
     /// Others have written to the table.
     OtherWriter,
+    /// A check that stores failing rows.
+    Check,
 }
 
 impl Engine {
@@ -120,6 +122,10 @@ impl Engine {
         let standing =
             Standing { version: table.version(), rows: provenance.rows(), fingerprint: provenance.fingerprint() };
         let checks = self.open_checks(project, plan, node, &provenance).await?;
+        // Failing rows are stored by the run that writes the table.
+        if let Some(check) = node.checks.iter().find(|check| check.store_failures && checks.contains(&check.name)) {
+            return build(ReasonKind::Check, format!("check {} is to be made and stores its failing rows", check.name));
+        }
         Ok(if checks.is_empty() { Decision::Reuse(standing) } else { Decision::Check(standing, checks) })
     }
 
@@ -147,6 +153,7 @@ impl ReasonKind {
             Self::Input => "input",
             Self::Upstream => "upstream",
             Self::OtherWriter => "other_writer",
+            Self::Check => "check",
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{
 };
 
 impl CheckDefinition {
-    /// Returns what it says. How many examples it keeps, and where, says nothing about a table.
+    /// Returns what it says. How many examples it shows says nothing about a table.
     pub fn identity(&self) -> String {
         let Self {
             name,
@@ -22,12 +22,14 @@ impl CheckDefinition {
             filter,
             limit,
             sample_rows: _,
-            store_failures: _,
+            store_failures,
             location: _,
         } = self;
         let rule = rule(kind);
         let filter = filter.as_ref().map(|filter| &filter.text);
-        format!("{name} {column:?} {severity:?} {on_fail:?} {error_if} {warn_if} {filter:?} {limit:?} {rule}")
+        format!(
+            "{name} {column:?} {severity:?} {on_fail:?} {error_if} {warn_if} {filter:?} {limit:?} {store_failures} {rule}"
+        )
     }
 }
 

@@ -129,7 +129,7 @@ fn offending_rows_are_kept_in_a_table() {
     project
         .write("transforms/p.yml", "transforms: {orders: {checks: [{row_count: {min: 1, store_failures: true}}]}}\n");
     std::fs::remove_file(project.path("checks/odd.sql")).unwrap();
-    assert_eq!(project.windlass(["run", "orders"]).code, 0);
+    assert_eq!(project.windlass(["run", "orders", "--no-cache"]).code, 0);
     assert_eq!(project.rows("select * from orders__failures"), "");
 }
 

@@ -369,7 +369,7 @@ fn a_batch_that_must_not_be_taken_apart_fails_whole() {
     let code = std::fs::read_to_string(project.path("transforms/centred.py")).unwrap();
 
     project.write("transforms/centred.py", &code.replace("max_error_rate=\"40%\"", "max_error_rate=\"20%\""));
-    project.windlass(["run", "centred"]).check(expect![[r#"
+    project.windlass(["run", "centred", "--no-cache"]).check(expect![[r#"
         exit 1
         -- stderr
           ✗ centred  failed  [TIME]

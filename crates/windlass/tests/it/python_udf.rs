@@ -466,7 +466,7 @@ fn rows_that_are_null_because_a_function_failed_are_counted() {
         {"id":4,"value":-9,"root":null,"good":2.0}
         {"id":5,"value":null,"root":null,"good":2.23606797749979}"#]]
     .assert_eq(&project.rows("select * from parsed order by id"));
-    let report = project.json(["run"]);
+    let report = project.json(["run", "--no-cache"]);
     let rows: Vec<(&str, &serde_json::Value)> = report["nodes"]
         .as_array()
         .unwrap()
