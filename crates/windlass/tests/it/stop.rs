@@ -32,7 +32,7 @@ fn a_second_writer_is_kept_out() {
 fn a_second_interrupt_stops_at_once() {
     let project = Project::new(TWO);
     assert_eq!(project.windlass(["run"]).code, 0);
-    let mut run = project.start(["run"], &[("WINDLASS_TEST_HOLD_AT", "staging:a")]);
+    let mut run = project.start(["run", "--no-cache"], &[("WINDLASS_TEST_HOLD_AT", "staging:a")]);
     run.wait_for("held at staging:a");
     run.signal("INT");
     run.wait_for("Stopping");
