@@ -66,7 +66,7 @@ fn unknown_nodes_and_keys() {
           transforms/p.yml:1:1
           | models: {a: {}}
           | ^^^^^^
-          hint: known keys: `transforms`, `version`
+          hint: known keys: `transforms`, `version`, `unit_tests`
         error[E0204]: `transforms/p.yml` needs the key `transforms`
           transforms/p.yml:1:1
           | models: {a: {}}
