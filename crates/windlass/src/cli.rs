@@ -246,7 +246,7 @@ pub(crate) struct RunArgs {
     /// Compute every selected node, also where nothing has changed since its table was published.
     #[arg(long)]
     pub(crate) no_cache: bool,
-    /// The same, and build incremental tables from their beginning.
+    /// The same as --no-cache, by the name that dbt gives it.
     #[arg(long)]
     pub(crate) full_refresh: bool,
     /// Stop everything at the first failure; else only what needs the failed node is skipped.
