@@ -8,7 +8,7 @@ use crate::support::{Project, pretty};
 fn replaced_files_go_when_nobody_needs_them() {
     let project = Project::new("-- transforms/a.sql --\nselect 1 as x\n");
     for _ in 0..2 {
-        assert_eq!(project.windlass(["run"]).code, 0);
+        assert_eq!(project.windlass(["run", "--no-cache"]).code, 0);
     }
     project.windlass(["gc"]).check(expect![[r#"
         exit 0
@@ -17,15 +17,24 @@ fn replaced_files_go_when_nobody_needs_them() {
     "#]]);
     project.windlass(["gc", "--dry-run", "--keep-versions-for", "0s"]).check(expect![[r#"
         exit 0
+        -- stdout
+        a        1 file  [SIZE]  replaced
         -- stderr
-        Nothing to remove
+        Would remove 1 file, [SIZE]
     "#]]);
     expect![[r#"
         {
           "lake": "[LAKE]",
           "env": "prod",
           "dry_run": false,
-          "files": [],
+          "files": [
+            {
+              "table": "a",
+              "path": "[PATH]",
+              "bytes": "[BYTES]",
+              "reason": "replaced"
+            }
+          ],
           "bytes": "[BYTES]"
         }"#]]
     .assert_eq(&pretty(project.json(["gc", "--keep-versions-for", "0s"])));

@@ -126,12 +126,12 @@ fn a_lock_that_is_missing_is_refused_or_written() {
     assert_eq!(project.rows("select version from packed"), r#"{"version":"1.17.0"}"#);
 
     // From now on it is used as it is, without a word and without the network.
-    project.windlass(["run", "--locked", "--offline"]).check(expect![[r#"
+    project.windlass(["run", "--no-cache", "--locked", "--offline"]).check(expect![[r#"
         exit 0
         -- stderr
-          ✓ one     unchanged  version 0
-          ✓ packed  unchanged  version 0
-        Nothing has changed, 2 tables of prod stay  [TIME]  CPU [TIME]  peak [SIZE]  run [RUN]
+          ✓ one                1 row  [SIZE]  version 1  [TIME]
+          ✓ packed             1 row  [SIZE]  version 1  [TIME]
+        Published 2 of 2 to prod  [TIME]  CPU [TIME]  peak [SIZE]  run [RUN]
     "#]]);
     assert_eq!(std::fs::read_to_string(project.path("locks/beeb9b4ee06b.lock")).unwrap(), lock);
 

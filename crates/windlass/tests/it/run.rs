@@ -172,7 +172,7 @@ fn what_needs_a_failed_node_is_skipped_and_the_rest_goes_on() {
         {"m":1}
         {"m":2}"#]]
     .assert_eq(&project.rows("select * from good order by m"));
-    let answer = project.windlass(["run", "--format", "json"]);
+    let answer = project.windlass(["run", "--no-cache", "--format", "json"]);
     assert_eq!(answer.code, 1);
     let mut summary = crate::support::parsed(&answer.stdout);
     expect![[r#"
@@ -184,11 +184,11 @@ fn what_needs_a_failed_node_is_skipped_and_the_rest_goes_on() {
           "selection": null,
           "outcome": "failed",
           "reason": "node_failed",
-          "rows": 0,
+          "rows": 4,
           "error_rows": 0,
           "null_rows": 0,
           "bytes": "[BYTES]",
-          "files": 0,
+          "files": 2,
           "retries": 0,
           "elapsed_ms": "[ELAPSED_MS]",
           "cpu_ms": "[CPU_MS]",
@@ -197,17 +197,17 @@ fn what_needs_a_failed_node_is_skipped_and_the_rest_goes_on() {
             {
               "name": "numbers",
               "kind": "seed",
-              "outcome": "reused",
-              "reason": "unchanged",
+              "outcome": "success",
+              "reason": null,
               "failed_node": null,
               "attempts": 1,
               "last_good": [],
-              "rows": null,
+              "rows": 2,
               "error_rows": null,
               "null_rows": null,
-              "bytes": null,
-              "files": null,
-              "table_version": 0,
+              "bytes": "[BYTES]",
+              "files": 1,
+              "table_version": 1,
               "elapsed_ms": "[ELAPSED_MS]",
               "error": null,
               "checks": []
@@ -273,17 +273,17 @@ fn what_needs_a_failed_node_is_skipped_and_the_rest_goes_on() {
             {
               "name": "good",
               "kind": "table",
-              "outcome": "reused",
-              "reason": "unchanged",
+              "outcome": "success",
+              "reason": null,
               "failed_node": null,
               "attempts": 1,
               "last_good": [],
-              "rows": null,
+              "rows": 2,
               "error_rows": null,
               "null_rows": null,
-              "bytes": null,
-              "files": null,
-              "table_version": 0,
+              "bytes": "[BYTES]",
+              "files": 1,
+              "table_version": 1,
               "elapsed_ms": "[ELAPSED_MS]",
               "error": null,
               "checks": []
