@@ -11,7 +11,6 @@ use crate::fingerprint::{
     Difference, InputVersion, changed_definition, changed_input, place_of_line, volatile_function,
 };
 use crate::planner::{Content, Plan, calls};
-use crate::tables::published::PublishedTable;
 use crate::{Engine, Error};
 
 /// Characters of a variable's value that are shown.
@@ -109,7 +108,7 @@ impl Engine {
         if provenance.is_changed() {
             return build(ReasonKind::OtherWriter, "another writer has changed its rows".to_string());
         }
-        if !self.has_errors_of(node, &table).await? {
+        if provenance.errors().is_some() && self.open_errors(&node.name).await?.is_none() {
             return build(ReasonKind::Missing, format!("`{}` is gone", error_table(&node.name)));
         }
         if let Some(parent) = first_upcoming(project, node, upcoming) {
@@ -127,14 +126,6 @@ impl Engine {
             return build(ReasonKind::Check, format!("check {} is to be made and stores its failing rows", check.name));
         }
         Ok(if checks.is_empty() { Decision::Reuse(standing) } else { Decision::Check(standing, checks) })
-    }
-
-    /// Returns whether the error table that belongs to a version is there, if one does.
-    async fn has_errors_of(&self, node: &Node, table: &PublishedTable) -> Result<bool, Error> {
-        match table.errors_version().await {
-            Some(_) => Ok(self.open_errors(&node.name).await?.is_some()),
-            None => Ok(true),
-        }
     }
 }
 
