@@ -110,4 +110,11 @@ codes! {
     SELECTION_SYNTAX = "E0903", "a selection cannot be parsed";
     RUN_STORE = "E0904", "the run store cannot be used";
     NO_PROJECT = "E0905", "no project was found";
+    UNKNOWN_MODEL = "E1001", "a model, version or alias does not exist";
+    MODEL_FILE = "E1002", "a model's file cannot be read";
+    MODEL_INPUT = "E1003", "an input of a model is missing or has another type";
+    MODEL_GATE = "E1004", "a version that missed a gate cannot be promoted";
+    ALIAS_CONFLICT = "E1005", "an alias was changed by somebody else";
+    MODEL_NAME = "E1006", "a name cannot be that of a model or alias";
+    ARTIFACT = "E1007", "a file of a model is not what was registered";
 }
