@@ -67,6 +67,7 @@ impl Recorder {
             table_version: outcome.version,
             fingerprint: outcome.fingerprint.clone(),
             error_rows: outcome.errors.as_ref().map(|errors| errors.rows),
+            null_rows: outcome.nulls.as_ref().map(|nulls| nulls.rows),
             ..self.ended(node, attempt, ended, elapsed)
         };
         self.write(&row);

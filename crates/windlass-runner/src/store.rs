@@ -116,8 +116,9 @@ impl RunStore {
     pub fn record_node(&self, row: &NodeRunRow) -> Result<(), Error> {
         let sql = "INSERT OR REPLACE INTO node_runs (run_id, node, attempt, kind, outcome, reason, \
                    failed_node, started_at, elapsed_ms, rows, bytes, files, table_version, \
-                   fingerprint, error_code, error_message, fault, error_rows) VALUES \
-                   (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+                   fingerprint, error_code, error_message, fault, error_rows, null_rows) VALUES \
+                   (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, \
+                   ?19)";
         let values = rusqlite::params![
             row.run_id,
             row.node,
@@ -137,6 +138,7 @@ impl RunStore {
             row.error_message,
             row.fault,
             row.error_rows.map(signed),
+            row.null_rows.map(signed),
         ];
         self.record(&row.run_id, sql, values)
     }

@@ -49,7 +49,7 @@ fn node_run_columns() -> SchemaRef {
         &["run_id", "node", "kind", "outcome", "reason", "failed_node"],
         &["started_at"],
         &["fingerprint", "error_code", "error_message", "fault"],
-        &["attempt", "elapsed_ms", "rows", "error_rows", "bytes", "files", "table_version"],
+        &["attempt", "elapsed_ms", "rows", "error_rows", "null_rows", "bytes", "files", "table_version"],
     )
 }
 

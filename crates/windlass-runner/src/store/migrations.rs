@@ -73,6 +73,8 @@ const MIGRATIONS: &[&str] = &[
     ) STRICT;",
     // 2: rows that failed and went to the error table.
     "ALTER TABLE node_runs ADD COLUMN error_rows INTEGER;",
+    // 3: rows that failed and have NULL for what Python should have answered.
+    "ALTER TABLE node_runs ADD COLUMN null_rows INTEGER;",
 ];
 
 /// Brings a file up to date. Several processes may do so at once; one does the work.

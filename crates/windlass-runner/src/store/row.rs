@@ -79,6 +79,8 @@ pub struct NodeRunRow {
     pub rows: Option<u64>,
     /// Rows that failed; `None` where the node has no error table.
     pub error_rows: Option<u64>,
+    /// Rows that failed and have NULL for what Python should have answered; `None` where none may.
+    pub null_rows: Option<u64>,
     /// Bytes written, as stored.
     pub bytes: Option<u64>,
     /// Data files written.
@@ -155,6 +157,7 @@ impl NodeRunRow {
             elapsed_ms: None,
             rows: None,
             error_rows: None,
+            null_rows: None,
             bytes: None,
             files: None,
             table_version: None,
@@ -178,6 +181,7 @@ impl NodeRunRow {
             elapsed_ms: count(row, "elapsed_ms")?,
             rows: count(row, "rows")?,
             error_rows: count(row, "error_rows")?,
+            null_rows: count(row, "null_rows")?,
             bytes: count(row, "bytes")?,
             files: count(row, "files")?,
             table_version: count(row, "table_version")?,

@@ -59,6 +59,7 @@ fn success(run_id: &RunId, node: &str, started_at: DateTime<Utc>, rows: u64) -> 
         elapsed_ms: Some(1500),
         rows: Some(rows),
         error_rows: Some(2),
+        null_rows: Some(3),
         bytes: Some(rows * 10),
         files: Some(1),
         table_version: Some(4),
@@ -131,6 +132,7 @@ fn a_run_is_found_again_in_another_process() {
               "elapsed_ms": 1500,
               "rows": 10,
               "error_rows": 2,
+              "null_rows": 3,
               "bytes": 100,
               "files": 1,
               "table_version": 4,
@@ -262,7 +264,7 @@ fn a_store_of_a_later_release_is_refused() {
     let path = bench.file();
     assert_eq!(
         refused.to_string(),
-        format!("cannot open the run store `{}`: it has version 99, this release knows up to 2", path.display())
+        format!("cannot open the run store `{}`: it has version 99, this release knows up to 3", path.display())
     );
     assert!(refused.hint().unwrap().contains("upgrade"));
     assert_eq!(refused.code(), Some(Code::RUN_STORE));
@@ -275,10 +277,10 @@ fn a_store_of_an_earlier_release_is_brought_up_to_date() {
     let run_id = bench.begin(&store);
     let row = success(&run_id, "a", bench.clock.now(), 7);
     store.record_node(&row).unwrap();
-    store.lock().execute_batch("ALTER TABLE node_runs DROP COLUMN error_rows; PRAGMA user_version = 1;").unwrap();
+    store.lock().execute_batch("ALTER TABLE node_runs DROP COLUMN error_rows; ALTER TABLE node_runs DROP COLUMN null_rows; PRAGMA user_version = 1;").unwrap();
     drop(store);
     let store = bench.open().unwrap();
-    assert_eq!(store.run("latest").unwrap().nodes, [NodeRunRow { error_rows: None, ..row }]);
+    assert_eq!(store.run("latest").unwrap().nodes, [NodeRunRow { error_rows: None, null_rows: None, ..row }]);
 }
 
 #[test]

@@ -113,6 +113,8 @@ fn node_line(node: &NodeRunRow, width: usize, paint: Paint) -> String {
             facts.extend(node.rows.map(|rows| human::counted(rows, "row")));
             let error_rows = node.error_rows.filter(|rows| *rows > 0);
             facts.extend(error_rows.map(|rows| human::counted(rows, "error row")));
+            let null_rows = node.null_rows.filter(|rows| *rows > 0);
+            facts.extend(null_rows.map(|rows| format!("{} of NULL", human::counted(rows, "row"))));
             facts.extend(node.bytes.filter(|_| kind != Some("replayed")).map(human::bytes));
             facts.extend(node.table_version.map(|version| format!("version {version}")));
             facts.extend(node.elapsed_ms.map(|elapsed| human::duration(Duration::from_millis(elapsed))));

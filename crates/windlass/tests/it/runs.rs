@@ -73,6 +73,7 @@ fn runs_are_remembered() {
               "elapsed_ms": "[ELAPSED_MS]",
               "rows": 3,
               "error_rows": null,
+              "null_rows": null,
               "bytes": "[BYTES]",
               "files": 1,
               "table_version": 0,
