@@ -47,14 +47,16 @@ impl Bisection {
         self.errors.extend(errors.into_iter().map(|error| RowError { row: error.row + part.start, ..error }));
     }
 
-    /// Takes note that the part in turn killed its worker. `blame` describes it, for any row.
-    pub(crate) fn killed(&mut self, blame: &RowError) {
+    /// Takes note that the part in turn killed its worker. `blame` describes it, for any row; `lost` returns what
+    /// the answer holds for so many rows that are given up.
+    pub(crate) fn killed(&mut self, blame: &RowError, lost: impl FnOnce(usize) -> RecordBatch) {
         let Some(part) = self.parts.pop() else { return };
         let is_single = part.len() <= 1;
         if is_single {
             self.killers += 1;
         }
         if is_single || self.killers >= MOST_KILLERS {
+            self.rows.push(lost(part.len()));
             self.errors.extend(part.map(|row| RowError { row, ..blame.clone() }));
         } else {
             self.split(part);

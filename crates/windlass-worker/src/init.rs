@@ -1,6 +1,9 @@
 //! What a worker is told before its first batch: JSON and schemas.
 
-use arrow::datatypes::Schema;
+use std::sync::Arc;
+
+use arrow::array::{RecordBatchOptions, new_null_array};
+use arrow::datatypes::{FieldRef, Schema};
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
@@ -56,6 +59,17 @@ impl Program {
         }
     }
 
+    /// Returns what the answer holds for rows that kill workers: NULLs in every column where each row is
+    /// answered, and no row where they are left out.
+    pub(crate) fn lost_rows(&self, rows: usize) -> RecordBatch {
+        let rows = if self.rows_mode() == RowsMode::EveryRow { rows } else { 0 };
+        let column = |field: &FieldRef| new_null_array(field.data_type(), rows);
+        let columns = self.output.fields().iter().map(column).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(Arc::clone(&self.output), columns, &options)
+            .expect("answers of functions may be NULL, and no rows fit any columns")
+    }
+
     /// Returns who pays for a batch that kills workers.
     pub(crate) fn blame(&self) -> Blame {
         match &self.role {
@@ -66,6 +80,8 @@ impl Program {
                     Blame::Batch
                 }
             }
+            // Every call of them answers NULL for a row that fails.
+            Role::Functions { .. } if self.isolate => Blame::Rows,
             // Rows of a SELECT have no place to go to.
             Role::Transform(_) | Role::Functions { .. } => Blame::Call,
         }

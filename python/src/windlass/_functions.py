@@ -8,6 +8,7 @@ told beside the result, which has every row.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -135,9 +136,6 @@ class Call:
 class Functions(Program):
     """All calls that one operator makes: a column each."""
 
-    # Rows of a SELECT have no error table to go to.
-    isolate = False
-
     def __init__(
         self,
         init: dict[str, Any],
@@ -146,6 +144,8 @@ class Functions(Program):
         constants: pa.RecordBatch | None,
     ) -> None:
         inputs, outputs = schemas
+        # Rows of a SELECT have no error table to go to: those that kill are told apart where every call leaves NULL.
+        self.isolate = bool(init.get("isolate"))
         self.roots = roots(init)
         self.constants = constants
         self.aliases = Aliases(inputs, outputs)
@@ -170,6 +170,15 @@ class Functions(Program):
                 errors.setdefault(error.row, error)
         in_order = [errors[row] for row in sorted(errors)]
         return Outcome(columns, self._sources(columns, batch, whole), rows, in_order, made, recycle)
+
+    def among(self, outcome: Outcome, kept: list[int], rows: int) -> Outcome:
+        """Returns an answer to the rows `kept` as one to all rows: NULL for the others."""
+        places: list[int | None] = [None] * rows
+        for place, row in enumerate(kept):
+            places[row] = place
+        taken = pa.array(places, pa.int64())
+        columns = [column.take(taken) for column in outcome.columns]
+        return replace(outcome, made=columns, sources=[FRESH] * len(columns), rows=rows)
 
     def _run_call(self, call: Call, batch: pa.RecordBatch) -> tuple[pa.Array, list[ErrorRow], int, bool]:
         started = perf_counter()

@@ -118,6 +118,10 @@ class Program(ABC):
         """Returns what to say of rows that failed in one call."""
         return f"not isolated, one of {rows} rows raised"
 
+    def among(self, outcome: Outcome, kept: list[int], rows: int) -> Outcome:
+        """Returns an answer to the rows `kept` as one to all rows of a batch, of which the others have failed."""
+        return outcome
+
 
 class Transform(Program):
     """A transform's function or object."""

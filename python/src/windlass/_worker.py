@@ -135,6 +135,7 @@ class Worker:
             return outcome
         kept = [row for row in range(batch.num_rows) if row not in killers.rows]
         outcome = self.program.run(batch.filter(kept_rows(batch.num_rows, killers.rows)), False)
+        outcome = self.program.among(outcome, kept, batch.num_rows)
         errors = [error._replace(row=kept[error.row]) for error in outcome.errors]
         for row, (death, attempts) in killers.rows.items():
             errors.append(ErrorRow(row, death.stage, death.error_type, death.message, death.traceback, attempts))

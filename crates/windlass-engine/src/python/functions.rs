@@ -335,8 +335,8 @@ impl FunctionHost {
             lib: self.lib.clone(),
             code_hash: hashes.join(";"),
             vars,
-            // A call says itself what becomes of rows that fail; one that does not keep them all has no answer.
-            isolate: false,
+            // Rows that kill workers are told apart where no call would fail the node for one that raises.
+            isolate: node.calls.iter().all(|call| call.function.definition().on_error == OnError::Null),
             settings,
         }
     }

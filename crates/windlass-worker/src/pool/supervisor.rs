@@ -289,13 +289,13 @@ impl State {
             Verdict::Bisect => {
                 let mut bisection = Bisection::new(rows);
                 if rows == 1 {
-                    bisection.killed(&row_error);
+                    bisection.killed(&row_error, |rows| program.lost_rows(rows));
                 }
                 job.mode = Mode::Bisect(bisection);
             }
             Verdict::SplitPart => {
                 if let Mode::Bisect(bisection) = &mut job.mode {
-                    bisection.killed(&row_error);
+                    bisection.killed(&row_error, |rows| program.lost_rows(rows));
                 }
             }
             Verdict::ErrorRows => {
@@ -303,7 +303,7 @@ impl State {
                     row_error.message = format!("the batch of {rows} rows failed as a whole: {}", row_error.message);
                 }
                 let errors = (0..rows).map(|row| RowError { row, ..row_error.clone() }).collect();
-                return self.answered(job, Ok((RecordBatch::new_empty(Arc::clone(&program.output)), errors)));
+                return self.answered(job, Ok((program.lost_rows(rows as usize), errors)));
             }
             Verdict::Fail => return self.answered(job, Err(death.error(core))),
         }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use arrow::datatypes::DataType;
-use windlass_worker::{BatchOutcome, Stage, StartMode};
+use arrow::array::{AsArray, Float64Array};
+use arrow::datatypes::{DataType, Float64Type};
+use windlass_worker::{BatchFormat, BatchOutcome, Call, CallArgument, CallErrors, Nulls, Role, Stage, StartMode};
 
 use crate::support::{Code, code, ints, numbers, numbers_from, run};
 
@@ -128,6 +129,47 @@ fn crashes_in_workers_that_cannot_fork() {
         check(&outcome, 16, &[11], Stage::Crash);
         assert!(pool.snapshot().restarts >= 5, "{:?}", pool.snapshot());
         assert_eq!(pool.call(numbers_from(100, 5)).await.unwrap().rows.num_rows(), 5);
+    });
+}
+
+/// A function of SQL that answers NULL for rows that fail, and does something to the row whose id is 11.
+fn function(what: &str) -> Code {
+    let text = format!(
+        "
+            def f(id):
+                if 11 in id:
+                    {what}
+                return id * 2.0
+            "
+    );
+    let mut code = code("f", &text).isolate();
+    let call = Call {
+        file: code.transform().file.clone(),
+        object: "f".to_owned(),
+        arguments: vec![CallArgument::Column(0)],
+        batch_format: BatchFormat::Numpy,
+        nulls: Nulls::Skip,
+        on_error: CallErrors::Null,
+    };
+    code.with(|program| program.role = Role::Functions { calls: vec![call], constants: None })
+}
+
+#[test]
+fn functions_that_kill_answer_null() {
+    run(async {
+        for (what, start, stage) in [
+            ("os._exit(9)", StartMode::Fork, Stage::Crash),
+            ("os._exit(9)", StartMode::Spawn, Stage::Crash),
+            ("time.sleep(60)", StartMode::Fork, Stage::Timeout),
+        ] {
+            let code = function(what).timeout(800).with(|program| program.settings.start = start);
+            let outcome = code.pool().await.call(numbers(16)).await.unwrap();
+            let column = outcome.rows.column(0).as_primitive::<Float64Type>();
+            let expected: Float64Array = (0..16).map(|id| (id != 11).then_some(f64::from(id) * 2.0)).collect();
+            assert_eq!(column, &expected, "{what} {start:?}");
+            let failed: Vec<_> = outcome.errors.iter().map(|error| (error.row, error.stage)).collect();
+            assert_eq!(failed, [(11, stage)], "{what} {start:?}");
+        }
     });
 }
 

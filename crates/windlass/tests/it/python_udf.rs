@@ -476,3 +476,40 @@ fn rows_that_are_null_because_a_function_failed_are_counted() {
     expect![[r#"3 [("texts", Null), ("clean", Number(0)), ("parsed", Number(3))]"#]]
         .assert_eq(&format!("{} {rows:?}", report["null_rows"]));
 }
+
+/// A function that takes its worker along, or never ends, for one value each.
+const KILLING: &str = r#"
+-- functions/parse.py --
+import os
+import time
+
+from windlass import udf
+
+
+@udf(returns="bigint", args={"value": "bigint"}, on_error="null", timeout="1s")
+def careful(value):
+    if 3 in value:
+        os.abort()
+    if 5 in value:
+        time.sleep(60)
+    return value * 10
+-- transforms/parsed.sql --
+select id, careful(id) as value from (values (1), (2), (3), (4), (5), (6)) t(id)
+"#;
+
+#[test]
+fn rows_for_which_a_function_kills_its_worker_are_null() {
+    let project = Project::with_python(KILLING);
+    let report = project.json(["run"]);
+    assert_eq!(report["null_rows"], 2, "{report}");
+    expect![[r#"
+        {"id":1,"value":10}
+        {"id":2,"value":20}
+        {"id":3,"value":null}
+        {"id":4,"value":40}
+        {"id":5,"value":null}
+        {"id":6,"value":60}"#]]
+    .assert_eq(&project.rows("select * from parsed order by id"));
+    let told = project.json(["runs", "show", "latest"]);
+    assert_eq!(told["nodes"][0]["null_rows"], 2, "{told}");
+}
