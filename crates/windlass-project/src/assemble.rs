@@ -99,6 +99,7 @@ fn build(
     let mut reader = PythonReader::new(files, &options.root, &manifest.python, &vars);
     let drafts = drafts(&mut reader, &declared);
     let functions = reader.functions(problems);
+    let coded = reader.checks(problems);
     let shared = reader.finish(problems);
     let with_errors = error_tables(&drafts, &properties);
     reserve(&with_errors, &mut declared, problems);
@@ -112,7 +113,9 @@ fn build(
         select(files, |path| path.starts_with("macros/")),
         problems,
     );
-    let singular = read_singular(&select(files, |path| path.starts_with("checks/")), &templates, problems);
+    let is_query = |path: &str| path.starts_with("checks/") && path.ends_with(".sql");
+    let mut singular = read_singular(&select(files, is_query), &templates, problems);
+    singular.extend(coded.into_iter().filter_map(|check| check.resolve(&names, problems)));
     let parts = Parts { manifest: &manifest, properties, templates, options, names, blocked: blocked(&shared) };
     let mut nodes = nodes(&parts, &declared, drafts, problems);
     nodes.extend(sources.nodes.into_iter().map(|node| (node.name.clone(), node)));

@@ -2,7 +2,8 @@
 //!
 //! Plain data with the place of everything that may turn out wrong later, when the table's columns
 //! and types are known. `decode` reads them from YAML, `kinds` holds the list of what may be
-//! checked, `singular` reads `checks/*.sql`, and `attach` gives them to their nodes.
+//! checked, `singular` reads `checks/*.sql` and takes those of `checks/*.py`, and `attach` gives them
+//! to their nodes.
 //!
 //! Must stay true: names of checks are unique in a node; a bound is kept as written, since only its
 //! column's type says what it means.
@@ -24,7 +25,7 @@ use std::time::Duration;
 
 use windlass_error::Location;
 
-use crate::Transform;
+use crate::{PythonCheck, Transform};
 
 pub use rules::{AnomalyMethod, AnomalyRule, Baseline, DriftMethod, DriftRule, ReconcileRule, SchemaRule, Tolerance};
 pub use threshold::{Comparison, Threshold};
@@ -33,7 +34,7 @@ pub(crate) use attach::{attach, unknown_table};
 pub(crate) use decode::{CHECK_KEYS, decode_checks, decode_column_checks};
 pub(crate) use kinds::QUERY;
 pub(crate) use of_tables::one_tolerance;
-pub(crate) use singular::read_singular;
+pub(crate) use singular::{Singular, in_python, read_singular};
 pub(crate) use values::{share, table, word};
 
 /// Offending rows that `store_failures` keeps unless `limit` says otherwise.
@@ -253,6 +254,8 @@ pub enum CheckKind {
         /// The query, rendered; its own table is among its inputs.
         query: Box<Transform>,
     },
+    /// Code says of each row whether it is good.
+    Python(Box<PythonCheck>),
     /// A figure of the column lies within bounds.
     Statistic {
         /// Which figure.
@@ -325,6 +328,7 @@ impl CheckKind {
             Self::SameRowCount { .. } => "same_row_count",
             Self::Freshness { .. } => "freshness",
             Self::Template { .. } | Self::Sql { .. } => QUERY,
+            Self::Python(_) => "python",
             Self::Statistic { statistic, .. } => statistic.name(),
             Self::Drift(_) => "drift",
             Self::Anomaly(_) => "anomaly",

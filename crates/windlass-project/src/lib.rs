@@ -43,7 +43,7 @@ pub use node::{
 };
 pub use openlineage::{EventDestination, OpenLineage};
 pub use python::{
-    BatchSize, Function, OnError, Parameter, PythonBatchFormat, PythonCode, PythonEnvironment, PythonMode,
+    BatchSize, Function, OnError, Parameter, PythonBatchFormat, PythonCheck, PythonCode, PythonEnvironment, PythonMode,
     PythonOrigin, PythonRows, PythonTransform, Requirement, Rule, WorkerSettings,
 };
 pub use select::{Selection, SelectionError};

@@ -21,7 +21,7 @@ pub(crate) const MANIFEST: &str = "windlass.yml";
 
 const SEEDS: &str = "seeds";
 const FOLDERS: [(&str, &[&str]); 7] = [
-    ("checks", &["sql"]),
+    ("checks", &["py", "sql"]),
     ("functions", &["py"]),
     (LIB, &["py"]),
     ("macros", &["sql"]),
@@ -36,7 +36,7 @@ const TESTS: (&str, &[&str]) = ("tests", &["csv", "yml", "yaml"]);
 /// Files that name the packages of the Python files beside them, in these folders.
 const PACKAGE_FILES: [&str; 2] = ["requirements.txt", "pyproject.toml"];
 const PACKAGE_LOCK: &str = "uv.lock";
-const PYTHON_FOLDERS: [&str; 2] = ["functions", "transforms"];
+const PYTHON_FOLDERS: [&str; 3] = ["checks", "functions", "transforms"];
 
 /// What to load, and what the process brings along.
 #[derive(Clone, Default)]

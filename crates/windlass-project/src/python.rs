@@ -1,10 +1,11 @@
-//! What Python files define: transforms that turn batches into batches, and functions for SQL.
+//! What Python files define: transforms that turn batches into batches, functions for SQL, and checks.
 //!
 //! Everything here was read from the syntax tree; no user code has run. `reader` reads the files;
-//! `transform` and `function` know one decorator each, `arguments` and `literal` what stands in it;
+//! `transform`, `function` and `check` know one decorator each, `arguments` and `literal` what stands in it;
 //! `facts`, `fingerprint` and `environment` say what else decides the result.
 
 mod arguments;
+mod check;
 mod constants;
 mod definitions;
 mod draft;
@@ -28,6 +29,7 @@ use serde_json::{Map, Value};
 use windlass_error::Location;
 
 use crate::Input;
+pub use check::PythonCheck;
 pub(crate) use draft::Draft;
 pub(crate) use reader::{LIB, PythonReader, is_module};
 

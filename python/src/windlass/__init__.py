@@ -1,4 +1,4 @@
-"""Windlass for authors: decorators for transforms and functions, and what their code may ask for.
+"""Windlass for authors: decorators for transforms, functions and checks, and what their code may ask for.
 
 No dependencies. A decorator only attaches what it was given as `__windlass__` and hands the object
 back, so that a decorated class stays a plain class that a test can construct. Windlass reads the
@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 from windlass import _context
 from windlass._failure import RejectError
 
-__all__ = ["Ref", "RejectError", "Source", "ref", "reject", "source", "transform", "udf", "var"]
+__all__ = ["Ref", "RejectError", "Source", "check", "ref", "reject", "source", "transform", "udf", "var"]
 
 _T = TypeVar("_T")
 BatchFormat = Literal["numpy", "pandas", "polars", "pyarrow"]
@@ -153,6 +153,47 @@ def udf(
     or one value for all rows.
     """
     return _attach("udf", locals())
+
+
+def check(
+    input: Ref | Source | None = None,
+    *,
+    columns: str | Sequence[str] = _NOT_GIVEN,
+    name: str = _NOT_GIVEN,
+    severity: Literal["error", "warn"] = _NOT_GIVEN,
+    on_fail: Literal["error", "warn"] = _NOT_GIVEN,
+    error_if: str = _NOT_GIVEN,
+    warn_if: str = _NOT_GIVEN,
+    max_rate: float | str = _NOT_GIVEN,
+    max_rows: int = _NOT_GIVEN,
+    where: str = _NOT_GIVEN,
+    limit: int = _NOT_GIVEN,
+    sample_rows: int = _NOT_GIVEN,
+    store_failures: bool = _NOT_GIVEN,
+    batch_format: BatchFormat = _NOT_GIVEN,
+    batch_size: int | Literal["auto"] = _NOT_GIVEN,
+    concurrency: int | tuple[int, int] = _NOT_GIVEN,
+    num_cpus: float = _NOT_GIVEN,
+    num_gpus: float = _NOT_GIVEN,
+    memory: int | str = _NOT_GIVEN,
+    timeout: float | str = _NOT_GIVEN,
+    start_timeout: float | str = _NOT_GIVEN,
+    start: Literal["fork", "spawn"] = _NOT_GIVEN,
+    fn_constructor_args: Sequence[Any] = _NOT_GIVEN,
+    fn_constructor_kwargs: Mapping[str, Any] = _NOT_GIVEN,
+    fn_args: Sequence[Any] = _NOT_GIVEN,
+    fn_kwargs: Mapping[str, Any] = _NOT_GIVEN,
+    zero_copy_batch: bool = _NOT_GIVEN,
+    deterministic: bool = _NOT_GIVEN,
+    owner: str = _NOT_GIVEN,
+    description: str = _NOT_GIVEN,
+) -> Callable[[_T], _T]:
+    """Makes a function or a class a check of the table `input`.
+
+    It gets one batch of the table after the other and returns one True or False per row: whether the
+    row is good. `reject` marks rows that are not, with the reason.
+    """
+    return _attach("check", locals())
 
 
 def _attach(kind: str, given: dict[str, Any]) -> Callable[[_T], _T]:

@@ -15,6 +15,7 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from windlass import _context, _load, _packages, _process, _protocol
+from windlass._checks import Check
 from windlass._failure import describe, failure
 from windlass._formats import FORMATS
 from windlass._functions import Functions
@@ -110,6 +111,9 @@ def _program(hello: Hello) -> Program:
     function = _load_object(init, init["file"], init["object"])
     if init.get("is_class") or inspect.isclass(function):
         function = _construct(init, function)
+    if init.get("rows") == "every_row":
+        # Only a check answers every row, whatever it is.
+        return Check(init, function, hello.inputs, hello.outputs)
     kind = WholeTables if init.get("mode") == "table" else Transform
     return kind(init, function, hello.inputs, hello.outputs)
 

@@ -1,4 +1,4 @@
-"""Runs transforms and functions in a test, without the engine.
+"""Runs transforms, functions and checks in a test, without the engine.
 
     from windlass import testing
 
@@ -29,7 +29,7 @@ __all__ = ["Result", "run"]
 class Result:
     """What a transform or function did with rows."""
 
-    # The output as rows, or as values for a function.
+    # The output as rows, or as values for a function or check.
     rows: list[Any]
     # The rejected rows of the input by place, each with its reason.
     rejects: dict[int, str] = field(default_factory=dict)
@@ -63,6 +63,10 @@ def run(
             return Result(_values(returned), rejects.reasons, returned)
         arguments = (*settings.get("fn_args", ()),), dict(settings.get("fn_kwargs", {}))
         returned = _call(function, given, tables, form, arguments)
+        if settings.get("kind") == "check":
+            good = [True] * count if returned is None else _values(returned)
+            good = [row not in rejects.reasons and value for row, value in enumerate(good)]
+            return Result(good, rejects.reasons, returned)
         output = _output_rows(returned)
     finally:
         _context.close_batch()

@@ -11,12 +11,13 @@ use std::collections::BTreeMap;
 
 use object_store::{ObjectStoreExt, PutPayload};
 use serde::{Deserialize, Serialize};
-use windlass_project::checks::CheckDefinition;
+use windlass_project::checks::{CheckDefinition, CheckKind};
 use windlass_project::{InputPart, Node, Project, SYSTEM_FOLDER};
 
 use crate::checks::outcome::CheckOutcome;
 use crate::fingerprint::{self, Provenance};
 use crate::planner::{Content, Plan};
+use crate::python::environment_request;
 use crate::storage::Place;
 use crate::{Engine, Error};
 
@@ -42,6 +43,11 @@ impl Engine {
         let mut identities = PassedChecks::new();
         for check in node.checks.iter().filter(|check| !check.kind.depends_on_time()) {
             let mut parts = vec![check.identity()];
+            if let CheckKind::Python(python) = &check.kind {
+                let request = environment_request(&node.name, &python.code.environment);
+                let locked = self.workers.locked(&request).await.unwrap_or_default();
+                parts.extend(locked.map(|locked| locked.digest));
+            }
             for (name, state) in self.tables_of(project, plan, node, check).await? {
                 parts.extend([name, state]);
             }

@@ -11,6 +11,7 @@ mod duplicates;
 mod facts;
 mod inspect;
 mod known;
+mod python;
 mod queries;
 mod reconcile;
 mod suspects;
@@ -34,7 +35,7 @@ use windlass_project::{Node, Project};
 pub(crate) use baselines::gather;
 
 use crate::checks::evaluate::evaluate;
-use crate::checks::facts::Facts;
+use crate::checks::facts::{Facts, Unanswered};
 use crate::checks::outcome::CheckOutcome;
 use crate::checks::part::State;
 use crate::checks::program::Answer;
@@ -107,6 +108,7 @@ impl Engine {
         let spec = CheckSpec { node: node.name.clone(), checks: checks.into(), conditions, ..CheckSpec::default() };
         mistakes.extend(spec.compile(schema).err().unwrap_or_default());
         for check in node.checks.iter() {
+            mistakes.extend(crate::python::check_mistake(node, check, schema));
             if let CheckKind::Sql { query } = &check.kind {
                 mistakes.extend(self.query_mistake(node, (query, &check.location.file), reading).await);
             }
@@ -237,6 +239,16 @@ fn spec(
         return Err(mistakes);
     }
     Ok(CheckSpec { node: node.to_string(), checks: checks.into(), conditions, ..CheckSpec::default() })
+}
+
+/// Returns why a check could not be looked at: in the user's code with the line that is to blame.
+fn unanswered(error: &Error) -> Unanswered {
+    let blame = match error {
+        Error::Compute { blame: Some(blame), .. } => Some(blame.as_ref()),
+        _ => None,
+    };
+    let why = blame.map_or_else(|| reason(error), |blame| blame.message.clone());
+    Unanswered { why: format!("cannot be looked at: {why}"), at: blame.and_then(|blame| blame.location.clone()) }
 }
 
 /// Returns why something could not be looked at, in a line.

@@ -20,9 +20,9 @@ use windlass_project::checks::{CheckDefinition, CheckKind, Written};
 use windlass_project::{Input, InputPart, Node, Transform};
 
 use super::reconcile::reconcile;
-use super::{Subject, reason};
+use super::{Subject, unanswered};
 use crate::checks::columns::View;
-use crate::checks::facts::Queried;
+use crate::checks::facts::{Queried, Unanswered};
 use crate::checks::order::{Direction, Order};
 use crate::planner::{Reading, diagnose, register};
 use crate::session::PlanStyle;
@@ -33,14 +33,17 @@ pub(super) const THERE: &str = "\u{1}there_";
 pub(super) const ROWS: &str = "rows";
 
 impl Engine {
-    /// Looks at one check by a query. What goes wrong is told in a line.
+    /// Looks at one check by a query, or by asking the user's code. What goes wrong is told in a line.
     pub(super) async fn look(
         &self,
         subject: &Subject<'_>,
         definition: &CheckDefinition,
-    ) -> std::result::Result<Queried, String> {
-        let answer = self.query_answer(subject, definition).await;
-        answer.map_err(|error| format!("cannot be looked at: {}", reason(&error)))
+    ) -> std::result::Result<Queried, Unanswered> {
+        let answer = match &definition.kind {
+            CheckKind::Python(check) => self.python_answer(subject, definition, check).await,
+            _ => self.query_answer(subject, definition).await,
+        };
+        answer.map_err(|error| unanswered(&error))
     }
 
     async fn query_answer(

@@ -114,6 +114,7 @@ impl Engine {
         queries: &[LogicalPlan],
     ) -> Result<Option<Environment>, Error> {
         self.prepare_functions(request.project, request.node, queries).await?;
+        self.prepare_checks(request.project, request.node).await?;
         match request.node.python() {
             Some(code) => self.environment(request.project, request.node, &code.code.environment).await.map(Some),
             None => Ok(None),

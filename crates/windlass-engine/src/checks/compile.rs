@@ -143,6 +143,12 @@ impl Compiler<'_, '_> {
                 }
                 self.query()
             }
+            CheckKind::Python(check) => {
+                for column in check.columns.iter().flatten() {
+                    self.column(column)?;
+                }
+                self.query()
+            }
             CheckKind::Sql { .. } => match &self.definition.filter {
                 None => Ok(Answer::Query),
                 Some(filter) => {

@@ -119,7 +119,12 @@ impl Evaluation<'_> {
         let definition = &self.check.definition;
         match self.facts.queried.get(&definition.name) {
             None => outcome.failed("its query was not run".to_string()),
-            Some(Err(why)) => outcome.failed(why.clone()),
+            Some(Err(unanswered)) => {
+                if let Some(at) = &unanswered.at {
+                    outcome.location = at.clone();
+                }
+                outcome.failed(unanswered.why.clone())
+            }
             Some(Ok(answer)) => {
                 outcome.rows = answer.rows.unwrap_or(outcome.rows);
                 outcome.examples.clone_from(&answer.examples);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use arrow::array::RecordBatch;
+use windlass_error::Location;
 
 use super::profile::Profile;
 use super::stats::NotEvaluable;
@@ -23,7 +24,7 @@ pub(crate) struct Facts {
     /// Rows of other tables, by name.
     pub(crate) other_rows: HashMap<String, u64>,
     /// What queries have answered, by the name of the check.
-    pub(crate) queried: HashMap<String, Result<Queried, String>>,
+    pub(crate) queried: HashMap<String, Result<Queried, Unanswered>>,
 }
 
 /// Why there is nothing to compare with, though something was named.
@@ -35,7 +36,16 @@ pub(crate) enum NoProfile {
     Unreadable(String),
 }
 
-/// What a query has answered.
+/// Why something was not answered.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Unanswered {
+    /// In a line, for people.
+    pub(crate) why: String,
+    /// Where the user's code is to blame.
+    pub(crate) at: Option<Location>,
+}
+
+/// What a query, or the user's code, has answered.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Queried {
     /// Offending rows.

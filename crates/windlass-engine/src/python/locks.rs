@@ -6,18 +6,26 @@ use windlass_error::{Classify, Code, Diagnostic};
 use windlass_project::{Node, Project};
 
 use super::functions::request;
-use super::{diagnose, environment_request};
+use super::{diagnose, environment_request, in_python, standing};
 use crate::Engine;
 use crate::operators::python::PythonError;
 use crate::planner::calls::{PythonFunction, functions_in};
 use crate::planner::{Content, Plan};
 
 impl Engine {
-    /// Returns the locks of planned nodes, and of the functions that they call, that are missing or do
+    /// Returns the locks of planned nodes, of their checks and of the functions that they call, that are missing or do
     /// not fit; none where locks may be written. Builds nothing.
     pub async fn lock_mistakes(&self, project: &Project, nodes: &BTreeSet<String>, plan: &Plan) -> Vec<Diagnostic> {
         let nodes = || nodes.iter().filter_map(|name| project.nodes.get(name));
         let mut mistakes = Vec::new();
+        for (node, definition, check) in
+            nodes().flat_map(|node| in_python(node).map(move |(at, check)| (node, at, check)))
+        {
+            if let Err(error) = self.workers.check_lock(&environment_request(&node.name, &check.code.environment)).await
+            {
+                mistakes.push(diagnose(project, &standing(node, definition), &PythonError::from(error)));
+            }
+        }
         for node in nodes() {
             let Some(python) = node.python() else { continue };
             let request = environment_request(&node.name, &python.code.environment);

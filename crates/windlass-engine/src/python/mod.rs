@@ -4,6 +4,7 @@
 //! when the operator is executed.
 
 mod blame;
+mod check;
 pub(crate) mod functions;
 mod locks;
 mod requires;
@@ -14,9 +15,11 @@ mod trial;
 mod work;
 
 pub(crate) use blame::{diagnose, python_error};
+pub(crate) use check::{CheckRequest, check_mistake, in_python, standing};
 pub(crate) use requires::requirements;
 pub use settings::PythonSettings;
 pub(crate) use settings::workers;
+use transform::handed_over;
 pub(crate) use transform::{definition, input_query, planned_columns, table_queries};
 pub(crate) use trial::Trial;
 use work::for_trying;

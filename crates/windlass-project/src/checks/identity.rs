@@ -34,9 +34,13 @@ impl CheckDefinition {
 }
 
 impl CheckKind {
-    /// Returns whether its answer changes with the time at which it is looked at.
+    /// Returns whether its answer may be another one each time it is looked at, for the same rows.
     pub fn depends_on_time(&self) -> bool {
-        matches!(self, Self::Freshness { .. })
+        match self {
+            Self::Freshness { .. } => true,
+            Self::Python(check) => check.is_volatile(),
+            _ => false,
+        }
     }
 }
 
@@ -71,6 +75,7 @@ pub(super) fn rule(kind: &CheckKind) -> String {
             format!("{name} {:?} {max_age:?} {warn_after:?}", column.text)
         }
         CheckKind::Sql { query } => format!("{name} {:?}", query.sql),
+        CheckKind::Python(check) => format!("{name} {}", check.identity()),
         CheckKind::Template { sql } => format!("{name} {:?}", sql.text),
         CheckKind::Statistic { statistic, bounds, change: moved } => {
             format!("{name} {statistic:?} {} {}", interval(bounds), moved.as_ref().map(change).unwrap_or_default())

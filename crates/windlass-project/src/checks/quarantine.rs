@@ -89,6 +89,10 @@ pub(super) fn refusal(node: &Node, check: &CheckDefinition) -> Option<Diagnostic
             format!("`{}` is a view, which has no rows of its own", node.name),
             "put the check on the tables that read it, or make it one: `materialized: table`",
         ),
+        (CheckKind::Python(_), _) => (
+            "code is asked about rows once they are written".to_string(),
+            "use `on_fail=\"error\"` or `on_fail=\"warn\"`, or say in SQL which rows are wrong: `expression`",
+        ),
         (kind, _) if !kind.is_on_rows() && !check.diverts_keys() => (
             format!("`{}` does not say which rows are wrong", kind.name()),
             "use `on_fail: error` or `on_fail: warn`, or say in SQL which rows are wrong: `expression`",

@@ -1,4 +1,5 @@
-//! `checks/*.sql`: queries that return the rows which should not be there.
+//! Checks in files of their own: `checks/*.sql`, queries that return the rows which should not be there,
+//! and `checks/*.py`, once their code has been read.
 //!
 //! A file is the check of one table: the one that `config(on='orders')` names, else the only one that
 //! it reads. In its own check a table is what has just been computed, not what is published.
@@ -10,11 +11,11 @@ use windlass_error::{Code, Diagnostic, Location, SourceFile};
 use super::decode::{COMMON, Common};
 use super::values::table;
 use super::{CheckDefinition, CheckKind, Written};
-use crate::Transform;
 use crate::decode::Fields;
 use crate::problems::Problems;
 use crate::template::SqlTemplates;
-use crate::yaml::{Value, Yaml};
+use crate::yaml::{Entry, Value, Yaml};
+use crate::{PythonCheck, Transform};
 
 /// A check in a file of its own.
 pub(crate) struct Singular {
@@ -31,6 +32,29 @@ pub(crate) fn read_singular(
     problems: &mut Problems,
 ) -> Vec<Singular> {
     files.iter().filter_map(|file| read_file(file, templates, problems)).collect()
+}
+
+/// Returns the check of a table that a decorator describes; `entries` is what it says as any check may.
+pub(crate) fn in_python(
+    entries: Vec<Entry>,
+    check: PythonCheck,
+    (on, name): (Written, String),
+    at: &Location,
+    problems: &mut Problems,
+) -> Option<Singular> {
+    let settings = Yaml { value: Value::Map(entries), at: at.clone() };
+    let mut own = Problems::default();
+    let fields = Fields::open(&settings, "`@check`", &COMMON, &mut own)?;
+    let common = Common::decode(fields, &mut own);
+    let is_broken = own.has_errors();
+    problems.absorb(own);
+    let column =
+        check.columns.as_deref().and_then(|columns| if let [one] = columns { Some(one.clone()) } else { None });
+    let mut definition = common.define(CheckKind::Python(Box::new(check)), column.as_ref(), at);
+    if definition.name.is_empty() {
+        definition.name = name;
+    }
+    (!is_broken).then_some(Singular { on, definition })
 }
 
 fn read_file(file: &Arc<SourceFile>, templates: &SqlTemplates, problems: &mut Problems) -> Option<Singular> {

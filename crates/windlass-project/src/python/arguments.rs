@@ -23,7 +23,7 @@ const KNOWN_ABSENT: [(&str, &str); 6] = [
     ("workers", "write `concurrency`, `num_cpus`, `num_gpus` and `memory`"),
     ("materialized", "a Python transform is always a table; remove the argument"),
     ("name", "a transform is named after its file"),
-    ("checks", "checks arrive in a later version of Windlass; remove the argument until then"),
+    ("checks", "write them under `checks:` of a `.yml` file beside it, or under `@check` in a file of `checks/`"),
 ];
 
 /// The arguments of one decorator.

@@ -123,7 +123,8 @@ impl Draft {
     }
 }
 
-fn resolve(read: &Reference, names: &Names) -> Result<Input, Box<Diagnostic>> {
+/// Returns the table that a reference names.
+pub(super) fn resolve(read: &Reference, names: &Names) -> Result<Input, Box<Diagnostic>> {
     match read {
         Reference::Ref { name, at } => {
             let (node, part) = names.resolve_ref(name).map_err(|fault| Box::new(fault.at(at.clone())))?;

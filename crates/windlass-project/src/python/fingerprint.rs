@@ -16,8 +16,8 @@ use sha2::{Digest, Sha256};
 
 use super::module::Module;
 
-/// Arguments that change no row of a result.
-const WITHOUT_EFFECT: [&str; 15] = [
+/// Arguments that change no row of a result, and no answer of a check.
+const WITHOUT_EFFECT: [&str; 16] = [
     "batch_size",
     "concurrency",
     "description",
@@ -28,6 +28,7 @@ const WITHOUT_EFFECT: [&str; 15] = [
     "owner",
     "partition_by",
     "retries",
+    "sample_rows",
     "sort_by",
     "start",
     "start_timeout",
@@ -102,7 +103,7 @@ fn remove_from_call_form(module: &Module<'_>, value: &mut Expr) {
 }
 
 fn remove_from(module: &Module<'_>, call: &mut ExprCall) {
-    if !matches!(module.windlass_name(&call.func), Some("transform" | "udf")) {
+    if !matches!(module.windlass_name(&call.func), Some("transform" | "udf" | "check")) {
         return;
     }
     // Where rows of a batch see each other, its size decides what they see.

@@ -3,6 +3,8 @@
 //! A module of `lib/`, a `requirements.txt` or a `pyproject.toml` serves several nodes. What is wrong
 //! with one is said once, under its path, and every node that needs it is out of use.
 
+mod checks;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;

@@ -106,7 +106,7 @@ fn several(module: &Module<'_>, found: &[Definition<'_>]) -> Diagnostic {
 }
 
 /// Checks what is decorated; returns whether it is a class, where the file says so.
-fn check_callable(
+pub(super) fn check_callable(
     module: &Module<'_>,
     definition: &Definition<'_>,
     arguments: &Arguments,
@@ -355,7 +355,7 @@ fn requires(arguments: &Arguments, problems: &mut Problems) -> Vec<Requirement> 
     requires
 }
 
-fn batch_size(arguments: &Arguments, problems: &mut Problems) -> BatchSize {
+pub(super) fn batch_size(arguments: &Arguments, problems: &mut Problems) -> BatchSize {
     let Some(literal) = arguments.get("batch_size") else { return BatchSize::Auto };
     match (&literal.value, super::arguments::count(literal, 1)) {
         (_, Some(rows)) => BatchSize::Rows(rows),

@@ -6,6 +6,7 @@ mod checks;
 mod checks_candidate;
 mod checks_duplicates;
 mod checks_failures;
+mod checks_python;
 mod checks_quarantine;
 mod checks_upstream;
 mod completions;

@@ -9,7 +9,7 @@ use windlass_project::checks::{
 };
 
 use super::super::distribution::{Distribution, Floats, Points};
-use super::super::facts::{Facts, NoProfile, Queried};
+use super::super::facts::{Facts, NoProfile, Queried, Unanswered};
 use super::super::outcome::CheckStatus;
 use super::super::profile::{Profile, Spread};
 use super::super::stats::NotEvaluable;
@@ -348,7 +348,10 @@ fn queries_answer_for_checks() {
     let found = Queried { failing: 1, ..Queried::default() };
     assert_eq!(line_with(&check(kind()), &rows, &answered(Ok(found))), "fail 1 (1 of 2)");
     assert_eq!(line_with(&check(kind()), &rows, &answered(Ok(Queried::default()))), "pass 0 (0 of 2)");
-    assert_eq!(line_with(&check(kind()), &rows, &answered(Err("no".to_string()))), "error");
+    assert_eq!(
+        line_with(&check(kind()), &rows, &answered(Err(Unanswered { why: "no".to_string(), at: None }))),
+        "error"
+    );
     assert_eq!(line(kind(), &rows), "error");
 }
 
