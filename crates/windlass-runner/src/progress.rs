@@ -22,7 +22,7 @@ pub enum Phase {
 /// The progress of one attempt. The backend writes, the display reads, the driver cancels.
 #[derive(Debug)]
 pub struct NodeProgress {
-    /// A [`Phase`] in the low bits, [`CANCELLED`] in the high one.
+    /// A [`Phase`] in the low bits, [`CANCELLED`] and [`STOP_WANTED`] in the high ones.
     phase: AtomicU8,
     rows_read: AtomicU64,
     bytes_read: AtomicU64,
@@ -50,6 +50,8 @@ pub struct ProgressSnapshot {
 }
 
 const CANCELLED: u8 = 0x80;
+/// It was told to stop while it published: it does not begin anything after that.
+const STOP_WANTED: u8 = 0x40;
 const UNKNOWN: u64 = u64::MAX;
 const PHASES: [Phase; 4] = [Phase::Planning, Phase::Reading, Phase::Staging, Phase::Committing];
 
@@ -80,6 +82,14 @@ impl NodeProgress {
     #[must_use]
     pub fn begin_commit(&self) -> bool {
         self.enter(Phase::Committing)
+    }
+
+    /// Asks to stage more after having published a part. `false` means that the attempt was told to stop
+    /// meanwhile and must end with what it has.
+    #[must_use]
+    pub fn begin_part(&self) -> bool {
+        let is_free = |now: u8| now & (CANCELLED | STOP_WANTED) == 0;
+        self.change(|now| is_free(now).then_some(Phase::Staging as u8))
     }
 
     /// Counts input that was read.
@@ -129,7 +139,9 @@ impl NodeProgress {
 
     /// Tells the attempt to stop; `false` when it is publishing already.
     pub(crate) fn cancel(&self) -> bool {
-        self.change(|now| (phase_of(now) != Phase::Committing).then_some(now | CANCELLED))
+        let told = |now: u8| if phase_of(now) == Phase::Committing { now | STOP_WANTED } else { now | CANCELLED };
+        let before = self.phase.fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| Some(told(now)));
+        before.is_ok_and(|before| phase_of(before) != Phase::Committing)
     }
 
     /// Moves on to a later phase; `false` when the attempt was cancelled.
@@ -149,7 +161,7 @@ impl Default for NodeProgress {
 }
 
 fn phase_of(byte: u8) -> Phase {
-    PHASES[usize::from(byte & !CANCELLED).min(PHASES.len() - 1)]
+    PHASES[usize::from(byte & !(CANCELLED | STOP_WANTED)).min(PHASES.len() - 1)]
 }
 
 #[cfg(test)]

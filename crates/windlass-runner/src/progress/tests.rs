@@ -28,6 +28,21 @@ fn committing_attempt_is_not_cancelled() {
 }
 
 #[test]
+fn parts_end_where_it_was_told_to_stop() {
+    let progress = NodeProgress::new();
+    assert!(progress.begin_commit() && progress.begin_part());
+    assert_eq!(progress.snapshot().phase, Phase::Staging);
+    assert!(progress.begin_commit());
+    assert!(!progress.cancel(), "it publishes");
+    assert_eq!(progress.snapshot().phase, Phase::Committing);
+    assert!(!progress.begin_part());
+
+    let progress = NodeProgress::new();
+    assert!(progress.begin_commit() && progress.begin_part() && progress.cancel());
+    assert!(!progress.begin_commit());
+}
+
+#[test]
 fn exactly_one_of_cancel_and_commit_wins_a_race() {
     for _ in 0..200 {
         let progress = NodeProgress::new();
