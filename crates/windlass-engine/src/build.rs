@@ -13,8 +13,10 @@ mod commit;
 mod failures;
 mod prepare;
 mod recheck;
+mod replaced;
 mod replay;
 mod second_look;
+mod steps;
 
 pub use recheck::Rechecked;
 
@@ -35,6 +37,7 @@ use windlass_project::{Node, Project};
 
 use crate::checks::outcome::CheckOutcome;
 use crate::fingerprint::{Definition, Inputs};
+use crate::incremental::Ask;
 use crate::operators::check::{CheckExec, CheckSink, Gathered};
 use crate::operators::python::{PythonError, PythonExec, Verdict};
 use crate::operators::write::{StagedTable, staged_files};
@@ -44,6 +47,7 @@ use crate::session::PlanStyle;
 use crate::tables::error_rows::ErrorRows;
 use crate::tables::published::PublishedTable;
 use crate::{Engine, Error};
+use steps::Step;
 
 /// How often a running build reports what it has read.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
@@ -73,6 +77,9 @@ pub trait BuildProgress: Send + Sync {
     fn rows_failed(&self, added: u64);
     /// Asks to publish; `false` means that nothing may be published any more.
     fn begin_commit(&self) -> bool;
+    /// Asks to go on with the next step of an incremental table after one that is published; `false` means
+    /// that the build ends there.
+    fn begin_step(&self) -> bool;
 }
 
 /// One node to build.
@@ -89,6 +96,8 @@ pub struct BuildRequest<'a> {
     pub sequence: i64,
     /// When the run began, in microseconds of UTC.
     pub started_us: i64,
+    /// What the run asks for, of incremental tables.
+    pub ask: Ask<'a>,
     /// Told how it goes.
     pub progress: Arc<dyn BuildProgress>,
 }
@@ -136,6 +145,8 @@ impl From<Verdict> for FailedRows {
 pub(crate) enum RowsFrom {
     /// The inputs, as they are now; the result replaces the table.
     Inputs,
+    /// The inputs as well, for a part of an incremental table.
+    Step(Box<Step>),
     /// Rows that failed before; the result is added to the table.
     Errors(Box<PublishedTable>),
 }
@@ -179,39 +190,50 @@ impl Engine {
     /// [`Error::Compute`] with the user's line where one is to blame, and errors of storage; the
     /// published version is as it was.
     pub async fn build(&self, request: &BuildRequest<'_>) -> Result<Option<Built>, Error> {
-        self.build_from(request, &RowsFrom::Inputs).await
+        match &request.node.config.incremental {
+            Some(incremental) => Box::pin(self.build_steps(request, incremental)).await,
+            None => self.build_from(request, &RowsFrom::Inputs).await,
+        }
     }
 
     pub(crate) async fn build_from(&self, request: &BuildRequest<'_>, rows: &RowsFrom) -> Result<Option<Built>, Error> {
-        let mut style = PlanStyle::Fast;
-        let (prepared, staged) = loop {
-            match (self.stage(request, rows, style).await, style.next()) {
-                (Err(Error::Compute { source, .. }), Some(next)) if out_of_memory(&source) => {
-                    tracing::warn!(node = %request.node.name, style = ?next, "memory limit hit, computing again");
-                    self.discard(&request.node.name, request.run_id, chrono::DateTime::UNIX_EPOCH).await?;
-                    style = next;
-                }
-                (other, _) => break other?,
-            }
-        };
+        let (prepared, staged) = self.stage_fitting(request, rows).await?;
         request.progress.phase(Phase::Staged);
         let mut staged = self.second_look(request, &prepared, staged, rows).await?;
         let audited = match (self.audit_staged(request, &prepared, &mut staged, rows).await, rows) {
-            (Err(error), RowsFrom::Inputs) => return Err(self.keep_candidate(request, &prepared, staged, error).await),
+            (Err(error), RowsFrom::Inputs | RowsFrom::Step(_)) => {
+                return Err(self.keep_candidate(request, &prepared, staged, error).await);
+            }
             (audited, _) => audited?,
         };
         if !request.progress.begin_commit() {
             return Ok(None);
         }
         let built = match rows {
-            RowsFrom::Inputs => self.commit(request, &prepared, staged, audited).await?,
+            RowsFrom::Inputs => self.commit(request, &prepared, (staged, audited), None).await?,
+            RowsFrom::Step(step) => self.commit(request, &prepared, (staged, audited), Some(&step.ledger)).await?,
             RowsFrom::Errors(_) => self.commit_replay(request, &prepared, staged, audited).await?,
         };
         request.progress.phase(Phase::Committed);
-        if let RowsFrom::Inputs = rows {
+        if let RowsFrom::Inputs | RowsFrom::Step(_) = rows {
             self.forget_candidates(&request.node.name).await;
         }
         Ok(Some(built))
+    }
+
+    /// Stages the rows of a build by the fastest plan that fits the memory limit.
+    async fn stage_fitting(&self, request: &BuildRequest<'_>, rows: &RowsFrom) -> Result<(Prepared, Staged), Error> {
+        let mut style = PlanStyle::Fast;
+        loop {
+            match (self.stage(request, rows, style).await, style.next()) {
+                (Err(Error::Compute { source, .. }), Some(next)) if out_of_memory(&source) => {
+                    tracing::warn!(node = %request.node.name, style = ?next, "memory limit hit, computing again");
+                    self.discard(&request.node.name, request.run_id, chrono::DateTime::UNIX_EPOCH).await?;
+                    style = next;
+                }
+                (other, _) => return other,
+            }
+        }
     }
 
     async fn stage(

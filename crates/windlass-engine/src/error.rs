@@ -125,6 +125,20 @@ pub enum Error {
         /// Node name.
         node: String,
     },
+    /// Rows that stay and rows that are added do not fit into one table.
+    #[error("the columns of `{node}` have changed, and its rows are to stay")]
+    KeptColumns {
+        /// Node name.
+        node: String,
+    },
+    /// Rows that are to be merged do not say which rows they replace.
+    #[error("rows of `{node}` cannot be merged: {problem}")]
+    MergeKey {
+        /// Node name.
+        node: String,
+        /// What is wrong with their key.
+        problem: String,
+    },
     /// The commit that publishes a table failed.
     #[error("cannot commit version {version} of table `{table}`")]
     Commit {
@@ -181,6 +195,8 @@ impl Classify for Error {
             | Self::NothingKept { .. }
             | Self::NoErrors { .. }
             | Self::ChangedColumns { .. }
+            | Self::KeptColumns { .. }
+            | Self::MergeKey { .. }
             | Self::Checks { .. }
             | Self::UnsupportedType { .. } => Fault::User,
             Self::Compute { blame: Some(_), .. } => Fault::User,
@@ -209,7 +225,10 @@ impl Classify for Error {
             Self::NotPublished { .. } | Self::NoVersion { .. } | Self::NothingKept { .. } => Some(Code::UNKNOWN_TABLE),
             Self::Checks { outcomes, .. } if !outcomes.iter().any(CheckOutcome::blocks) => Some(Code::ERROR_BUDGET),
             Self::Checks { .. } => Some(Code::CHECK_FAILED),
-            Self::UnsupportedType { .. } | Self::ChangedColumns { .. } => Some(Code::TYPE_MISMATCH),
+            Self::UnsupportedType { .. } | Self::ChangedColumns { .. } | Self::KeptColumns { .. } => {
+                Some(Code::TYPE_MISMATCH)
+            }
+            Self::MergeKey { .. } => Some(Code::MERGE_KEY),
             _ => classify(self).2,
         }
     }
@@ -227,6 +246,13 @@ impl Classify for Error {
             }),
             Self::NoVersion { newest, .. } => Some(format!("the newest is version {newest}")),
             Self::ChangedColumns { node } => Some(format!("build it anew: windlass run {node}")),
+            Self::KeptColumns { node } => Some(format!(
+                "`on_definition_change: forward` keeps rows as they are; compute all of them anew: windlass run {node} \
+                 --full-refresh"
+            )),
+            Self::MergeKey { .. } => {
+                Some("let the query return one row for each key, and none without, or correct `key`".to_string())
+            }
             Self::UnsupportedType { column, .. } => {
                 Some(format!("cast it, for example `cast({column} as varchar) as {column}`"))
             }

@@ -18,6 +18,7 @@ mod error;
 mod errors;
 mod estimates;
 mod fingerprint;
+mod incremental;
 mod lineage;
 mod memory;
 mod operators;
@@ -42,6 +43,7 @@ pub use diff::{ColumnChange, DiffKey, DiffRequest, DifferingRow, OtherTable, Tab
 pub use engine::{Engine, EngineConfig};
 pub use error::Error;
 pub use errors::{ErrorCause, ErrorCauses, Replayed};
+pub use incremental::{Ask, IntervalsToDo, Refresh};
 pub use lineage::{ColumnInputs, ColumnLineage, ColumnRef, Direction, Edge, End, Lineage, TableLineage, Use};
 pub use memory::peak_memory_bytes;
 pub use planner::{Plan, PlannedNode};

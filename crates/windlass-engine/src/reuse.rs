@@ -8,9 +8,11 @@ use std::collections::BTreeSet;
 use windlass_project::{Node, Project, error_table};
 
 use crate::fingerprint::{
-    Difference, InputVersion, changed_definition, changed_input, place_of_line, volatile_function,
+    ADDING, Difference, InputVersion, Provenance, changed_definition, changed_input, place_of_line, volatile_function,
 };
+use crate::incremental::{Ask, IntervalsToDo, Prospect, Todo};
 use crate::planner::{Content, Plan, calls};
+use crate::tables::published::PublishedTable;
 use crate::{Engine, Error};
 
 /// Characters of a variable's value that are shown.
@@ -45,6 +47,8 @@ pub struct Reason {
     pub kind: ReasonKind,
     /// For people: `sql changed: line 6`.
     pub text: String,
+    /// The intervals that are computed, where the table has such.
+    pub intervals: Option<IntervalsToDo>,
 }
 
 /// What makes a build necessary.
@@ -74,11 +78,13 @@ pub enum ReasonKind {
     OtherWriter,
     /// A check that stores failing rows.
     Check,
+    /// Intervals that are not done, or are asked for.
+    Interval,
 }
 
 impl Engine {
     /// Decides what a run does with a node that publishes a table. `upcoming` are the nodes that the
-    /// run builds before it.
+    /// run builds before it; `ask` counts for incremental tables only.
     ///
     /// # Errors
     ///
@@ -88,9 +94,17 @@ impl Engine {
         project: &Project,
         plan: &Plan,
         node: &Node,
-        upcoming: &BTreeSet<String>,
+        (upcoming, ask): (&BTreeSet<String>, &Ask<'_>),
     ) -> Result<Decision, Error> {
-        let build = |kind, text: String| Ok(Decision::Build(Reason { kind, text }));
+        if let Some(incremental) = &node.config.incremental {
+            let prospect = Prospect { project, plan, node, incremental, upcoming, ask };
+            return match Box::pin(self.todo(&prospect)).await? {
+                Todo::Rebuild(reason, _) => Ok(Decision::Build(reason)),
+                Todo::Extend(extension) => Ok(Decision::Build(extension.reason)),
+                Todo::Nothing(table, provenance) => self.stands(project, plan, node, (&table, &provenance)).await,
+            };
+        }
+        let build = |kind, text: String| Ok(Decision::Build(Reason::new(kind, text)));
         let Some(table) = self.open_table(&node.name).await? else {
             return build(ReasonKind::Missing, "not published yet".to_string());
         };
@@ -118,12 +132,24 @@ impl Engine {
         if let Some(difference) = changed_input(&known, &self.inputs_now(project, plan, node, &known).await?) {
             return Ok(Decision::Build(told(project, &difference)));
         }
+        self.stands(project, plan, node, (&table, &provenance)).await
+    }
+
+    /// Decides about a table whose rows are right: checks may have to be made.
+    async fn stands(
+        &self,
+        project: &Project,
+        plan: &Plan,
+        node: &Node,
+        (table, provenance): (&PublishedTable, &Provenance),
+    ) -> Result<Decision, Error> {
         let standing =
             Standing { version: table.version(), rows: provenance.rows(), fingerprint: provenance.fingerprint() };
-        let checks = self.open_checks(project, plan, node, &provenance).await?;
+        let checks = self.open_checks(project, plan, node, provenance).await?;
         // Failing rows are stored by the run that writes the table.
         if let Some(check) = node.checks.iter().find(|check| check.store_failures && checks.contains(&check.name)) {
-            return build(ReasonKind::Check, format!("check {} is to be made and stores its failing rows", check.name));
+            let text = format!("check {} is to be made and stores its failing rows", check.name);
+            return Ok(Decision::Build(Reason::new(ReasonKind::Check, text)));
         }
         Ok(if checks.is_empty() { Decision::Reuse(standing) } else { Decision::Check(standing, checks) })
     }
@@ -145,6 +171,7 @@ impl ReasonKind {
             Self::Upstream => "upstream",
             Self::OtherWriter => "other_writer",
             Self::Check => "check",
+            Self::Interval => "interval",
         }
     }
 }
@@ -152,12 +179,16 @@ impl ReasonKind {
 impl Reason {
     /// Returns the reason of who asks for a build whatever has changed.
     pub fn forced(flag: &str) -> Self {
-        Self { kind: ReasonKind::Forced, text: format!("asked for by {flag}") }
+        Self::new(ReasonKind::Forced, format!("asked for by {flag}"))
+    }
+
+    pub(crate) fn new(kind: ReasonKind, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into(), intervals: None }
     }
 }
 
 /// Returns what makes a node's result another one every time.
-fn volatile(project: &Project, plan: &Plan, node: &Node) -> Option<String> {
+pub(crate) fn volatile(project: &Project, plan: &Plan, node: &Node) -> Option<String> {
     if let Some(what) = node.python().and_then(|python| python.volatile()) {
         return Some(what);
     }
@@ -174,7 +205,7 @@ fn volatile(project: &Project, plan: &Plan, node: &Node) -> Option<String> {
 }
 
 /// Returns the first input that the run builds, looking through views.
-fn first_upcoming<'a>(project: &'a Project, node: &'a Node, upcoming: &BTreeSet<String>) -> Option<&'a str> {
+pub(crate) fn first_upcoming<'a>(project: &'a Project, node: &'a Node, upcoming: &BTreeSet<String>) -> Option<&'a str> {
     node.inputs().iter().find_map(|input| {
         if upcoming.contains(&input.node) {
             return Some(input.node.as_str());
@@ -185,7 +216,7 @@ fn first_upcoming<'a>(project: &'a Project, node: &'a Node, upcoming: &BTreeSet<
 }
 
 /// Tells a difference in words.
-fn told(project: &Project, difference: &Difference) -> Reason {
+pub(crate) fn told(project: &Project, difference: &Difference) -> Reason {
     let (kind, text) = match difference {
         Difference::Sql { node, line } => (ReasonKind::Sql, sql_text(project, node, *line)),
         Difference::Plan => (ReasonKind::Sql, "its query is planned differently".to_string()),
@@ -200,12 +231,16 @@ fn told(project: &Project, difference: &Difference) -> Reason {
             (ReasonKind::Input, input_text(project, table, old.as_ref(), new.as_ref()))
         }
     };
-    Reason { kind, text }
+    Reason::new(kind, text)
 }
 
 fn sql_text(project: &Project, node: &str, line: usize) -> String {
-    let known = project.nodes.get(node);
-    let place = known.and_then(|known| place_of_line(known.transform()?, line));
+    let (name, is_adding) = node.strip_suffix(ADDING).map_or((node, false), |name| (name, true));
+    let known = project.nodes.get(name);
+    let place = known.and_then(|known| {
+        let whole = known.transform()?;
+        place_of_line(if is_adding { whole.incremental.as_deref()? } else { whole }, line)
+    });
     let what = match known.map(Node::kind_name) {
         Some("view") => format!("view `{node}` changed"),
         _ => "sql changed".to_string(),

@@ -129,6 +129,7 @@ fn ad_hoc(project: &Project, state: &SessionState, sql: &str) -> Result<(Node, B
             map: SourceMap::identity(&file),
             inputs,
             vars: IndexMap::new(),
+            incremental: None,
         }),
         config: NodeConfig { materialized: Materialized::View, ..NodeConfig::default() },
         columns: Vec::new(),

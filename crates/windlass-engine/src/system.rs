@@ -80,6 +80,7 @@ impl Engine {
             content: None,
             errors: None,
             verdicts: &[],
+            incremental: None,
             is_computed: true,
         };
         let mut tries = 1;

@@ -105,6 +105,7 @@ codes! {
     OVERFLOW = "E0803", "a number does not fit its type";
     MEMORY = "E0804", "a query does not fit the memory limit";
     EXECUTION = "E0805", "a query failed while it ran";
+    MERGE_KEY = "E0806", "rows to merge do not say which rows they replace";
     LEASE_HELD = "E0901", "another run is writing to this lake";
     EMPTY_SELECTION = "E0902", "a selection matches nothing";
     SELECTION_SYNTAX = "E0903", "a selection cannot be parsed";

@@ -25,8 +25,9 @@ use crate::python::{Draft, LIB, PythonReader, is_module};
 use crate::sources::read_sources;
 use crate::targets::{Wanted, default_target, read_target};
 use crate::template::{Scope, SqlTemplates, YamlTemplates, to_jinja};
+use crate::transforms::SqlFile;
 use crate::yaml::{self, Yaml};
-use crate::{Input, Node, NodeKind, Project, SYSTEM_FOLDER, Seed, Target, Transform, error_table};
+use crate::{Input, Node, NodeKind, Project, SYSTEM_FOLDER, Seed, Target, error_table};
 
 const TRANSFORMS: [Subject; 2] = [Subject::Transform, Subject::Python];
 
@@ -365,20 +366,19 @@ fn nodes(
 impl Parts<'_> {
     fn node(&self, name: &str, declared: &Declared, problems: &mut Problems) -> Option<Node> {
         let properties = self.properties.get(name);
-        let (defaults, kind, in_file) = match declared.subject {
-            Subject::Seed => (&self.manifest.seeds, None, Patch::default()),
-            _ => {
-                let (transform, patch) = self.transform(&declared.file, problems)?;
-                (&self.manifest.transforms, Some(transform), patch)
-            }
-        };
-        let settings = resolve(defaults, &declared.place(), properties, &in_file);
-        let kind = match kind {
-            Some(transform) => NodeKind::Transform(transform),
-            None => {
-                let path = resolve_path(&self.options.root, &declared.path);
-                NodeKind::Seed(Seed { path, delimiter: settings.delimiter })
-            }
+        let place = declared.place();
+        let (settings, kind) = if declared.subject == Subject::Seed {
+            let settings = resolve(&self.manifest.seeds, &place, properties, &Patch::default());
+            let path = resolve_path(&self.options.root, &declared.path);
+            let seed = Seed { path, delimiter: settings.delimiter };
+            (settings, NodeKind::Seed(seed))
+        } else {
+            let file = SqlFile { name, file: &declared.file, templates: &self.templates };
+            let (transform, patch) = file.render(problems)?;
+            let mut settings = resolve(&self.manifest.transforms, &place, properties, &patch);
+            settings.settle_incremental(problems);
+            let transform = file.with_increments(transform, settings.config.incremental.as_ref(), problems)?;
+            (settings, NodeKind::Transform(transform))
         };
         Some(Node {
             name: name.to_owned(),
@@ -409,21 +409,6 @@ impl Parts<'_> {
             checks: properties.map(|found| found.checks.clone()).unwrap_or_default(),
         };
         (!self.blocked.contains(name)).then_some(node)
-    }
-
-    fn transform(&self, file: &Arc<SourceFile>, problems: &mut Problems) -> Option<(Transform, Patch)> {
-        let rendered = self.templates.render(file, problems)?;
-        let mut patch = Patch::default();
-        for entry in &rendered.config {
-            patch.set(Subject::Transform, &entry.key, entry, problems);
-        }
-        if is_blank(&rendered.sql) {
-            let problem = Diagnostic::error(Code::SQL_SYNTAX, "the file holds no query").at(start_of(file));
-            problems.push(problem.hint("write one `select`"));
-        }
-        let transform =
-            Transform { sql: rendered.sql, map: rendered.map, inputs: rendered.inputs, vars: rendered.vars };
-        Some((transform, patch))
     }
 }
 
@@ -467,22 +452,7 @@ fn connect(
     graph
 }
 
-/// Returns whether SQL holds nothing but comments.
-fn is_blank(sql: &str) -> bool {
-    let mut rest = sql.trim_start_matches(|c: char| c.is_whitespace() || c == ';');
-    loop {
-        rest = if rest.starts_with("--") {
-            rest.split_once('\n').map_or("", |(_, below)| below)
-        } else if rest.starts_with("/*") {
-            rest.split_once("*/").map_or("", |(_, below)| below)
-        } else {
-            return rest.is_empty();
-        };
-        rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == ';');
-    }
-}
-
-fn start_of(file: &Arc<SourceFile>) -> Location {
+pub(crate) fn start_of(file: &Arc<SourceFile>) -> Location {
     Location::new(file, 0..0)
 }
 

@@ -4,6 +4,8 @@
 //! in the file itself. Patches are applied from far to near and the nearest value wins; tags add up,
 //! as in dbt.
 
+mod incremental;
+
 use windlass_error::{Code, Diagnostic, Location, nearest};
 
 use crate::checks::{share, word};
@@ -11,6 +13,7 @@ use crate::decode::{count, delimiter, expected, text, texts, unknown_key};
 use crate::problems::Problems;
 use crate::yaml::{Entry, Yaml, duplicate};
 use crate::{ErrorLimit, Materialized, NodeConfig, OnUpstreamFailure, SortKey};
+use incremental::IncrementalPatch;
 
 const DEFAULT_RETRIES: u32 = 2;
 
@@ -41,16 +44,25 @@ impl Subject {
                 "tags",
             ],
             Self::Transform => &[
+                "batch_intervals",
                 "description",
+                "end",
+                "interval",
+                "key",
+                "lookback",
                 "materialized",
                 "max_error_rate",
                 "max_errors",
+                "on_definition_change",
                 "on_upstream_failure",
                 "owner",
                 "partition_by",
                 "retries",
                 "sort_by",
+                "start",
+                "strategy",
                 "tags",
+                "time_column",
             ],
             Self::Python => &[
                 "description",
@@ -89,6 +101,7 @@ pub(crate) struct Patch {
     error_limit: Option<(ErrorLimit, Location)>,
     on_upstream_failure: Option<(OnUpstreamFailure, Location)>,
     delimiter: Option<(u8, Location)>,
+    incremental: IncrementalPatch,
 }
 
 impl Patch {
@@ -124,6 +137,7 @@ impl Patch {
                 self.on_upstream_failure = word(value, key, &ways, problems).map(|way| (way, at()));
             }
             "delimiter" => self.delimiter = delimiter(value, problems).map(|byte| (byte, at())),
+            key if incremental::SETTINGS.contains(&key) => self.incremental.set(key, value, problems),
             _ => {}
         }
     }
@@ -175,13 +189,16 @@ impl Patch {
 pub(crate) struct Settings {
     pub(crate) config: NodeConfig,
     pub(crate) delimiter: u8,
+    incremental: IncrementalPatch,
+    materialized_at: Option<Location>,
 }
 
 impl Settings {
     /// Applies patches from far to near.
     pub(crate) fn resolve<'a>(patches: impl IntoIterator<Item = &'a Patch>) -> Self {
         let config = NodeConfig { retries: DEFAULT_RETRIES, ..NodeConfig::default() };
-        let mut settings = Self { config, delimiter: b',' };
+        let (incremental, materialized_at) = (IncrementalPatch::default(), None);
+        let mut settings = Self { config, delimiter: b',', incremental, materialized_at };
         for patch in patches {
             settings.apply(patch);
         }
@@ -193,6 +210,15 @@ impl Settings {
         self.config.materialized = Materialized::Table;
         self.config.origins.shift_remove("materialized");
         self
+    }
+
+    /// Says how the table of a SQL transform is computed bit by bit, where it is.
+    pub(crate) fn settle_incremental(&mut self, problems: &mut Problems) {
+        let materialized = (self.config.materialized, self.materialized_at.as_ref());
+        self.config.incremental = self.incremental.settle(materialized, problems);
+        for (name, at) in self.incremental.given() {
+            self.config.origins.insert(name.to_owned(), at.to_string());
+        }
     }
 
     fn apply(&mut self, patch: &Patch) {
@@ -207,13 +233,16 @@ impl Settings {
             error_limit,
             on_upstream_failure,
             delimiter,
+            incremental,
         } = patch;
-        let Self { config, delimiter: kept_delimiter } = self;
+        let Self { config, delimiter: kept_delimiter, incremental: kept_incremental, materialized_at } = self;
+        kept_incremental.apply(incremental);
         let mut won = |key: &str, at: &Location| {
             config.origins.insert(key.to_owned(), at.to_string());
         };
         if let Some((value, at)) = materialized {
             won("materialized", at);
+            *materialized_at = Some(at.clone());
             config.materialized = *value;
         }
         if let Some((value, at)) = partition_by {
@@ -271,26 +300,25 @@ fn unknown_setting(subject: Subject, key: &str, at: &Location) -> Diagnostic {
             .at(at.clone())
             .hint(format!("{one} is always a table; remove the key"));
     }
-    unknown_key(key, at, &format!("the settings of {}", subject.folder()), subject.settings())
+    let what = format!("the settings of {}", subject.folder());
+    match incremental::name_here(key).filter(|_| subject == Subject::Transform) {
+        Some(here) => {
+            let problem = Diagnostic::error(Code::UNKNOWN_KEY, format!("unknown key `{key}` in {what}"));
+            problem.at(at.clone()).label(format!("did you mean `{here}`?"))
+        }
+        None => unknown_key(key, at, &what, subject.settings()),
+    }
 }
 
 fn materialized(yaml: &Yaml, problems: &mut Problems) -> Option<Materialized> {
     match yaml.scalar().map(|scalar| scalar.text.as_str()) {
         Some("view") => return Some(Materialized::View),
         Some("table") => return Some(Materialized::Table),
-        Some("incremental") => {
-            let message = "`materialized: incremental` is not supported yet, use `view` or `table`";
-            problems.push(
-                Diagnostic::error(Code::INVALID_VALUE, message)
-                    .at(yaml.at.clone())
-                    .hint("incremental transforms arrive in a later version of Windlass"),
-            );
-            return None;
-        }
+        Some("incremental") => return Some(Materialized::Incremental),
         _ => {}
     }
-    let problem = expected("`view` or `table`", "`materialized`", yaml);
-    let near = yaml.scalar().and_then(|scalar| nearest(&scalar.text, ["view", "table"]));
+    let problem = expected("`view`, `table` or `incremental`", "`materialized`", yaml);
+    let near = yaml.scalar().and_then(|scalar| nearest(&scalar.text, ["view", "table", "incremental"]));
     problems.push(match near {
         Some(near) => problem.label(format!("did you mean `{near}`?")),
         None => problem,

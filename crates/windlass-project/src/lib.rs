@@ -14,6 +14,8 @@ mod columns;
 mod config;
 mod decode;
 mod graph;
+mod incremental;
+mod intervals;
 mod load;
 mod location;
 mod manifest;
@@ -29,6 +31,7 @@ mod sources;
 mod target;
 mod targets;
 mod template;
+mod transforms;
 pub mod unit_tests;
 mod yaml;
 
@@ -36,6 +39,8 @@ mod yaml;
 mod fixture;
 
 pub use graph::Graph;
+pub use incremental::{ByInterval, Incremental, OnDefinitionChange, Strategy};
+pub use intervals::{INTERVAL_END, INTERVAL_START, IntervalUnit, parse_time, spell_time, with_interval};
 pub use load::{LoadOptions, Loaded, find_root, load, load_tests};
 pub use node::{
     Column, ErrorLimit, FileFormat, Input, InputPart, Materialized, Node, NodeConfig, NodeKind, OnUpstreamFailure,

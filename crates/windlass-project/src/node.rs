@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use windlass_error::{Location, SourceFile};
 
 use crate::checks::CheckDefinition;
-use crate::{Function, Graph, PythonTransform, SourceMap, Target};
+use crate::{ByInterval, Function, Graph, Incremental, PythonTransform, SourceMap, Strategy, Target};
 
 /// A project folder, read and checked.
 #[derive(Debug)]
@@ -117,6 +117,9 @@ pub struct Transform {
     pub inputs: Vec<Input>,
     /// Variables read while rendering, with the values used; part of the fingerprint.
     pub vars: IndexMap<String, String>,
+    /// The same for runs that keep rows of the table: what it renders to where `is_incremental()` holds.
+    /// `inputs` and `vars` above are those of both. Only for incremental transforms.
+    pub incremental: Option<Box<Transform>>,
 }
 
 /// An edge: one mention of another node.
@@ -173,6 +176,8 @@ pub enum Materialized {
     /// Published as a Delta table.
     #[default]
     Table,
+    /// Published as a Delta table whose rows stay when new ones come.
+    Incremental,
 }
 
 /// What becomes of a transform when a node that it reads fails.
@@ -231,6 +236,8 @@ pub struct NodeConfig {
     pub error_limit: ErrorLimit,
     /// What becomes of it when a node that it reads fails.
     pub on_upstream_failure: OnUpstreamFailure,
+    /// How it is computed bit by bit; for [`Materialized::Incremental`] only.
+    pub incremental: Option<Incremental>,
     /// Where each setting came from, such as `windlass.yml:12:5`, by key.
     pub origins: IndexMap<String, String>,
 }
@@ -274,6 +281,14 @@ impl Node {
         }
     }
 
+    /// Returns its intervals, where it is computed by such.
+    pub fn by_interval(&self) -> Option<&ByInterval> {
+        match &self.config.incremental.as_ref()?.strategy {
+            Strategy::ByInterval(by_interval) => Some(by_interval),
+            Strategy::Merge { .. } | Strategy::Append => None,
+        }
+    }
+
     /// Returns the tables that its checks read, besides its own.
     pub fn check_inputs(&self) -> impl Iterator<Item = String> {
         self.checks.iter().flat_map(|check| check.inputs(&self.name)).map(|input| input.node)
@@ -284,12 +299,12 @@ impl Node {
         match self.kind {
             NodeKind::Source(_) => false,
             NodeKind::Seed(_) => true,
-            NodeKind::Transform(_) => self.config.materialized == Materialized::Table,
+            NodeKind::Transform(_) => self.config.materialized != Materialized::View,
             NodeKind::Python(_) => true,
         }
     }
 
-    /// Returns the word for its kind: `source`, `seed`, `view`, `table` or `python`.
+    /// Returns the word for its kind: `source`, `seed`, `view`, `table`, `incremental` or `python`.
     pub fn kind_name(&self) -> &'static str {
         match (&self.kind, self.config.materialized) {
             (NodeKind::Source(_), _) => "source",
@@ -297,6 +312,7 @@ impl Node {
             (NodeKind::Python(_), _) => "python",
             (NodeKind::Transform(_), Materialized::View) => "view",
             (NodeKind::Transform(_), Materialized::Table) => "table",
+            (NodeKind::Transform(_), Materialized::Incremental) => "incremental",
         }
     }
 }

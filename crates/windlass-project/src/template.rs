@@ -27,7 +27,7 @@ use crate::checks::{CHECK_KEYS, QUERY, Written};
 use crate::names::quoted;
 use crate::problems::Problems;
 use crate::yaml::{Entry, Scalar, Value, Yaml, duplicate};
-use crate::{Input, InputPart, SourceMap};
+use crate::{INTERVAL_END, INTERVAL_START, Input, InputPart, SourceMap, Transform};
 use faults::{MACRO_FOLDER, SQL_FUNCTIONS, TemplateText, Texts, YAML_FUNCTIONS};
 use functions::{Recorder, Shared};
 use marks::{Mark, Reach};
@@ -49,6 +49,24 @@ pub(crate) struct SqlTemplates {
     names: Vec<String>,
 }
 
+/// What a SQL file finds beside the functions.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct FileScope<'a> {
+    /// The table that it calls `this`, which is there where rows of it are kept: `is_incremental()`.
+    pub(crate) this: Option<&'a str>,
+    /// Whether there are `interval_start` and `interval_end`.
+    pub(crate) has_interval: bool,
+}
+
+impl FileScope<'_> {
+    fn values(self) -> Jinja {
+        let this = self.this.map(|this| ("this", Jinja::from(reference(this))));
+        let ends = [("interval_start", INTERVAL_START), ("interval_end", INTERVAL_END)];
+        let ends = ends.map(|(name, text)| (name, Jinja::from(text)));
+        Jinja::from_pairs(this.into_iter().chain(ends.into_iter().filter(|_| self.has_interval)))
+    }
+}
+
 /// A rendered SQL file.
 #[derive(Debug)]
 pub(crate) struct Rendered {
@@ -58,6 +76,13 @@ pub(crate) struct Rendered {
     /// What `config()` set.
     pub(crate) config: Vec<Entry>,
     pub(crate) vars: IndexMap<String, String>,
+}
+
+impl From<Rendered> for Transform {
+    fn from(rendered: Rendered) -> Self {
+        let Rendered { sql, map, inputs, config: _, vars } = rendered;
+        Self { sql, map, inputs, vars, incremental: None }
+    }
 }
 
 impl YamlTemplates {
@@ -142,8 +167,16 @@ impl SqlTemplates {
     }
 
     /// Renders a SQL file; `None` where it has problems.
-    pub(crate) fn render(&self, file: &Arc<SourceFile>, problems: &mut Problems) -> Option<Rendered> {
-        self.render_text(file, &TemplateText::of_file(file), &context! {}, problems)
+    pub(crate) fn render(
+        &self,
+        file: &Arc<SourceFile>,
+        scope: FileScope<'_>,
+        problems: &mut Problems,
+    ) -> Option<Rendered> {
+        self.shared.keep_rows(scope.this.is_some());
+        let rendered = self.render_text(file, &TemplateText::of_file(file), &scope.values(), problems);
+        self.shared.keep_rows(false);
+        rendered
     }
 
     /// Renders a query that stands in a YAML file, for the table that it calls `this`.

@@ -3,6 +3,7 @@
 //! Nothing here reads the environment or the disk; `settings` says what the flags mean.
 
 mod diff;
+mod intervals;
 mod lineage;
 mod runs;
 mod test;
@@ -14,6 +15,7 @@ use clap_complete::ArgValueCompleter;
 
 use crate::completion;
 pub(crate) use diff::DiffArgs;
+pub(crate) use intervals::IntervalArgs;
 pub(crate) use lineage::{LineageArgs, LineageFormat};
 pub(crate) use runs::{RunsCommand, RunsLogsArgs, RunsLsArgs, RunsShowArgs};
 pub(crate) use test::TestArgs;
@@ -243,10 +245,12 @@ pub(crate) struct RunArgs {
     pub(crate) select: SelectArgs,
     #[command(flatten)]
     pub(crate) vars: VarsArgs,
+    #[command(flatten)]
+    pub(crate) intervals: IntervalArgs,
     /// Compute every selected node, also where nothing has changed since its table was published.
     #[arg(long)]
     pub(crate) no_cache: bool,
-    /// The same as --no-cache, by the name that dbt gives it.
+    /// The same, and incremental tables from nothing.
     #[arg(long)]
     pub(crate) full_refresh: bool,
     /// Stop everything at the first failure; else only what needs the failed node is skipped.
@@ -267,6 +271,8 @@ pub(crate) struct PlanArgs {
     pub(crate) select: SelectArgs,
     #[command(flatten)]
     pub(crate) vars: VarsArgs,
+    #[command(flatten)]
+    pub(crate) intervals: IntervalArgs,
     /// Say what `run --no-cache` would do.
     #[arg(long)]
     pub(crate) no_cache: bool,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use windlass_engine::{
-    BuildProgress, BuildRequest, Built, CheckFailure, CheckOutcome, CheckedNode, Decision, Engine, FailedRows,
+    Ask, BuildProgress, BuildRequest, Built, CheckFailure, CheckOutcome, CheckedNode, Decision, Engine, FailedRows,
     Inspected, Phase, Plan, Reason, Replayed, Standing,
 };
 use windlass_error::{Classify, Code, Diagnostic, Fault, Retry};
@@ -44,6 +44,8 @@ pub(crate) struct EngineBackend {
     pub(crate) plan: Plan,
     /// What is done with a node.
     pub(crate) work: Work,
+    /// What is asked of incremental tables.
+    pub(crate) ask: Ask<'static>,
     /// The run.
     pub(crate) run_id: RunId,
     /// When the run began; later than that of every run that had the lease before.
@@ -110,6 +112,7 @@ impl Backend for EngineBackend {
             run_id: self.run_id.as_str(),
             sequence: self.started_at.timestamp_millis(),
             started_us: self.started_at.timestamp_micros(),
+            ask: self.ask(),
             progress: Arc::new(reporter),
         };
         let outcome = match (self.work, changed) {
@@ -143,6 +146,10 @@ impl Backend for EngineBackend {
 }
 
 impl EngineBackend {
+    fn ask(&self) -> Ask<'_> {
+        Ask { now_us: self.started_at.timestamp_micros(), run_id: Some(self.run_id.as_str()), ..self.ask }
+    }
+
     /// Decides what is done with a node. What it reads is in its final state by now.
     async fn decided(&self, node: &Node) -> Result<Decision, BackendError> {
         match self.work {
@@ -150,7 +157,8 @@ impl EngineBackend {
             Work::Rebuild => return Ok(Decision::Build(Reason::forced("--no-cache"))),
             Work::Replay => return Ok(Decision::Build(Reason::forced("--replay"))),
         }
-        let decided = Box::pin(self.engine.decide(&self.project, &self.plan, node, &BTreeSet::new())).await;
+        let decided =
+            Box::pin(self.engine.decide(&self.project, &self.plan, node, (&BTreeSet::new(), &self.ask()))).await;
         let decision = decided.map_err(|error| Box::new(BuildError(error)) as BackendError)?;
         if let Decision::Build(reason) = &decision {
             tracing::info!(node = %node.name, kind = reason.kind.as_str(), reason = %reason.text, "node must be built");
@@ -272,6 +280,10 @@ impl BuildProgress for Reporter {
 
     fn begin_commit(&self) -> bool {
         self.lease.is_held() && self.progress.begin_commit()
+    }
+
+    fn begin_step(&self) -> bool {
+        self.lease.is_held() && self.progress.begin_part()
     }
 }
 

@@ -17,6 +17,7 @@ mod completion;
 mod compose;
 mod differences;
 mod human;
+mod intervals;
 mod open;
 mod openlineage;
 mod output;

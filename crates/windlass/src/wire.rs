@@ -20,10 +20,12 @@ use crate::open::VERSION;
 pub(crate) use lineage::{LineageReport, LineageTable};
 
 mod diff;
+mod plan;
 mod profile;
 mod unit_tests;
 
 pub(crate) use diff::DiffReport;
+pub(crate) use plan::PlanReason;
 pub(crate) use profile::ProfileReport;
 pub(crate) use unit_tests::TestReport;
 
@@ -98,13 +100,6 @@ pub(crate) struct PlannedNode {
     pub(crate) inputs: Vec<String>,
     pub(crate) columns: Vec<TypedColumn>,
     pub(crate) last_run: Option<LastRun>,
-}
-
-/// Why a run would build a node.
-#[derive(Debug, Serialize)]
-pub(crate) struct PlanReason {
-    pub(crate) kind: &'static str,
-    pub(crate) text: String,
 }
 
 /// A node's last success in this lake and environment.

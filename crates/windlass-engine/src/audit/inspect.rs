@@ -52,17 +52,20 @@ impl Engine {
             Inspected::Candidate => self.candidate(&node.name).await?.1,
         };
         let subject = Subject { node, rows, reading, now_us: now.timestamp_micros(), is_published };
+        let mut outcomes = self.look_at_all(&subject).await?;
+        shorten(node, &mut outcomes);
+        Ok(outcomes)
+    }
+
+    /// Returns the outcome of every check of a table, for all of its rows.
+    pub(crate) async fn look_at_all(&self, subject: &Subject<'_>) -> Result<Vec<CheckOutcome>, Error> {
         let context = self.session.context(PlanStyle::Fast);
         let sink = Arc::new(CheckSink::default());
         context.state_ref().write().config_mut().set_extension(Arc::clone(&sink));
-        let failed = |source| Error::Compute { node: node.name.clone(), blame: None, source };
-        self.read_through(&context, &subject).await.map_err(failed)?;
+        let failed = |source| Error::Compute { node: subject.node.name.clone(), blame: None, source };
+        self.read_through(&context, subject).await.map_err(failed)?;
         match sink.take() {
-            Some(gathered) => {
-                let mut outcomes = self.audit(&subject, gathered).await?;
-                shorten(node, &mut outcomes);
-                Ok(outcomes)
-            }
+            Some(gathered) => self.audit(subject, gathered).await,
             None => Err(failed(DataFusionError::Internal("no partition was looked at".to_string()))),
         }
     }

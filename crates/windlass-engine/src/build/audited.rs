@@ -111,7 +111,7 @@ impl RowsFrom {
     /// Returns how many rows may fail.
     pub(super) fn limit(&self, node: &Node) -> Limit {
         match self {
-            Self::Inputs => Limit::of(node.config.error_limit),
+            Self::Inputs | Self::Step(_) => Limit::of(node.config.error_limit),
             // All of them have failed once; how many fail again is what the caller wants to know.
             Self::Errors(_) => Limit::None,
         }

@@ -17,8 +17,8 @@ impl Engine {
         &self,
         request: &BuildRequest<'_>,
         prepared: &Prepared,
-        staged: Staged,
-        audited: Audited,
+        (staged, audited): (Staged, Audited),
+        incremental: Option<&Value>,
     ) -> Result<Built, Error> {
         let node = request.node;
         let Staged { result, errors, nulls, .. } = staged;
@@ -34,6 +34,7 @@ impl Engine {
             content: None,
             errors: None,
             verdicts: &[],
+            incremental: None,
             is_computed: true,
         };
         // Delta has no commit over two tables. Error rows go first and count only once the result names
@@ -58,6 +59,7 @@ impl Engine {
                 content: content.as_deref(),
                 errors: errors_version.map(|version| (version, error_rows)),
                 verdicts: &verdicts,
+                incremental,
                 ..origin
             },
         })
@@ -126,6 +128,7 @@ impl Engine {
             content: None,
             errors: None,
             verdicts: &[],
+            incremental: None,
             is_computed: true,
         };
         let kind = prepared.errors.as_ref().ok_or_else(|| Error::NoErrors { node: node.name.clone() })?;
@@ -158,6 +161,6 @@ impl Engine {
 }
 
 /// Returns what tells rows and columns of a version from those of others: `<rows>.<columns>`.
-fn content_text(content: Content, published: &Schema) -> Option<String> {
+pub(super) fn content_text(content: Content, published: &Schema) -> Option<String> {
     content.is_known().then(|| format!("{}.{}", content.text(), fingerprint::schema(published)))
 }

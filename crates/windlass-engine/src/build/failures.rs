@@ -54,6 +54,7 @@ impl Engine {
             definition: &prepared.definition,
             content: None,
             verdicts: &[],
+            incremental: None,
             is_computed: true,
         };
         let (schema, files, mode) = (columns.as_ref(), staged.files, Mode::Replace);

@@ -44,13 +44,13 @@ impl Engine {
         let failed = |source| Error::Compute { node: node.name.clone(), blame: None, source };
         let context = self.observed_context(style, &request.progress);
         let (queries, mut read) = match rows {
-            RowsFrom::Inputs => self.queries(request, &context).await?,
+            RowsFrom::Inputs | RowsFrom::Step(_) => self.queries(request, &context, rows).await?,
             RowsFrom::Errors(errors) => {
                 let errors = errors.provider(&error_table(&node.name)).await?;
                 (vec![replay::rows_of_input(request.project, node, &context, errors).await?], Inputs::new())
             }
         };
-        if let RowsFrom::Inputs = rows {
+        if let RowsFrom::Inputs | RowsFrom::Step(_) = rows {
             self.note_diverting_tables(request, &mut read).await?;
         }
         let environment = self.environments(request, &queries).await?;
@@ -67,7 +67,7 @@ impl Engine {
         };
         let mut plans = self.compute(request, &context, &queries, style).await?;
         // Rows of an earlier result are what Python made already.
-        let runs_python = matches!(rows, RowsFrom::Inputs) || error_layout::fails_by_row(node);
+        let runs_python = !matches!(rows, RowsFrom::Errors(_)) || error_layout::fails_by_row(node);
         let code = node.python().filter(|_| runs_python);
         let plan = match code {
             Some(code) => python::whole_tables(node, code, plans)?,
@@ -237,6 +237,7 @@ impl Engine {
         &self,
         request: &BuildRequest<'_>,
         context: &SessionContext,
+        rows: &RowsFrom,
     ) -> Result<(Vec<LogicalPlan>, Inputs), Error> {
         let node = request.node;
         let failed = |source| Error::Compute { node: node.name.clone(), blame: None, source };
@@ -260,6 +261,9 @@ impl Engine {
             return Ok((vec![table.into_unoptimized_plan()], read));
         };
         let read = self.register_inputs(context, &transform.inputs, &reading).await?;
+        if let RowsFrom::Step(step) = rows {
+            return Ok((vec![self.step_query(node, transform, context, step).await?], read));
+        }
         let query = context.state().create_logical_plan(&transform.sql).await.map_err(failed)?;
         Ok((vec![query], read))
     }

@@ -74,6 +74,7 @@ impl Engine {
                 content: known.content().as_deref(),
                 errors: known.errors(),
                 verdicts: &verdicts,
+                incremental: (!known.incremental().is_null()).then(|| known.incremental()),
                 is_computed: false,
             },
         })

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::logical_expr::LogicalPlan;
-use windlass_project::{Input, InputPart, Node, Project, PythonCode, PythonMode, error_table};
+use windlass_project::{Input, InputPart, Node, Project, PythonCode, PythonMode, Strategy, error_table};
 
 use super::record::{Definition, EnvironmentRecord, InputVersion, Inputs};
 use super::{hash, sql};
@@ -14,6 +14,9 @@ use crate::operators::python::PythonError;
 use crate::planner::{Content, Plan, Reading, Tables, calls};
 use crate::session::PlanStyle;
 use crate::{Engine, Error, python};
+
+/// Follows the name of an incremental node where its SQL stands that adds rows.
+pub(crate) const ADDING: &str = " (incremental)";
 
 impl Engine {
     /// Returns everything but its inputs that decides a node's rows. The node and what it reads
@@ -31,9 +34,15 @@ impl Engine {
         for transform in read_through(project, node).iter().filter_map(|node| Some((&node.name, node.transform()?))) {
             let (name, transform) = transform;
             definition.sql.insert(name.clone(), sql::text(&transform.sql));
+            if let Some(adding) = &transform.incremental {
+                definition.sql.insert(format!("{name}{ADDING}"), sql::text(&adding.sql));
+            }
             definition.sql_vars.extend(transform.vars.iter().map(|(name, value)| (name.clone(), value.clone())));
         }
-        let inputs = read_through(project, node).iter().flat_map(|node| node.inputs()).map(Input::table).collect();
+        let mut inputs: BTreeSet<String> =
+            read_through(project, node).iter().flat_map(|node| node.inputs()).map(Input::table).collect();
+        // An incremental table may read itself.
+        inputs.extend(node.config.incremental.iter().map(|_| node.name.clone()));
         let mut plans: Vec<String> = queries.iter().map(sql::plan).collect();
         if queries.iter().any(|query| sql::reads_others(query, &inputs)) {
             plans.extend(definition.sql.values().map(|text| text.words.clone()));
@@ -101,8 +110,13 @@ impl Engine {
 
     /// Returns the queries of a node over tables that are known by their schema.
     async fn known_queries(&self, project: &Project, plan: &Plan, node: &Node) -> Result<Vec<LogicalPlan>, Error> {
-        if let Some(Content::Query(query)) = plan.nodes.get(&node.name).map(|planned| &planned.content) {
-            return Ok(vec![query.as_ref().clone()]);
+        if let Some(planned) = plan.nodes.get(&node.name)
+            && let Content::Query(query) = &planned.content
+        {
+            return Ok(std::iter::once(query)
+                .chain(&planned.incremental)
+                .map(|query| query.as_ref().clone())
+                .collect());
         }
         let Some(code) = node.python() else { return Ok(Vec::new()) };
         let context = self.session.context(PlanStyle::Fast);
@@ -175,6 +189,21 @@ fn settings(node: &Node) -> BTreeMap<String, String> {
                 .join(", "),
         ),
     ]);
+    if let Some(incremental) = &node.config.incremental {
+        // When it starts and ends, and how far it looks back, changes no row that is there.
+        let strategy = &incremental.strategy;
+        settings.insert("strategy".to_string(), strategy.name().to_string());
+        match strategy {
+            Strategy::ByInterval(by_interval) => {
+                settings.insert("time_column".to_string(), by_interval.time_column.clone());
+                settings.insert("interval".to_string(), by_interval.unit.name().to_string());
+            }
+            Strategy::Merge { key } => {
+                settings.insert("key".to_string(), key.join(", "));
+            }
+            Strategy::Append => {}
+        }
+    }
     if node.quarantines() {
         settings.insert("checks that quarantine".to_string(), node.diversions());
     }

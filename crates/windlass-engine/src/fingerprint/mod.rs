@@ -15,7 +15,7 @@ mod sql;
 use sha2::{Digest, Sha256};
 
 pub(crate) use compare::{Difference, changed_definition, changed_input};
-pub(crate) use gather::version_text;
+pub(crate) use gather::{ADDING, version_text};
 pub(crate) use record::{Definition, InputVersion, Inputs, Provenance, fingerprint};
 pub(crate) use sql::{place_of_line, schema, volatile_function};
 

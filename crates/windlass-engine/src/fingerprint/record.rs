@@ -115,6 +115,16 @@ impl Provenance {
         self.info.get("content")?.as_str().filter(|_| !self.is_changed).map(str::to_string)
     }
 
+    /// Returns the run of the commit.
+    pub(crate) fn run_id(&self) -> &str {
+        self.info["runId"].as_str().unwrap_or_default()
+    }
+
+    /// Returns what is done of an incremental table; NULL where it is none.
+    pub(crate) fn incremental(&self) -> &Value {
+        &self.info["incremental"]
+    }
+
     /// Returns definition and inputs as one hash.
     pub(crate) fn fingerprint(&self) -> String {
         self.info["fingerprint"].as_str().unwrap_or_default().to_string()

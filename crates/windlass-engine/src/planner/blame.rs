@@ -148,7 +148,8 @@ fn report(project: &Project, node: &Node, code: Code, cause: &ArrowError, guilty
 /// Looks for an expression in the node's SQL, then in the views that it reads.
 fn locate(project: &Project, node: &Node, text: &str) -> Option<windlass_error::Location> {
     let transform = node.transform()?;
-    if let Some(found) = Places::new(transform).of_expression(text) {
+    let texts = std::iter::once(transform).chain(transform.incremental.as_deref());
+    if let Some(found) = texts.into_iter().find_map(|transform| Places::new(transform).of_expression(text)) {
         return Some(found);
     }
     transform.inputs.iter().find_map(|input| {

@@ -9,6 +9,7 @@ pub(crate) mod calls;
 pub(crate) mod diagnose;
 pub(crate) mod output;
 mod spans;
+mod transform;
 
 pub(crate) use spans::Places;
 
@@ -33,7 +34,7 @@ use sha2::Digest;
 use windlass_error::{Classify, Code, Diagnostic};
 use windlass_project::{
     FileFormat, Input, InputPart, Materialized, Node, NodeKind, Project, PythonMode, PythonTransform, Seed,
-    SourceTable, Transform, error_table,
+    SourceTable, error_table,
 };
 
 use crate::fingerprint::{InputVersion, Inputs, version_text};
@@ -70,6 +71,8 @@ pub struct PlannedNode {
     /// The columns of its error table, where it has one that this run writes.
     pub(crate) errors: Option<SchemaRef>,
     pub(crate) content: Content,
+    /// The query that adds to an incremental table.
+    pub(crate) incremental: Option<Arc<LogicalPlan>>,
 }
 
 /// How a planned node is read or computed.
@@ -207,6 +210,7 @@ impl Engine {
             is_published: node.is_published(),
             errors,
             content: Content::Files(resolved),
+            incremental: None,
         })
     }
 
@@ -237,50 +241,7 @@ impl Engine {
             is_published: true,
             errors: None,
             content: Content::Table(table),
-        })
-    }
-
-    async fn plan_transform(
-        &self,
-        project: &Project,
-        node: &Node,
-        transform: &Transform,
-        plan: &Plan,
-    ) -> Result<PlannedNode, Error> {
-        let context = self.session.context(PlanStyle::Fast);
-        let reading = Reading { project, plan, tables: Tables::BySchema };
-        self.register_inputs(&context, &transform.inputs, &reading).await?;
-        let caller = Caller { node: &node.name, sql: &transform.sql };
-        self.register_functions(&context, project, caller).await;
-        let state = context.state();
-        let mistakes = |diagnostic: Diagnostic| Error::Mistakes { diagnostics: vec![diagnostic] };
-        if let Some(mistake) = diagnose::shape(node, transform) {
-            return Err(mistakes(mistake));
-        }
-        let query = match state.create_logical_plan(&transform.sql).await {
-            Ok(query) => query,
-            Err(error) => return Err(mistakes(diagnose::planning(project, node, transform, &state, &error))),
-        };
-        let checked = state.analyzer().execute_and_check(query.clone(), state.config_options(), |_, _| {});
-        let checked =
-            checked.map_err(|error| mistakes(diagnose::planning(project, node, transform, &state, &error)))?;
-        if calls::calls_python(&checked)
-            && let Err(error) = state.optimize(&query)
-        {
-            // Where Python can be called shows when calls are taken out of their clauses.
-            return Err(mistakes(diagnose::planning(project, node, transform, &state, &error)));
-        }
-        let published = output::published(&context, node, transform, checked.schema().as_arrow()).await?;
-        let schema = match node.config.materialized {
-            Materialized::View => Arc::clone(checked.schema().inner()),
-            Materialized::Table => schema::reading(&published),
-        };
-        Ok(PlannedNode {
-            schema,
-            rows: None,
-            is_published: node.is_published(),
-            errors: error_schema(node, None, &published)?,
-            content: Content::Query(Arc::new(query)),
+            incremental: None,
         })
     }
 
@@ -343,7 +304,8 @@ impl Engine {
         let input = query.as_ref().map(|query| query.schema().as_arrow());
         let errors = error_schema(node, input, &published)?;
         let schema = schema::reading(&published);
-        Ok(PlannedNode { schema, rows: None, is_published: true, errors, content: Content::Python })
+        let content = Content::Python;
+        Ok(PlannedNode { schema, rows: None, is_published: true, errors, content, incremental: None })
     }
 
     /// Returns what reads an input, and notes which version or files that are.

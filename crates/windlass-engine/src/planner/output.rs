@@ -170,7 +170,7 @@ fn settings(node: &Node, result: &Schema) -> Vec<Diagnostic> {
 }
 
 /// Returns an origin such as `transforms/t.sql:3:5` as a place, when it is in the node's own file.
-fn place_in(node: &Node, origin: &str) -> Option<Location> {
+pub(super) fn place_in(node: &Node, origin: &str) -> Option<Location> {
     let rest = origin.strip_prefix(node.file.path.to_str()?)?.strip_prefix(':')?;
     let (line, column) = rest.split_once(':')?;
     let start = node.file.offset(line.parse().ok()?, column.parse().ok()?);

@@ -90,6 +90,7 @@ fn condition(
         map: SourceMap::literal(location, sql),
         inputs: Vec::new(),
         vars: IndexMap::new(),
+        incremental: None,
     };
     let wrong = |error: DataFusionError| -> Box<Diagnostic> {
         let called = diagnose::unknown_function(&error).and_then(|name| project.functions.get(&name));

@@ -26,7 +26,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 
 /// A fixed list of files with one schema.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct FilesTable {
     store_url: ObjectStoreUrl,
     format: Arc<dyn FileFormat>,
@@ -80,6 +80,13 @@ impl FilesTable {
             files: vec![file.clone()],
         };
         self.files.iter().map(|file| (file.object_meta.location.to_string(), alone(file))).collect()
+    }
+
+    /// Returns a table of the files of this one and of others with the same columns.
+    #[must_use]
+    pub(crate) fn with_files_of<'a>(mut self, others: impl IntoIterator<Item = &'a Self>) -> Self {
+        self.files.extend(others.into_iter().flat_map(|other| other.files.iter().cloned()));
+        self
     }
 
     fn surviving(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<PartitionedFile>> {

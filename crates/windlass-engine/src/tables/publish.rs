@@ -13,7 +13,9 @@ use datafusion::arrow::datatypes::{DataType, Schema};
 use deltalake_core::DeltaTableError;
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
-use deltalake_core::kernel::{Action, Add, MetadataExt, Protocol, StructType, Transaction, Version, new_metadata};
+use deltalake_core::kernel::{
+    Action, Add, MetadataExt, Protocol, Remove, StructType, Transaction, Version, new_metadata,
+};
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use serde_json::{Value, json};
 
@@ -44,13 +46,31 @@ pub(crate) struct Publication<'a> {
 }
 
 /// What becomes of the files of the last version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Mode {
     /// They are replaced.
     Replace,
     /// They stay.
     Append,
+    /// Some of them are replaced.
+    Some(Replaced),
 }
+
+/// The files of one version that the next one does without, in a step of several that a run makes.
+#[derive(Debug)]
+pub(crate) struct Replaced {
+    /// The version that was looked at; on any other nothing is published.
+    pub(crate) base: Version,
+    /// What removes the files.
+    pub(crate) removed: Vec<Remove>,
+    /// Which rows they held that are gone, in SQL, for people.
+    pub(crate) predicate: Option<String>,
+    /// The number of the step in its run, from 0.
+    pub(crate) step: u32,
+}
+
+/// Steps that a run may make; runs are a millisecond apart at least.
+const STEPS: i64 = 100_000;
 
 /// Where a version of a table comes from.
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +93,8 @@ pub(crate) struct Origin<'a> {
     pub(crate) errors: Option<(Version, u64)>,
     /// What the checks found, each by [`verdict`]; empty where there are none.
     pub(crate) verdicts: &'a [Value],
+    /// What is done of an incremental table.
+    pub(crate) incremental: Option<&'a Value>,
     /// Whether the rows were computed for this version; if not, they are those of the one before.
     pub(crate) is_computed: bool,
 }
@@ -84,25 +106,38 @@ pub(crate) struct Origin<'a> {
 /// [`Error::Commit`]; the last version stays in place.
 pub(crate) async fn publish(publication: Publication<'_>) -> Result<Version, Error> {
     let current = PublishedTable::open(publication.table, publication.place, None).await?;
-    let app_id = format!("windlass/{}", publication.table);
+    let (app_id, sequence) = match &publication.mode {
+        Mode::Replace | Mode::Append => (format!("windlass/{}", publication.table), publication.origin.sequence),
+        Mode::Some(replaced) => {
+            let sequence = publication.origin.sequence.saturating_mul(STEPS) + i64::from(replaced.step);
+            (format!("windlass/{}/steps", publication.table), sequence)
+        }
+    };
     if let Some(current) = &current
-        && committed_by(current, &app_id, publication.origin.sequence).await
+        && committed_by(current, &app_id, sequence).await
     {
         return Ok(current.version());
     }
     let next = current.as_ref().map_or(0, |table| table.version() + 1);
     let failed = |source| Error::Commit { table: publication.table.to_string(), version: next, source };
+    if let Mode::Some(replaced) = &publication.mode
+        && current.as_ref().is_none_or(|current| current.version() != replaced.base)
+    {
+        // What goes was looked up in a version that is no longer the last.
+        return Err(failed(DeltaTableError::VersionAlreadyExists(replaced.base + 1)));
+    }
     let actions = actions(&publication, current.as_ref()).map_err(failed)?;
     let partition_by = (!publication.partition_by.is_empty()).then(|| publication.partition_by.to_vec());
-    let transaction = Transaction { app_id, version: publication.origin.sequence, last_updated: None };
+    let transaction = Transaction { app_id, version: sequence, last_updated: None };
     let properties = CommitProperties::default()
         .with_metadata(commit_info(&publication.origin))
         .with_application_transaction(transaction);
-    let mode = match publication.mode {
-        Mode::Replace => SaveMode::Overwrite,
-        Mode::Append => SaveMode::Append,
+    let (mode, predicate) = match &publication.mode {
+        Mode::Replace => (SaveMode::Overwrite, None),
+        Mode::Some(replaced) if replaced.predicate.is_some() => (SaveMode::Overwrite, replaced.predicate.clone()),
+        Mode::Append | Mode::Some(_) => (SaveMode::Append, None),
     };
-    let operation = DeltaOperation::Write { mode, partition_by, predicate: None };
+    let operation = DeltaOperation::Write { mode, partition_by, predicate };
     let log_store = publication.place.log_store();
     let snapshot = current.as_ref().map(|table| table.delta().snapshot().expect("`open` has loaded the table"));
     if snapshot.is_none() {
@@ -112,6 +147,11 @@ pub(crate) async fn publish(publication: Publication<'_>) -> Result<Version, Err
         return Ok(done.version());
     }
     let entry = CommitBuilder::from(properties).with_actions(actions);
+    let entry = match publication.mode {
+        Mode::Replace | Mode::Append => entry,
+        // A commit of others in between may hold rows of the same intervals or keys.
+        Mode::Some(_) => entry.with_max_retries(0),
+    };
     let done = entry.build(snapshot.map(|state| state as _), log_store, operation).await.map_err(failed)?;
     Ok(done.version())
 }
@@ -139,6 +179,9 @@ fn commit_info(origin: &Origin<'_>) -> HashMap<String, Value> {
         "computed": origin.is_computed,
         "version": env!("CARGO_PKG_VERSION"),
     });
+    if let Some(incremental) = origin.incremental {
+        ours["incremental"] = incremental.clone();
+    }
     if let Some((version, rows)) = origin.errors {
         ours["errors"] = json!({"version": version, "rows": rows});
     }
@@ -182,8 +225,12 @@ fn actions(publication: &Publication<'_>, current: Option<&PublishedTable>) -> R
         }
     }
     actions.extend(publication.files.iter().cloned().map(Action::Add));
-    if let (Some(table), Mode::Replace) = (current, publication.mode) {
-        actions.extend(table.snapshot().log_data().iter().map(|file| Action::Remove(file.remove_action(true))));
+    match (current, &publication.mode) {
+        (Some(table), Mode::Replace) => {
+            actions.extend(table.snapshot().log_data().iter().map(|file| Action::Remove(file.remove_action(true))));
+        }
+        (_, Mode::Some(replaced)) => actions.extend(replaced.removed.iter().cloned().map(Action::Remove)),
+        (None, Mode::Replace) | (_, Mode::Append) => {}
     }
     Ok(actions)
 }

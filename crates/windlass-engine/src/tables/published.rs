@@ -11,7 +11,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::PartitionedFile;
-use deltalake_core::kernel::{EagerSnapshot, Version};
+use deltalake_core::kernel::{EagerSnapshot, Remove, Version};
 use deltalake_core::{DeltaTable, DeltaTableError};
 use object_store::ObjectMeta;
 use serde_json::Value;
@@ -30,6 +30,14 @@ const FOREIGN_COMMITS: Version = 64;
 pub(crate) struct PublishedTable {
     place: Place,
     table: DeltaTable,
+}
+
+/// A file of a table at one version.
+pub(crate) struct PublishedFile {
+    /// The action that removes it.
+    pub(crate) remove: Remove,
+    /// Its rows.
+    pub(crate) table: FilesTable,
 }
 
 impl PublishedTable {
@@ -125,6 +133,27 @@ impl PublishedTable {
     pub(crate) async fn input_version(&self) -> InputVersion {
         let content = self.provenance().await.and_then(|provenance| provenance.content());
         InputVersion { identity: version_text(self.version()), content }
+    }
+
+    /// Returns whether it is split into folders by these columns.
+    pub(crate) fn is_partitioned_by(&self, columns: &[String]) -> bool {
+        self.snapshot().metadata().partition_columns() == columns
+    }
+
+    /// Returns whether its files hold its rows and nothing else, so that single files can be replaced.
+    pub(crate) fn is_plain(&self) -> bool {
+        !self.needs_delta_rs()
+    }
+
+    /// Returns its files, each with what reads it alone.
+    pub(crate) fn each_file(&self, name: &str) -> Result<Vec<PublishedFile>, Error> {
+        let tables = self.files(name)?.each().into_iter().map(|(_, table)| table);
+        let log = self.snapshot().log_data();
+        let file = |(view, table): (deltalake_core::kernel::LogicalFileView, FilesTable)| PublishedFile {
+            remove: view.remove_action(true),
+            table,
+        };
+        Ok(log.iter().zip(tables).map(file).collect())
     }
 
     fn needs_delta_rs(&self) -> bool {

@@ -2,6 +2,8 @@
 
 mod checks;
 mod functions;
+mod incremental;
+mod incremental_keys;
 mod joins;
 mod lineage;
 mod mistakes;

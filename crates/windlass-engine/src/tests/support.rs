@@ -10,7 +10,7 @@ use windlass_error::Diagnostic;
 use windlass_project::{LoadOptions, MemoryLimit, Project, load};
 use windlass_worker::{LockMode, OutputStream, WorkerOutput};
 
-use crate::{BuildProgress, BuildRequest, Built, Engine, EngineConfig, Error, Phase, Plan, PythonSettings};
+use crate::{Ask, BuildProgress, BuildRequest, Built, Engine, EngineConfig, Error, Phase, Plan, PythonSettings};
 
 /// Publishes whenever it is asked.
 pub(super) struct Willing;
@@ -24,6 +24,9 @@ impl BuildProgress for Willing {
     fn begin_commit(&self) -> bool {
         true
     }
+    fn begin_step(&self) -> bool {
+        true
+    }
 }
 
 /// A project with its folder and engine.
@@ -31,7 +34,11 @@ pub(super) struct World {
     folder: tempfile::TempDir,
     pub(super) project: Project,
     pub(super) engine: Engine,
-    run: i64,
+    /// The time of the next run, in microseconds of UTC.
+    pub(super) now_us: i64,
+    /// What it asks of incremental tables.
+    pub(super) ask: Ask<'static>,
+    pub(super) run: i64,
 }
 
 impl World {
@@ -45,8 +52,8 @@ impl World {
         std::fs::write(folder.path().join("windlass.yml"), "name: test\n").unwrap();
         write_files(folder.path(), text);
         let project = load_project(folder.path());
-        let engine = engine(folder.path(), memory);
-        Self { folder, project, engine, run: 0 }
+        let engine = engine(folder.path(), memory, "prod");
+        Self { folder, project, engine, now_us: 1_700_000_000_000_000, ask: Ask::default(), run: 0 }
     }
 
     pub(super) fn root(&self) -> PathBuf {
@@ -57,6 +64,11 @@ impl World {
     pub(super) fn edit(&mut self, text: &str) {
         write_files(self.folder.path(), text);
         self.project = load_project(self.folder.path());
+    }
+
+    /// Returns an engine whose tables stand in another environment.
+    pub(super) fn engine_of(&self, env: &str) -> Engine {
+        engine(self.folder.path(), MemoryLimit::Bytes(256 << 20), env)
     }
 
     pub(super) async fn plan(&self) -> Plan {
@@ -82,6 +94,15 @@ impl World {
     }
 
     pub(super) async fn build(&self, name: &str, plan: &Plan) -> Result<Option<Built>, Error> {
+        self.build_watched(name, plan, Arc::new(Willing)).await
+    }
+
+    pub(super) async fn build_watched(
+        &self,
+        name: &str,
+        plan: &Plan,
+        progress: Arc<dyn BuildProgress>,
+    ) -> Result<Option<Built>, Error> {
         let run_id = format!("00000000-0000-7000-8000-{:012}", self.run);
         let request = BuildRequest {
             project: &self.project,
@@ -89,8 +110,9 @@ impl World {
             node: &self.project.nodes[name],
             run_id: &run_id,
             sequence: self.run,
-            started_us: 1_700_000_000_000_000,
-            progress: Arc::new(Willing),
+            started_us: self.now_us,
+            ask: self.ask,
+            progress,
         };
         self.engine.build(&request).await
     }
@@ -155,10 +177,10 @@ fn load_project(root: &Path) -> Project {
     loaded.project.unwrap()
 }
 
-fn engine(root: &Path, memory: MemoryLimit) -> Engine {
+fn engine(root: &Path, memory: MemoryLimit, env: &str) -> Engine {
     Engine::try_new(EngineConfig {
         lake: root.canonicalize().unwrap().join("lake").display().to_string(),
-        env: "prod".to_string(),
+        env: env.to_string(),
         memory,
         threads: 2,
         spill: root.join("spill"),

@@ -112,7 +112,8 @@ impl Engine {
 fn known_by(columns: SchemaRef, is_published: bool) -> PlannedNode {
     let provider = Arc::new(EmptyTable::new(Arc::clone(&columns)));
     let files = ResolvedSource { provider, text: None, identity: String::new(), small: None, rows: None };
-    PlannedNode { schema: columns, rows: None, is_published, errors: None, content: Content::Files(files) }
+    let content = Content::Files(files);
+    PlannedNode { schema: columns, rows: None, is_published, errors: None, content, incremental: None }
 }
 
 /// Returns what a test reads: the tables that it gives, seeds as they are, and all others without rows.

@@ -54,6 +54,12 @@ pub(crate) fn attach(
 
 /// Returns that the failing rows of a check are not kept, although it says so.
 fn unstored(node: &Node, check: &CheckDefinition) -> Option<Diagnostic> {
+    if check.store_failures && node.config.incremental.is_some() {
+        let message =
+            format!("failing rows of check `{}` cannot be stored: `{}` is incremental", check.name, node.name);
+        let problem = Diagnostic::error(Code::INVALID_CHECK, message).at(check.location.clone());
+        return Some(problem.hint("remove `store_failures`: `windlass show` finds such rows in the table's candidate"));
+    }
     if !check.store_failures || node.is_published() {
         return None;
     }
@@ -75,7 +81,7 @@ fn taken(node: &Node, known: &BTreeSet<String>) -> Option<Diagnostic> {
 fn render(check: &mut CheckDefinition, node: &str, templates: &SqlTemplates, problems: &mut Problems) -> bool {
     let CheckKind::Template { sql } = &check.kind else { return true };
     let Some(rendered) = templates.render_query(sql, node, problems) else { return false };
-    let query = Transform { sql: rendered.sql, map: rendered.map, inputs: rendered.inputs, vars: rendered.vars };
+    let query = Transform::from(rendered);
     check.kind = CheckKind::Sql { query: Box::new(query) };
     true
 }

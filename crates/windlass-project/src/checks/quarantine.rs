@@ -93,6 +93,10 @@ pub(super) fn refusal(node: &Node, check: &CheckDefinition) -> Option<Diagnostic
             "code is asked about rows once they are written".to_string(),
             "use `on_fail=\"error\"` or `on_fail=\"warn\"`, or say in SQL which rows are wrong: `expression`",
         ),
+        _ if node.config.incremental.is_some() => (
+            format!("`{}` is incremental", node.name),
+            "leave such rows out in SQL, or put the check on a table that reads it",
+        ),
         (kind, _) if !kind.is_on_rows() && !check.diverts_keys() => (
             format!("`{}` does not say which rows are wrong", kind.name()),
             "use `on_fail: error` or `on_fail: warn`, or say in SQL which rows are wrong: `expression`",

@@ -11,11 +11,11 @@ use windlass_error::{Code, Diagnostic, Location, SourceFile};
 use super::decode::{COMMON, Common};
 use super::values::table;
 use super::{CheckDefinition, CheckKind, Written};
+use crate::PythonCheck;
 use crate::decode::Fields;
 use crate::problems::Problems;
-use crate::template::SqlTemplates;
+use crate::template::{FileScope, SqlTemplates};
 use crate::yaml::{Entry, Value, Yaml};
-use crate::{PythonCheck, Transform};
 
 /// A check in a file of its own.
 pub(crate) struct Singular {
@@ -58,7 +58,7 @@ pub(crate) fn in_python(
 }
 
 fn read_file(file: &Arc<SourceFile>, templates: &SqlTemplates, problems: &mut Problems) -> Option<Singular> {
-    let rendered = templates.render(file, problems)?;
+    let rendered = templates.render(file, FileScope::default(), problems)?;
     let start = Location::new(file, 0..0);
     let path = file.path.display().to_string();
     let settings = Yaml { value: Value::Map(rendered.config.clone()), at: start.clone() };
@@ -73,7 +73,7 @@ fn read_file(file: &Arc<SourceFile>, templates: &SqlTemplates, problems: &mut Pr
     let is_broken = own.has_errors();
     problems.absorb(own);
     let name = file.path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let query = Transform { sql: rendered.sql, map: rendered.map, inputs: rendered.inputs, vars: rendered.vars };
+    let query = Transform::from(rendered);
     let mut definition = common.define(CheckKind::Sql { query: Box::new(query) }, None, &start);
     if definition.name.is_empty() {
         definition.name = name;

@@ -121,11 +121,6 @@ fn folder_defaults_name_folders_and_settings() {
     check(
         "name: demo\ntransforms:\n  +materialized: incremental\n  +retries: -1\n  staging:\n    +checks: [x]\n  +partition_by: {a: b}\nseeds:\n  +materialized: view\n  +delimiter: ab\n  s: {+delimiter: tab}",
         expect![[r#"
-            error[E0203]: `materialized: incremental` is not supported yet, use `view` or `table`
-              windlass.yml:3:18
-              |   +materialized: incremental
-              |                  ^^^^^^^^^^^
-              hint: incremental transforms arrive in a later version of Windlass
             error[E0203]: expected a whole number from 0 for `retries`, found `-1`
               windlass.yml:4:13
               |   +retries: -1
@@ -134,7 +129,7 @@ fn folder_defaults_name_folders_and_settings() {
               windlass.yml:6:5
               |     +checks: [x]
               |     ^^^^^^^
-              hint: known keys: `description`, `materialized`, `max_error_rate`, `max_errors`, `on_upstream_failure`, `owner`, `partition_by`, `retries`, `sort_by`, `tags`
+              hint: known keys: `batch_intervals`, `description`, `end`, `interval`, `key`, `lookback`, `materialized`, `max_error_rate`, `max_errors`, `on_definition_change`, `on_upstream_failure`, `owner`, `partition_by`, `retries`, `sort_by`, `start`, `strategy`, `tags`, `time_column`
             error[E0203]: expected a text or a list of texts for `partition_by`, found a map
               windlass.yml:7:18
               |   +partition_by: {a: b}
@@ -148,6 +143,19 @@ fn folder_defaults_name_folders_and_settings() {
               windlass.yml:10:15
               |   +delimiter: ab
               |               ^^
+            error[E0204]: `materialized: incremental` needs the key `strategy`
+              windlass.yml:3:18
+              |   +materialized: incremental
+              |                  ^^^^^^^^^^^
+              hint: say what new rows replace: `by_interval`, `merge` or `append`
+              node: a
+            error[E0204]: `materialized: incremental` needs the key `strategy`
+              windlass.yml:3:18
+              |   +materialized: incremental
+              |                  ^^^^^^^^^^^
+              hint: say what new rows replace: `by_interval`, `merge` or `append`
+              node: b
+            broken: a, b
         "#]],
     );
 }

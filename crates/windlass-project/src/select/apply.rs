@@ -8,7 +8,7 @@ use windlass_error::nearest;
 use super::{Atom, Expression, Reach, Selection, SelectionError};
 use crate::{Materialized, Node, NodeKind, Project};
 
-const SETTINGS: [&str; 5] = ["materialized", "owner", "partition_by", "retries", "tags"];
+const SETTINGS: [&str; 6] = ["materialized", "owner", "partition_by", "retries", "strategy", "tags"];
 
 type Names = BTreeSet<String>;
 
@@ -172,6 +172,9 @@ fn values(node: &Node, method: &str) -> Vec<String> {
             _ => Vec::new(),
         },
         "kind" | "resource_type" => match node.kind {
+            NodeKind::Transform(_) if node.config.incremental.is_some() => {
+                ["transform", "table", node.kind_name()].map(str::to_owned).to_vec()
+            }
             NodeKind::Transform(_) => vec!["transform".to_owned(), node.kind_name().to_owned()],
             NodeKind::Python(_) => ["transform", "table", node.kind_name()].map(str::to_owned).to_vec(),
             _ => vec![node.kind_name().to_owned()],
@@ -186,9 +189,11 @@ fn setting(node: &Node, name: &str) -> Vec<String> {
         "materialized" if matches!(node.kind, NodeKind::Transform(_)) => match config.materialized {
             Materialized::View => vec!["view".to_owned()],
             Materialized::Table => vec!["table".to_owned()],
+            Materialized::Incremental => vec!["incremental".to_owned()],
         },
         "materialized" if matches!(node.kind, NodeKind::Python(_)) => vec!["table".to_owned()],
         "owner" => config.owner.iter().cloned().collect(),
+        "strategy" => config.incremental.iter().map(|how| how.strategy.name().to_owned()).collect(),
         "partition_by" => config.partition_by.clone(),
         "retries" => vec![config.retries.to_string()],
         "tags" => config.tags.clone(),

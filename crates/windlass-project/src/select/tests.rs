@@ -267,10 +267,10 @@ fn syntax() {
     check(
         "config.colour:red",
         expect![[r#"
-        E0903: no setting `colour` to select by
-          config.colour:red
-          ^^^^^^^^^^^^^^^^^
-          hint: settings are `materialized`, `owner`, `partition_by`, `retries`, `tags`"#]],
+            E0903: no setting `colour` to select by
+              config.colour:red
+              ^^^^^^^^^^^^^^^^^
+              hint: settings are `materialized`, `owner`, `partition_by`, `retries`, `strategy`, `tags`"#]],
     );
     check(
         &"(".repeat(100),

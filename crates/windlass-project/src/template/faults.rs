@@ -11,17 +11,18 @@ use super::functions::CallFault;
 use super::lexer;
 
 /// Functions and macros that a user may mean, besides the project's own macros.
-pub(crate) const SQL_FUNCTIONS: [&str; 9] =
-    ["ref", "source", "config", "var", "env_var", "range", "dict", "namespace", "target"];
+pub(crate) const SQL_FUNCTIONS: [&str; 10] =
+    ["ref", "source", "config", "var", "env_var", "is_incremental", "range", "dict", "namespace", "target"];
 pub(crate) const YAML_FUNCTIONS: [&str; 3] = ["var", "env_var", "target"];
 
 /// The folder of macro files.
 pub(crate) const MACRO_FOLDER: &str = "macros/";
 
-/// Functions of dbt that arrive later or never, each with what to do.
-const KNOWN_ABSENT: [(&str, &str); 3] = [
-    ("is_incremental", "incremental transforms arrive in a later version of Windlass"),
-    ("this", "incremental transforms arrive in a later version of Windlass"),
+/// What people look for where it is not, each with what to do.
+const KNOWN_ABSENT: [(&str, &str); 4] = [
+    ("this", "it is there in transforms with `materialized: incremental`, inside of `{% if is_incremental() %}`"),
+    ("interval_start", "it is there in transforms with `strategy: by_interval`"),
+    ("interval_end", "it is there in transforms with `strategy: by_interval`"),
     ("run_query", "templates cannot run queries; write the query in SQL"),
 ];
 

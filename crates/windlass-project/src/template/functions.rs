@@ -6,7 +6,7 @@
 //! Must stay true: no other I/O than these, and values of environment variables reach no message.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use indexmap::IndexMap;
@@ -74,6 +74,7 @@ pub(crate) struct Shared {
     pub(crate) scope: Scope,
     recorder: Mutex<Recorder>,
     depth: AtomicUsize,
+    keeps_rows: AtomicBool,
 }
 
 impl Shared {
@@ -83,6 +84,11 @@ impl Shared {
 
     pub(crate) fn recorder(&self) -> MutexGuard<'_, Recorder> {
         self.recorder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says what `is_incremental()` answers from now on.
+    pub(crate) fn keep_rows(&self, keeps_rows: bool) {
+        self.keeps_rows.store(keeps_rows, Ordering::Relaxed);
     }
 
     fn fault(&self, fault: CallFault) {
@@ -196,6 +202,8 @@ pub(crate) fn add_sql_functions(env: &mut Environment<'static>, shared: &Arc<Sha
     env.add_function("ref", move |name: &str| here.refer(name));
     let here = Arc::clone(shared);
     env.add_function("source", move |source: &str, table: &str| here.source(source, table));
+    let here = Arc::clone(shared);
+    env.add_function("is_incremental", move || here.keeps_rows.load(Ordering::Relaxed));
     let here = Arc::clone(shared);
     env.add_function("config", move |settings: Kwargs| -> Result<&'static str, Error> {
         for key in settings.args() {

@@ -168,16 +168,15 @@ fn unknown_names() {
     "#]],
     );
     check(
-        "select 1 {% if is_incremental() %} where {{ this }}{% endif %}",
+        "select 1 {% if isincremental() %} where {{ this }}{% endif %}",
         expect![[r#"
-        error[E0305]: no macro or function `is_incremental`
-          transforms/x.sql:1:16
-          | select 1 {% if is_incremental() %} where {{ this }}{% endif %}
-          |                ^^^^^^^^^^^^^^^^
-          hint: incremental transforms arrive in a later version of Windlass
-          node: x
-        broken: x
-    "#]],
+            error[E0305]: no macro or function `isincremental`
+              transforms/x.sql:1:16
+              | select 1 {% if isincremental() %} where {{ this }}{% endif %}
+              |                ^^^^^^^^^^^^^^^ did you mean `is_incremental`?
+              node: x
+            broken: x
+        "#]],
     );
     check(
         "{% import 'dats.sql' as d %}select 1",
@@ -399,29 +398,29 @@ fn config_in_the_file() {
     check(
         "{{ config(materialized='incremental', tag=['a'], retries='many', sort_by=['a sideways'], owner=none) }} select 1",
         expect![[r#"
-        error[E0203]: `materialized: incremental` is not supported yet, use `view` or `table`
-          transforms/x.sql:1:24
-          | {{ config(materialized='incremental', tag=['a'], retries='many', sort_by=['a sideways'], owner=none) }} select 1
-          |                        ^^^^^^^^^^^^^
-          hint: incremental transforms arrive in a later version of Windlass
-          node: x
-        error[E0202]: unknown key `tag` in the settings of transforms
-          transforms/x.sql:1:39
-          | {{ config(materialized='incremental', tag=['a'], retries='many', sort_by=['a sideways'], owner=none) }} select 1
-          |                                       ^^^ did you mean `tags`?
-          node: x
-        error[E0203]: expected a whole number from 0 for `retries`, found `many`
-          transforms/x.sql:1:58
-          | {{ config(materialized='incremental', tag=['a'], retries='many', sort_by=['a sideways'], owner=none) }} select 1
-          |                                                          ^^^^^^
-          node: x
-        error[E0203]: expected `column`, `column asc` or `column desc` for `sort_by`, found `a sideways`
-          transforms/x.sql:1:74
-          | {{ config(materialized='incremental', tag=['a'], retries='many', sort_by=['a sideways'], owner=none) }} select 1
-          |                                                                          ^^^^^^^^^^^^^^
-          node: x
-        broken: x
-    "#]],
+            error[E0202]: unknown key `tag` in the settings of transforms
+              transforms/x.sql:1:39
+              | {{ config(materialized='incremental', tag=['a'], retries='many', sort_by=['a sideways'], owner=none) }} select 1
+              |                                       ^^^ did you mean `tags`?
+              node: x
+            error[E0203]: expected a whole number from 0 for `retries`, found `many`
+              transforms/x.sql:1:58
+              | {{ config(materialized='incremental', tag=['a'], retries='many', sort_by=['a sideways'], owner=none) }} select 1
+              |                                                          ^^^^^^
+              node: x
+            error[E0203]: expected `column`, `column asc` or `column desc` for `sort_by`, found `a sideways`
+              transforms/x.sql:1:74
+              | {{ config(materialized='incremental', tag=['a'], retries='many', sort_by=['a sideways'], owner=none) }} select 1
+              |                                                                          ^^^^^^^^^^^^^^
+              node: x
+            error[E0204]: `materialized: incremental` needs the key `strategy`
+              transforms/x.sql:1:24
+              | {{ config(materialized='incremental', tag=['a'], retries='many', sort_by=['a sideways'], owner=none) }} select 1
+              |                        ^^^^^^^^^^^^^
+              hint: say what new rows replace: `by_interval`, `merge` or `append`
+              node: x
+            broken: x
+        "#]],
     );
     check(
         "{{ config(partition_by=['a', 'a']) }} select 1",
@@ -433,6 +432,90 @@ fn config_in_the_file() {
           node: x
         broken: x
     "#]],
+    );
+}
+
+#[test]
+fn incremental_transforms_have_two_texts() {
+    let text = "-- transforms/y.sql --\nselect 1\n-- transforms/x.sql --\n{{ config(materialized='incremental', \
+                strategy='by_interval', time_column='t', interval='day', start='2013-01-01') }}\n\
+                {%- if is_incremental() %} select * from {{ this }}, {{ ref('y') }} where t < {{ interval_end }}\n\
+                {%- else %} select {{ var('v', 7) }}{% endif %}\n";
+    let project = project(text);
+    let whole = transform(&project);
+    let adding = whole.incremental.as_ref().expect("it is incremental");
+    expect![[r#"
+         select 7
+         select * from x, y where t < /*interval_end*/timestamp '2200-01-01 00:00:00'
+        {"v": "7"}"#]]
+    .assert_eq(&format!("{}\n{}\n{:?}", whole.sql, adding.sql, whole.vars));
+    assert_eq!(whole.inputs.len(), 1, "readers wait for what either text reads");
+    let at = adding.sql.find("y where").map(|start| adding.map.locate(start..start + 1).expect("it is in the file"));
+    assert_eq!(at.map(|at| at.to_string()).as_deref(), Some("transforms/x.sql:2:57"));
+}
+
+#[test]
+fn what_only_incremental_transforms_find() {
+    check(
+        "select 1 where {{ this }}",
+        expect![[r#"
+        error[E0305]: no variable `this`
+          transforms/x.sql:1:19
+          | select 1 where {{ this }}
+          |                   ^^^^
+          hint: it is there in transforms with `materialized: incremental`, inside of `{% if is_incremental() %}`
+          node: x
+        broken: x
+    "#]],
+    );
+    check(
+        "select {{ interval_start }}",
+        expect![[r#"
+        error[E0305]: no variable `interval_start`
+          transforms/x.sql:1:11
+          | select {{ interval_start }}
+          |           ^^^^^^^^^^^^^^
+          hint: it is there in transforms with `strategy: by_interval`
+          node: x
+        broken: x
+    "#]],
+    );
+    let config = "{{ config(materialized='incremental', strategy='append') }}";
+    check(
+        &format!("{config} select {{{{ interval_end }}}}"),
+        expect![[r#"
+        error[E0305]: no variable `interval_end`
+          transforms/x.sql:1:71
+          | {{ config(materialized='incremental', strategy='append') }} select {{ interval_end }}
+          |                                                                       ^^^^^^^^^^^^
+          hint: it is there in transforms with `strategy: by_interval`
+          node: x
+        broken: x
+    "#]],
+    );
+    check(
+        &format!("{config} select * from {{{{ this }}}}"),
+        expect![[r#"
+        error[E0305]: no variable `this`
+          transforms/x.sql:1:78
+          | {{ config(materialized='incremental', strategy='append') }} select * from {{ this }}
+          |                                                                              ^^^^
+          hint: it is there in transforms with `materialized: incremental`, inside of `{% if is_incremental() %}`
+          node: x
+        broken: x
+    "#]],
+    );
+    check(
+        &format!("{config} select 1{{% if is_incremental() %}} from {{{{ ref('nope') }}}}{{% endif %}}"),
+        expect![[r#"
+            error[E0302]: no node `nope`
+              transforms/x.sql:1:107
+              | {{ config(materialized='incremental', strategy='append') }} select 1{% if is_incremental() %} from {{ ref('nope') }}{% endif %}
+              |                                                                                                           ^^^^^^
+              hint: a node is named after its file in `transforms/` or `seeds/`
+              node: x
+            broken: x
+        "#]],
     );
 }
 

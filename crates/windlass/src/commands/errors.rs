@@ -174,6 +174,7 @@ fn replay(
     let order = Order {
         command: "errors --replay",
         work: Work::Replay,
+        ask: Default::default(),
         failure_policy: FailurePolicy::KeepGoing,
         format: args.format,
     };

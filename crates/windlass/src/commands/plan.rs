@@ -5,20 +5,21 @@ use std::time::{Duration, Instant};
 
 use chrono::SecondsFormat;
 use indexmap::IndexMap;
-use windlass_engine::{Decision, Plan, Reason};
+use windlass_engine::{Ask, Decision, Plan, Reason};
 use windlass_error::Diagnostic;
 use windlass_project::{Node, NodeKind, Project};
-use windlass_runner::NodeHistory;
+use windlass_runner::{Clock, NodeHistory, SystemClock};
 
 use crate::check::{self, Checked, Purpose};
 use crate::choice::{self, Choice};
 use crate::cli::{Format, PlanArgs};
+use crate::intervals::Flags;
 use crate::printer::Printer;
 use crate::report::{Mistakes, Status};
 use crate::settings::Settings;
 use crate::style::Paint;
 use crate::wire::{LastRun, PlanReason, PlanReport, PlannedNode};
-use crate::{human, open};
+use crate::{human, intervals, open};
 
 /// What only a run can find out.
 const NOT_CHECKED: [&str; 3] = ["values", "divisions by zero", "casts of text"];
@@ -30,9 +31,13 @@ pub(super) fn run(args: &PlanArgs, settings: &Settings, printer: &Printer) -> an
     let begun = Instant::now();
     let loaded = open::load(settings, &args.vars.vars)?;
     let place = loaded.project.as_ref().map(place);
-    let checked = choice::choose(loaded, &args.select)
-        .and_then(|choice| check::check(choice, Purpose::Compute, None, settings, printer));
-    let checked = match checked {
+    let checked = choice::choose(loaded, &args.select).and_then(|choice| {
+        let PlanArgs { full_refresh, no_cache, intervals, .. } = args;
+        let flags = Flags { full_refresh: *full_refresh, no_cache: *no_cache, intervals };
+        let ask = intervals::ask(&flags, &choice)?;
+        Ok((check::check(choice, Purpose::Compute, None, settings, printer)?, ask))
+    });
+    let (checked, ask) = match checked {
         Ok(checked) => checked,
         Err(error) => {
             if let (Format::Json, Some(mistakes)) = (args.format, error.downcast_ref::<Mistakes>()) {
@@ -41,7 +46,7 @@ pub(super) fn run(args: &PlanArgs, settings: &Settings, printer: &Printer) -> an
             return Err(error);
         }
     };
-    let decisions = checked.session.block_on(Box::pin(decide(&checked, args)))?;
+    let decisions = checked.session.block_on(Box::pin(decide(&checked, args, ask)))?;
     let history = history(&checked.choice.project);
     let outlook = Outlook { choice: &checked.choice, plan: &checked.plan, decisions, history };
     match args.format {
@@ -62,15 +67,22 @@ struct Outlook<'a> {
 }
 
 /// Decides for each selected node that publishes a table, in order: what is built before counts.
-async fn decide(checked: &Checked, args: &PlanArgs) -> Result<IndexMap<String, Decision>, windlass_engine::Error> {
+async fn decide(
+    checked: &Checked,
+    args: &PlanArgs,
+    ask: Ask<'_>,
+) -> Result<IndexMap<String, Decision>, windlass_engine::Error> {
+    let ask = Ask { now_us: SystemClock::new().now().timestamp_micros(), ..ask };
     let Checked { choice, plan, session } = checked;
     let mut upcoming = BTreeSet::new();
     let mut decisions = IndexMap::new();
     for node in to_run(choice).filter(|node| node.is_published()) {
+        let is_incremental = node.config.incremental.is_some();
         let decision = match (args.full_refresh, args.no_cache) {
+            _ if is_incremental => session.engine.decide(&choice.project, plan, node, (&upcoming, &ask)).await?,
             (true, _) => Decision::Build(Reason::forced("--full-refresh")),
             (false, true) => Decision::Build(Reason::forced("--no-cache")),
-            (false, false) => session.engine.decide(&choice.project, plan, node, &upcoming).await?,
+            (false, false) => session.engine.decide(&choice.project, plan, node, (&upcoming, &ask)).await?,
         };
         if let Decision::Build(_) = decision {
             upcoming.insert(node.name.clone());
@@ -200,8 +212,12 @@ fn report(outlook: &Outlook<'_>) -> PlanReport {
 
 fn reason(decision: &Decision) -> Option<PlanReason> {
     match decision {
-        Decision::Build(reason) => Some(PlanReason { kind: reason.kind.as_str(), text: reason.text.clone() }),
-        Decision::Check(_, checks) => Some(PlanReason { kind: "check", text: changed(checks) }),
+        Decision::Build(reason) => Some(PlanReason {
+            kind: reason.kind.as_str(),
+            text: reason.text.clone(),
+            intervals: reason.intervals.as_ref().map(Into::into),
+        }),
+        Decision::Check(_, checks) => Some(PlanReason { kind: "check", text: changed(checks), intervals: None }),
         Decision::Reuse(_) => None,
     }
 }

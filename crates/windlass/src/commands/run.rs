@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use windlass_engine::Plan;
+use windlass_engine::{Ask, Plan};
 use windlass_project::{Node, NodeKind, OnUpstreamFailure, Project};
 use windlass_runner::{
     CancelSignal, Clock, Driver, FailurePolicy, LeaseGuard, LeaseRequest, Leaves, NewRun, NodeSpec, Observer, Recorder,
@@ -22,6 +22,7 @@ use crate::check::{self, Checked, Purpose};
 use crate::choice::{self, Choice};
 use crate::cli::{Format, RunArgs};
 use crate::compose::{EngineBackend, Work};
+use crate::intervals::Flags;
 use crate::openlineage::{self, Emitter, Telling};
 use crate::output::log;
 use crate::printer::Printer;
@@ -31,7 +32,7 @@ use crate::session::Session;
 use crate::settings::Settings;
 use crate::signals::Watch;
 use crate::verdicts::{Verdicts, Wanted};
-use crate::{human, open, usage};
+use crate::{human, intervals, open, usage};
 
 mod tally;
 
@@ -46,6 +47,8 @@ pub(super) struct Order {
     pub(super) command: &'static str,
     /// What is done with each node.
     pub(super) work: Work,
+    /// What is asked of incremental tables.
+    pub(super) ask: Ask<'static>,
     /// What a failure stops.
     pub(super) failure_policy: FailurePolicy,
     /// How to print the end.
@@ -78,10 +81,13 @@ struct Ended {
 pub(super) fn run(args: &RunArgs, settings: &Settings, printer: &Printer) -> anyhow::Result<Status> {
     let loaded = open::load(settings, &args.vars.vars)?;
     let choice = choice::choose(loaded, &args.select)?;
+    let RunArgs { full_refresh, no_cache, intervals, .. } = args;
+    let flags = Flags { full_refresh: *full_refresh, no_cache: *no_cache, intervals };
+    let ask = intervals::ask(&flags, &choice)?;
     let checked = check::check(choice, Purpose::Compute, args.threads, settings, printer)?;
     let failure_policy = if args.fail_fast { FailurePolicy::FailFast } else { FailurePolicy::KeepGoing };
     let work = if args.full_refresh || args.no_cache { Work::Rebuild } else { Work::Build };
-    let order = Order { command: "run", work, failure_policy, format: args.format };
+    let order = Order { command: "run", work, ask, failure_policy, format: args.format };
     carry_out(order, checked, settings, printer)
 }
 
@@ -136,6 +142,7 @@ impl Run<'_> {
             project: Arc::clone(&self.project),
             plan,
             work: self.order.work,
+            ask: self.order.ask,
             run_id: self.run_id.clone(),
             started_at,
             verdicts: verdicts.clone(),

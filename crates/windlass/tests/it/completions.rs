@@ -31,7 +31,8 @@ fn names_of_nodes_are_completed() {
         E0802
         E0803
         E0804
-        E0805"#]]
+        E0805
+        E0806"#]]
     .assert_eq(&complete(&project, &["explain", "E080"]));
     assert_eq!(complete(&Project::bare(), &["show", "x"]), "");
 }

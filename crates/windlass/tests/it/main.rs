@@ -14,6 +14,7 @@ mod diff;
 mod explain;
 mod faults;
 mod gc;
+mod incremental;
 mod init;
 mod json;
 mod kill;

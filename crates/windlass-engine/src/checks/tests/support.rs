@@ -212,5 +212,6 @@ pub(super) fn query() -> windlass_project::Transform {
         map: windlass_project::SourceMap::identity(file),
         inputs: Vec::new(),
         vars: Default::default(),
+        incremental: None,
     }
 }

@@ -1,0 +1,171 @@
+//! Plans SQL transforms. An incremental one has two texts, and both are planned: the table must have the
+//! same columns whichever way a run computes it.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
+use windlass_error::{Code, Diagnostic, nearest};
+use windlass_project::{IntervalUnit, Materialized, Node, Project, Strategy, Transform};
+
+use super::output::{place_in, published};
+use super::{Content, Plan, PlannedNode, Reading, Tables, calls, diagnose, error_schema, register};
+use crate::python::functions::Caller;
+use crate::session::PlanStyle;
+use crate::tables::contract::listing;
+use crate::tables::schema::{self, sql_type};
+use crate::{Engine, Error};
+
+impl Engine {
+    pub(super) async fn plan_transform(
+        &self,
+        project: &Project,
+        node: &Node,
+        transform: &Transform,
+        plan: &Plan,
+    ) -> Result<PlannedNode, Error> {
+        let context = self.session.context(PlanStyle::Fast);
+        let reading = Reading { project, plan, tables: Tables::BySchema };
+        self.register_inputs(&context, &transform.inputs, &reading).await?;
+        let (query, checked) = self.plan_text(project, node, transform, &context).await?;
+        let published = published(&context, node, transform, checked.schema().as_arrow()).await?;
+        let incremental = match &transform.incremental {
+            Some(adding) => {
+                refuse(strategy_mistakes(node, &published))?;
+                let this = EmptyTable::new(schema::reading(&published));
+                register(&context, &node.name, Arc::new(this))?;
+                let (query, checked) = self.plan_text(project, node, adding, &context).await?;
+                let columns = checked.schema().as_arrow();
+                refuse(other_columns(node, &published, schema::published(&node.name, columns)?.as_ref()))?;
+                Some(Arc::new(query))
+            }
+            None => None,
+        };
+        let schema = match node.config.materialized {
+            Materialized::View => Arc::clone(checked.schema().inner()),
+            Materialized::Table | Materialized::Incremental => schema::reading(&published),
+        };
+        Ok(PlannedNode {
+            schema,
+            rows: None,
+            is_published: node.is_published(),
+            errors: error_schema(node, None, &published)?,
+            content: Content::Query(Arc::new(query)),
+            incremental,
+        })
+    }
+
+    /// Plans a text; also returns it with its types settled.
+    async fn plan_text(
+        &self,
+        project: &Project,
+        node: &Node,
+        transform: &Transform,
+        context: &SessionContext,
+    ) -> Result<(LogicalPlan, LogicalPlan), Error> {
+        let caller = Caller { node: &node.name, sql: &transform.sql };
+        self.register_functions(context, project, caller).await;
+        let state: SessionState = context.state();
+        let mistakes = |diagnostic: Diagnostic| Error::Mistakes { diagnostics: vec![diagnostic] };
+        if let Some(mistake) = diagnose::shape(node, transform) {
+            return Err(mistakes(mistake));
+        }
+        let query = match state.create_logical_plan(&transform.sql).await {
+            Ok(query) => query,
+            Err(error) => return Err(mistakes(diagnose::planning(project, node, transform, &state, &error))),
+        };
+        let checked = state.analyzer().execute_and_check(query.clone(), state.config_options(), |_, _| {});
+        let checked =
+            checked.map_err(|error| mistakes(diagnose::planning(project, node, transform, &state, &error)))?;
+        if calls::calls_python(&checked)
+            && let Err(error) = state.optimize(&query)
+        {
+            // Where Python can be called shows when calls are taken out of their clauses.
+            return Err(mistakes(diagnose::planning(project, node, transform, &state, &error)));
+        }
+        Ok((query, checked))
+    }
+}
+
+fn refuse(mistakes: Vec<Diagnostic>) -> Result<(), Error> {
+    if mistakes.is_empty() { Ok(()) } else { Err(Error::Mistakes { diagnostics: mistakes }) }
+}
+
+/// Returns what stands in the way of computing a table bit by bit: columns that its settings name.
+fn strategy_mistakes(node: &Node, published: &SchemaRef) -> Vec<Diagnostic> {
+    let Some(incremental) = &node.config.incremental else { return Vec::new() };
+    match &incremental.strategy {
+        Strategy::ByInterval(by_interval) => {
+            column_mistake(node, published, ("time_column", &by_interval.time_column), |field| {
+                let fits = match field.data_type() {
+                    DataType::Timestamp(..) => true,
+                    DataType::Date32 => by_interval.unit != IntervalUnit::Hour,
+                    _ => false,
+                };
+                (!fits).then_some(match by_interval.unit {
+                    IntervalUnit::Hour => "cast it to timestamp: a date does not say which hour it belongs to",
+                    _ => "cast it to date or timestamp",
+                })
+            })
+            .into_iter()
+            .collect()
+        }
+        Strategy::Merge { key } => {
+            let is_nested =
+                |field: &Field| field.data_type().is_nested().then_some("name a column of numbers, text or times");
+            key.iter().filter_map(|name| column_mistake(node, published, ("key", name), is_nested)).collect()
+        }
+        Strategy::Append => Vec::new(),
+    }
+}
+
+fn column_mistake(
+    node: &Node,
+    published: &Schema,
+    (key, column): (&str, &str),
+    refused: impl Fn(&Field) -> Option<&'static str>,
+) -> Option<Diagnostic> {
+    let origin = node.config.origins.get(key);
+    let place = origin.and_then(|origin| place_in(node, origin));
+    let mistake = |code, message: String| {
+        let mistake = Diagnostic::error(code, message).node(&node.name);
+        match (&place, origin) {
+            (Some(place), _) => mistake.at(place.clone()),
+            (None, Some(origin)) => mistake.at(node.location.clone()).note(format!("`{key}` is set at {origin}")),
+            (None, None) => mistake.at(node.location.clone()),
+        }
+    };
+    let Ok(field) = published.field_with_name(column) else {
+        let known: Vec<&str> = published.fields().iter().map(|field| field.name().as_str()).collect();
+        let message = format!("`{key}` of `{}` names column `{column}`, which the result does not have", node.name);
+        let mistake = mistake(Code::UNKNOWN_COLUMN, message).note(format!("columns: {}", listing(&known)));
+        return Some(match nearest(column, known.iter().copied()) {
+            Some(near) => mistake.hint(format!("did you mean `{near}`?")),
+            None => mistake,
+        });
+    };
+    let hint = refused(field)?;
+    let message = format!("`{key}` of `{}` names column `{column}` of type {}", node.name, sql_type(field.data_type()));
+    Some(mistake(Code::TYPE_MISMATCH, message).hint(hint))
+}
+
+/// Returns that the text that adds rows has other columns than the one that computes the table.
+fn other_columns(node: &Node, whole: &Schema, adding: &Schema) -> Vec<Diagnostic> {
+    let spelled = |schema: &Schema| -> Vec<String> {
+        schema.fields().iter().map(|field| format!("{} {}", field.name(), sql_type(field.data_type()))).collect()
+    };
+    let (whole, adding) = (spelled(whole), spelled(adding));
+    if whole == adding {
+        return Vec::new();
+    }
+    let message = format!("`{}` has other columns where `is_incremental()` holds", node.name);
+    let mistake = Diagnostic::error(Code::TYPE_MISMATCH, message).at(node.location.clone()).node(&node.name);
+    let mistake = mistake.note(format!("without: {}", whole.join(", "))).note(format!("with: {}", adding.join(", ")));
+    vec![
+        mistake
+            .hint("rows that are added go into the same table: let both ways of the template select the same columns"),
+    ]
+}
