@@ -4,6 +4,7 @@ mod checks;
 mod functions;
 mod incremental;
 mod incremental_keys;
+mod incremental_property;
 mod joins;
 mod lineage;
 mod mistakes;

@@ -11,11 +11,11 @@ use windlass_error::{Code, Diagnostic, Location, SourceFile};
 use super::decode::{COMMON, Common};
 use super::values::table;
 use super::{CheckDefinition, CheckKind, Written};
-use crate::PythonCheck;
 use crate::decode::Fields;
 use crate::problems::Problems;
 use crate::template::{FileScope, SqlTemplates};
 use crate::yaml::{Entry, Value, Yaml};
+use crate::{PythonCheck, Transform};
 
 /// A check in a file of its own.
 pub(crate) struct Singular {

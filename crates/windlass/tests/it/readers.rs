@@ -116,6 +116,43 @@ fn the_flights_example() {
     assert_eq!(same(&project, "lake/prod", "select * from holidays order by 1").len(), 10);
 }
 
+/// After each step of a table, whatever was removed, written anew or added for it.
+#[test]
+fn incremental_tables_after_every_step() {
+    let events = |days: std::ops::Range<u32>| -> String {
+        let lines = days.flat_map(|day| (0..3).map(move |id| format!("2013-05-{day:02}T0{id}:00:00,{id},{day}\n")));
+        format!("day,id,n\n{}", lines.collect::<String>())
+    };
+    let text = |end: u32, settings: &str| {
+        format!(
+            "-- sources.yml --\nsources: {{raw: {{path: 'data/{{name}}.csv', tables: {{events: {{columns: {{day: timestamp, \
+             id: bigint, n: bigint}}}}}}}}}}\n-- data/events.csv --\n{}-- transforms/daily.sql --\n\
+             {{{{ config(materialized='incremental', strategy='by_interval', time_column='day', interval='day', \
+             start='2013-05-01', end='2013-05-{end:02}', lookback=1{settings}) }}}}\nselect day, id, n from \
+             {{{{ source('raw', 'events') }}}}\n-- transforms/latest.sql --\n{{{{ config(materialized='incremental', \
+             strategy='merge', key='id') }}}}\nselect id, day, n from {{{{ source('raw', 'events') }}}}\n\
+             {{% if is_incremental() %}}where id = {end} % 3{{% endif %}}\n\
+             qualify row_number() over (partition by id order by day desc) = 1\n",
+            events(1..end)
+        )
+    };
+    for settings in ["", ", partition_by='id'"] {
+        let project = Project::new(&text(4, settings));
+        succeed(&project.windlass(["run"]));
+        for end in [5, 6, 8] {
+            project.add(&text(end, settings));
+            succeed(&project.windlass(["run"]));
+            assert_eq!(same(&project, "lake/prod", "select * from daily order by 1, 2").len(), 3 * (end as usize - 1));
+            assert_eq!(same(&project, "lake/prod", "select * from latest order by 1").len(), 3);
+        }
+        succeed(&project.windlass(["run", "daily", "--from", "2013-05-02", "--to", "2013-05-04"]));
+        assert_eq!(same(&project, "lake/prod", "select * from daily order by 1, 2").len(), 21);
+        let removed =
+            same(&project, "lake/prod", "select count(*) as n from daily where day >= timestamp '2013-05-03'");
+        assert_eq!(removed[0]["n"], 15);
+    }
+}
+
 const PLACES: &str = r#"
 -- transforms/places.sql --
 {{ config(partition_by=['place', 'day']) }}
