@@ -123,6 +123,14 @@ pub enum Error {
         /// The format.
         format: &'static str,
     },
+    /// The library of ONNX Runtime cannot be used.
+    #[error("cannot use ONNX Runtime from `{library}`: {why}")]
+    OnnxRuntime {
+        /// Its file.
+        library: String,
+        /// Why.
+        why: String,
+    },
     /// A table lacks an input.
     #[error("the model has an input `{column}`, the table does not")]
     MissingInput {
@@ -153,6 +161,7 @@ impl Classify for Error {
     fn fault(&self) -> Fault {
         match self {
             Self::Store { .. } | Self::Record { .. } | Self::Artifact { .. } => Fault::External,
+            Self::OnnxRuntime { .. } => Fault::External,
             Self::Output { .. } => Fault::Internal,
             _ => Fault::User,
         }
@@ -176,6 +185,7 @@ impl Classify for Error {
             Self::Record { .. } | Self::Artifact { .. } => Code::ARTIFACT,
             Self::Format { .. } | Self::Unsupported { .. } | Self::NotNative { .. } => Code::MODEL_FILE,
             Self::MissingInput { .. } | Self::InputType { .. } => Code::MODEL_INPUT,
+            Self::OnnxRuntime { .. } => Code::ONNX_RUNTIME,
             Self::Output { .. } => return None,
         })
     }

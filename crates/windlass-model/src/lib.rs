@@ -14,6 +14,7 @@ pub mod aliases;
 mod error;
 mod estimator;
 mod name;
+pub mod onnx;
 pub mod registry;
 mod score;
 mod signature;

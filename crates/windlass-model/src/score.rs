@@ -6,15 +6,24 @@
 //! scored is NULL in every column and has a [`RowFailure`]; it never fails the others.
 
 mod answer;
+mod forest;
 mod inputs;
+mod lightgbm;
 mod native;
+mod onnx;
+mod trees;
+mod ubjson;
+mod xgboost;
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Field, Schema};
 
 use self::answer::Raw;
 use self::native::Native;
+use self::onnx::Onnx;
+use self::trees::TreeModel;
 use crate::{Column, Error, Format, Label, NativeModel, Signature, Task};
 
 /// A model that is ready to score.
@@ -25,12 +34,16 @@ pub struct Scorer {
     signature: Signature,
     classes: Option<Vec<Label>>,
     threshold: f64,
+    /// The inputs as the file names them, where tables name them otherwise.
+    own_names: Option<Vec<String>>,
 }
 
 /// What differs between formats.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 enum Model {
     Native(Arc<Native>),
+    Trees(Arc<TreeModel>),
+    Onnx(Box<Onnx>),
 }
 
 /// What a model answers for a batch.
@@ -52,22 +65,27 @@ pub struct RowFailure {
 }
 
 impl Scorer {
-    /// Reads a model's main file.
+    /// Reads a model's main file. ONNX needs [`crate::onnx::use_library`] first.
     ///
     /// # Errors
     ///
     /// [`Error::Format`] where it cannot be read, [`Error::Unsupported`] where it uses what is not scored
-    /// natively, [`Error::NotNative`] where its format is scored in Python.
+    /// natively, [`Error::NotNative`] where its format is scored in Python, [`Error::OnnxRuntime`].
     pub fn load(format: Format, bytes: &[u8]) -> Result<Self, Error> {
         let model = match format {
             Format::Windlass => Model::Native(Arc::new(Native::new(NativeModel::from_json(bytes)?))),
-            _ => return Err(Error::NotNative { format: format.name() }),
+            Format::Lightgbm => Model::Trees(Arc::new(lightgbm::read(bytes)?)),
+            Format::Xgboost => Model::Trees(Arc::new(xgboost::read(bytes)?)),
+            Format::Onnx => Model::Onnx(Box::new(Onnx::open(bytes.into())?)),
+            Format::Sklearn | Format::Pyfunc => return Err(Error::NotNative { format: format.name() }),
         };
         let (inputs, classes) = match &model {
             Model::Native(native) => (native.inputs(), native.classes()),
+            Model::Trees(trees) => (trees.inputs(), trees.classes()),
+            Model::Onnx(onnx) => (onnx.inputs(), None),
         };
-        let mut scorer =
-            Self { format, model, signature: Signature { inputs, outputs: Vec::new() }, classes, threshold: 0.5 };
+        let signature = Signature { inputs, outputs: Vec::new() };
+        let mut scorer = Self { format, model, signature, classes, threshold: 0.5, own_names: None };
         scorer.signature.outputs = scorer.outputs();
         Ok(scorer)
     }
@@ -76,30 +94,58 @@ impl Scorer {
     ///
     /// # Errors
     ///
-    /// None today; formats with a session of their own may fail to open it.
+    /// [`Error::Format`] where ONNX Runtime does not open another session.
     pub fn fork(&self) -> Result<Self, Error> {
+        let model = match &self.model {
+            Model::Native(native) => Model::Native(Arc::clone(native)),
+            Model::Trees(trees) => Model::Trees(Arc::clone(trees)),
+            Model::Onnx(onnx) => Model::Onnx(Box::new(onnx.fork()?)),
+        };
         Ok(Self {
             format: self.format,
-            model: self.model.clone(),
+            model,
             signature: self.signature.clone(),
             classes: self.classes.clone(),
             threshold: self.threshold,
+            own_names: self.own_names.clone(),
         })
     }
 
-    /// Returns the model with the classes of its training data, where its file has numbers for them.
+    /// Returns the model with the classes of its training data, where its file has numbers for them or, as ONNX,
+    /// does not list them.
     ///
     /// # Errors
     ///
     /// [`Error::Format`] where it has another number of classes, or none.
     pub fn with_classes(mut self, classes: Vec<Label>) -> Result<Self, Error> {
-        let found = self.classes.as_ref().map_or(0, Vec::len);
+        let found = match &self.model {
+            Model::Onnx(onnx) => onnx.probabilities().map_or(0, |(_, width)| width),
+            _ => self.classes.as_ref().map_or(0, Vec::len),
+        };
         if found != classes.len() {
             let message = format!("it has {found} classes, {} are given", classes.len());
             return Err(Error::Format { format: self.format.name(), message });
         }
         self.classes = Some(classes);
         self.signature.outputs = self.outputs();
+        Ok(self)
+    }
+
+    /// Returns the model with other names for its inputs, in its own order: a model that was trained on a matrix
+    /// knows no names of columns.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Format`] where it has another number of inputs.
+    pub fn with_inputs(mut self, names: &[String]) -> Result<Self, Error> {
+        let found = self.signature.inputs.len();
+        if names.len() != found {
+            let message = format!("it has {found} inputs, {} names are given", names.len());
+            return Err(Error::Format { format: self.format.name(), message });
+        }
+        let own = self.signature.inputs.iter().map(|input| input.name.clone()).collect();
+        self.own_names.get_or_insert(own);
+        self.signature.inputs.iter_mut().zip(names).for_each(|(input, name)| input.name.clone_from(name));
         Ok(self)
     }
 
@@ -114,6 +160,7 @@ impl Scorer {
     ///
     /// A classifier writes `prediction` and `probabilities`, in the order of [`Scorer::classes`]; a regression
     /// `prediction`; a clustering `cluster`, from 1, and `distances`; a projection `component_1` and so on.
+    /// ONNX writes its own outputs, until it is told its classes.
     pub fn signature(&self) -> &Signature {
         &self.signature
     }
@@ -127,6 +174,9 @@ impl Scorer {
     pub fn task(&self) -> Task {
         match &self.model {
             Model::Native(native) => native.task(),
+            Model::Trees(trees) => trees.task(),
+            Model::Onnx(_) if self.classes.is_some() => Task::Classification,
+            Model::Onnx(_) => Task::Other,
         }
     }
 
@@ -137,17 +187,44 @@ impl Scorer {
     /// [`Error::MissingInput`] and [`Error::InputType`] where the batch does not fit; rows that cannot be scored
     /// are no error.
     pub fn score(&mut self, batch: &RecordBatch) -> Result<Scores, Error> {
-        let mut raw = match &self.model {
+        let renamed = self.renamed(batch)?;
+        let batch = renamed.as_ref().unwrap_or(batch);
+        let raw = match &mut self.model {
             Model::Native(native) => native.score(batch)?,
+            Model::Trees(trees) => trees.score(batch)?,
+            Model::Onnx(onnx) => {
+                let scores = onnx.score(batch)?;
+                return match (&self.classes, onnx.probabilities()) {
+                    (Some(classes), Some((at, _))) => onnx::classified(scores, at, classes, self.threshold),
+                    _ => Ok(scores),
+                };
+            }
         };
-        raw.take_failures();
-        let columns = self.columns(&raw)?;
-        Ok(Scores { columns, failures: raw.failures })
+        Ok(Scores { columns: self.columns(&raw)?, failures: raw.failures() })
+    }
+
+    /// Returns the inputs under the names that the file has for them, where these differ from the table's.
+    fn renamed(&self, batch: &RecordBatch) -> Result<Option<RecordBatch>, Error> {
+        let Some(own) = &self.own_names else { return Ok(None) };
+        let (mut fields, mut columns) = (Vec::new(), Vec::new());
+        for (input, own) in self.signature.inputs.iter().zip(own) {
+            let column = inputs::column(batch, &input.name)?;
+            fields.push(Field::new(own, column.data_type().clone(), true));
+            columns.push(Arc::clone(column));
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let renamed = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options);
+        renamed.map(Some).map_err(|source| Error::Output { source })
     }
 
     fn outputs(&self) -> Vec<Column> {
         let width = match &self.model {
             Model::Native(native) => native.width(),
+            Model::Trees(trees) => trees.width(),
+            Model::Onnx(onnx) => match onnx.probabilities() {
+                Some((_, width)) if self.classes.is_some() => width,
+                _ => return onnx.outputs().to_vec(),
+            },
         };
         answer::outputs(self.task(), width, self.classes.as_deref())
     }

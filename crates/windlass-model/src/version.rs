@@ -104,7 +104,7 @@ pub enum Format {
     Windlass,
     /// Text of LightGBM.
     Lightgbm,
-    /// JSON of XGBoost.
+    /// JSON or UBJSON of XGBoost.
     Xgboost,
     /// ONNX.
     Onnx,
@@ -184,7 +184,7 @@ impl Format {
 
     /// Returns whether [`crate::Scorer`] scores it, without Python.
     pub fn is_native(self) -> bool {
-        matches!(self, Self::Windlass)
+        !matches!(self, Self::Sklearn | Self::Pyfunc)
     }
 }
 

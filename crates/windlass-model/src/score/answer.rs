@@ -19,12 +19,11 @@ pub(super) struct Raw {
     pub(super) rows: usize,
     /// The first reason why a row cannot be scored.
     pub(super) failed: BTreeMap<usize, String>,
-    pub(super) failures: Vec<RowFailure>,
 }
 
 impl Raw {
     pub(super) fn new(rows: usize, width: usize) -> Self {
-        Self { values: vec![0.0; rows * width], width, rows, failed: BTreeMap::new(), failures: Vec::new() }
+        Self { values: vec![0.0; rows * width], width, rows, failed: BTreeMap::new() }
     }
 
     /// Notes that a row cannot be scored; the first reason stays.
@@ -32,9 +31,9 @@ impl Raw {
         self.failed.entry(row).or_insert_with(why);
     }
 
-    pub(super) fn take_failures(&mut self) {
-        self.failures =
-            self.failed.iter().map(|(row, message)| RowFailure { row: *row, message: message.clone() }).collect();
+    /// Returns the rows that cannot be scored, in order.
+    pub(super) fn failures(&self) -> Vec<RowFailure> {
+        self.failed.iter().map(|(row, message)| RowFailure { row: *row, message: message.clone() }).collect()
     }
 
     fn row(&self, row: usize) -> &[f64] {
@@ -72,7 +71,8 @@ impl Raw {
         Ok(vec![Arc::new(clusters), self.vectors()?])
     }
 
-    fn vectors(&self) -> Result<ArrayRef, Error> {
+    /// Returns the numbers of each row as a list.
+    pub(super) fn vectors(&self) -> Result<ArrayRef, Error> {
         let field = Arc::new(Field::new("item", arrow::datatypes::DataType::Float64, false));
         let values: ArrayRef = Arc::new(Float64Array::new(self.values.clone().into(), None));
         let width = i32::try_from(self.width).unwrap_or(i32::MAX);

@@ -149,3 +149,72 @@ fn a_file_whose_parts_do_not_fit_is_refused() {
     let error = Scorer::load(Format::Sklearn, b"pickle").unwrap_err();
     assert_eq!(error.to_string(), "a model of format `sklearn` is scored in Python workers, not natively");
 }
+
+/// A tree of one split on a category, and one on a number.
+const XGBOOST: &str = r#"{"learner": {"attributes": {}, "feature_names": ["c", "x"],
+    "gradient_booster": {"name": "gbtree", "model": {
+        "cats": {"enc": [{"offsets": [0, 1, 3], "values": [97, 98, 98]}, {"offsets": [], "values": []}]},
+        "tree_info": [0, 0], "trees": [
+            {"left_children": [1, -1, -1], "right_children": [2, -1, -1], "split_indices": [0, 0, 0],
+             "split_conditions": [0.0, 1.0, 2.0], "default_left": [1, 0, 0], "split_type": [1, 0, 0],
+             "categories": [1], "categories_nodes": [0], "categories_segments": [0], "categories_sizes": [1],
+             "tree_param": {"size_leaf_vector": "1"}},
+            {"left_children": [1, -1, -1], "right_children": [2, -1, -1], "split_indices": [1, 0, 0],
+             "split_conditions": [0.1, 10.0, 20.0], "default_left": [0, 0, 0], "split_type": [0, 0, 0],
+             "tree_param": {"size_leaf_vector": "1"}}]}},
+    "learner_model_param": {"base_score": "[1E2]", "num_class": "0", "num_feature": "2", "num_target": "1"},
+    "objective": {"name": "reg:squarederror"}}, "version": [3, 2, 0]}"#;
+
+#[test]
+fn a_category_that_training_did_not_see_fails_its_row_alone() {
+    let mut scorer = Scorer::load(Format::Xgboost, XGBOOST.as_bytes()).unwrap();
+    let c: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), Some("bb"), None, Some("q"), Some("a")]));
+    // A number of 64 bits just below one of 32 bits is that one, which is not below itself.
+    let x: ArrayRef = Arc::new(Float64Array::from(vec![0.0, 0.1, f64::NAN, 0.0, f64::from(0.1_f32.next_down())]));
+    let scores = scorer.score(&RecordBatch::try_from_iter([("c", c), ("x", x)]).unwrap()).unwrap();
+    assert_eq!(doubles(&scores.columns[0]), [Some(111.0), Some(122.0), Some(121.0), None, Some(111.0)]);
+    let message = "input `c` is `q`, which the model was not trained on".to_owned();
+    assert_eq!(scores.failures, [RowFailure { row: 3, message }]);
+}
+
+#[test]
+fn trees_that_are_broken_or_of_another_kind_are_refused() {
+    let text = |tree: &str| {
+        format!(
+            "tree\nversion=v4\nnum_class=1\nnum_tree_per_iteration=1\nfeature_names=a\nfeature_infos=[0:1]\n\
+             objective=regression\n\nTree=0\n{tree}\n\nend of trees\n\npandas_categorical:null\n"
+        )
+    };
+    let split = "split_feature=0\nthreshold=0.5\ndecision_type=2\nleft_child=-1\nright_child=-2\nleaf_value=1 2\n";
+    let refused = |format, text: &str| Scorer::load(format, text.as_bytes()).unwrap_err().to_string();
+    assert!(Scorer::load(Format::Lightgbm, text(split).as_bytes()).is_ok());
+    for (tree, message) in [
+        (
+            format!("{split}is_linear=1\n"),
+            "the lightgbm model uses linear trees (`linear_tree`), which is not scored natively",
+        ),
+        (
+            split.replace("leaf_value=1 2", "leaf_value=1"),
+            "cannot read the lightgbm model: tree 0: 1 leaves and 1 splits",
+        ),
+        (
+            split.replace("right_child=-2", "right_child=0"),
+            "cannot read the lightgbm model: tree 0: two ways lead to one split",
+        ),
+        (
+            split.replace("right_child=-2", "right_child=-9"),
+            "cannot read the lightgbm model: tree 0: a split leads to -9, where nothing is",
+        ),
+        (
+            split.replace("split_feature=0", "split_feature=3"),
+            "cannot read the lightgbm model: tree 0: it asks for input 3 of 1",
+        ),
+    ] {
+        assert_eq!(refused(Format::Lightgbm, &text(&tree)), message);
+    }
+    assert_eq!(
+        refused(Format::Xgboost, &XGBOOST.replace("reg:squarederror", "binary:hinge")),
+        "the xgboost model uses the objective `binary:hinge`, which is not scored natively"
+    );
+    assert_eq!(refused(Format::Onnx, ""), "cannot use ONNX Runtime from `libonnxruntime.so`: it has not been loaded");
+}
