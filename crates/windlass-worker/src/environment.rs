@@ -25,9 +25,11 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod uv;
+mod wheel;
 
 pub(crate) use says::hint;
 pub(crate) use store::EnvironmentStore;
+pub use wheel::fetch_wheel;
 
 /// What a node's environment must hold.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -121,6 +121,14 @@ pub enum Error {
         /// What uv says.
         output: String,
     },
+    /// A package that we need ourselves cannot be fetched.
+    #[error("cannot fetch `{requirement}` into the cache: {}", .output.lines().next_back().unwrap_or_default())]
+    Fetch {
+        /// Name and version.
+        requirement: String,
+        /// What uv says.
+        output: String,
+    },
     /// uv is missing and cannot be fetched.
     #[error("uv is not installed and cannot be fetched")]
     Uv {
@@ -152,6 +160,7 @@ impl Classify for Error {
             Self::Timeout { .. } | Self::Resources { .. } | Self::Package { .. } | Self::Lock { .. } => Fault::User,
             Self::Environment { .. } => Fault::User,
             Self::SharedMemory { .. } | Self::Process { .. } | Self::Uv { .. } | Self::Cache { .. } => Fault::External,
+            Self::Fetch { .. } => Fault::External,
             Self::Answer { .. } | Self::Closed { .. } => Fault::Internal,
         }
     }
@@ -179,7 +188,7 @@ impl Classify for Error {
             Self::Resources { .. } => Code::RESOURCES,
             Self::Package { .. } => Code::PACKAGE,
             Self::Lock { .. } => Code::LOCK,
-            Self::Environment { .. } => Code::ENVIRONMENT,
+            Self::Environment { .. } | Self::Fetch { .. } => Code::ENVIRONMENT,
             Self::Uv { .. } => Code::UV,
             Self::SharedMemory { .. } | Self::Process { .. } | Self::Cache { .. } => Code::STORAGE,
         })
@@ -193,7 +202,7 @@ impl Classify for Error {
                 "name it among the node's requirements; beside a `uv.lock`, in `pyproject.toml`, and run `uv lock`"
                     .to_owned(),
             ),
-            Self::Environment { output, .. } => crate::environment::hint(output),
+            Self::Environment { output, .. } | Self::Fetch { output, .. } => crate::environment::hint(output),
             Self::Cache { source, .. } => crate::environment::hint(&source.to_string()),
             Self::Uv { .. } => {
                 Some("install uv (https://docs.astral.sh/uv), or a `python3` with pip to fetch it with".to_owned())

@@ -31,7 +31,7 @@ mod workers;
 mod zygote;
 
 pub use config::{Gpu, LockMode, MemoryBudget, OutputStream, WorkerOutput, WorkersConfig};
-pub use environment::{Environment, EnvironmentOrigin, EnvironmentRequest, LockedPackages};
+pub use environment::{Environment, EnvironmentOrigin, EnvironmentRequest, LockedPackages, fetch_wheel};
 pub use error::Error;
 pub use failure::{Failure, FailureKind};
 pub use outcome::{BatchOutcome, RowError, Stage};

@@ -7,3 +7,4 @@ mod fetched;
 mod locked;
 mod project;
 mod read;
+mod wheel;

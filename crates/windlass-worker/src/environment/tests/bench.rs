@@ -100,7 +100,7 @@ impl Bench {
 
     pub(super) fn told(&self, error: &Error) -> String {
         let mut lines = vec![format!("{} {error}", error.code().unwrap().0)];
-        if let Error::Environment { output, .. } | Error::Uv { output } = error {
+        if let Error::Environment { output, .. } | Error::Uv { output } | Error::Fetch { output, .. } = error {
             lines.extend(output.lines().map(|line| format!("| {line}")));
         }
         if let Error::Cache { source, .. } = error {
