@@ -118,5 +118,6 @@ codes! {
     ALIAS_CONFLICT = "E1005", "an alias was changed by somebody else";
     MODEL_NAME = "E1006", "a name cannot be that of a model or alias";
     ARTIFACT = "E1007", "a file of a model is not what was registered";
-    ONNX_RUNTIME = "E1008", "ONNX Runtime cannot be used";
+    ONNX_RUNTIME = "E1009", "ONNX Runtime cannot be used";
+    TRACKING = "E1010", "MLflow cannot be reached or refuses";
 }

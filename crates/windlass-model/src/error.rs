@@ -131,6 +131,36 @@ pub enum Error {
         /// Why.
         why: String,
     },
+    /// The address of MLflow cannot be used. It is not shown, as it may have a password.
+    #[error("the tracking URI of MLflow cannot be used: {why}")]
+    TrackingUri {
+        /// Why.
+        why: &'static str,
+    },
+    /// MLflow did not do what it was asked for.
+    #[error("`{call}` failed at MLflow, {server}: {why}")]
+    Mlflow {
+        /// The server.
+        server: String,
+        /// What was asked for.
+        call: String,
+        /// What it says.
+        why: String,
+        /// Its own code.
+        code: Option<String>,
+        /// Whether it may be different the next time.
+        is_passing: bool,
+    },
+    /// The folder of what waits for MLflow cannot be used.
+    #[error("cannot {operation} `{path}`, which waits for MLflow")]
+    Queue {
+        /// What was tried.
+        operation: &'static str,
+        /// The file or folder.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A table lacks an input.
     #[error("the model has an input `{column}`, the table does not")]
     MissingInput {
@@ -161,7 +191,7 @@ impl Classify for Error {
     fn fault(&self) -> Fault {
         match self {
             Self::Store { .. } | Self::Record { .. } | Self::Artifact { .. } => Fault::External,
-            Self::OnnxRuntime { .. } => Fault::External,
+            Self::OnnxRuntime { .. } | Self::Mlflow { .. } | Self::Queue { .. } => Fault::External,
             Self::Output { .. } => Fault::Internal,
             _ => Fault::User,
         }
@@ -169,7 +199,7 @@ impl Classify for Error {
 
     fn retry(&self) -> Retry {
         match self {
-            Self::Store { .. } => Retry::Backoff,
+            Self::Store { .. } | Self::Mlflow { is_passing: true, .. } => Retry::Backoff,
             _ => Retry::Never,
         }
     }
@@ -186,6 +216,8 @@ impl Classify for Error {
             Self::Format { .. } | Self::Unsupported { .. } | Self::NotNative { .. } => Code::MODEL_FILE,
             Self::MissingInput { .. } | Self::InputType { .. } => Code::MODEL_INPUT,
             Self::OnnxRuntime { .. } => Code::ONNX_RUNTIME,
+            Self::TrackingUri { .. } | Self::Mlflow { .. } => Code::TRACKING,
+            Self::Queue { .. } => Code::STORAGE,
             Self::Output { .. } => return None,
         })
     }
@@ -210,6 +242,13 @@ impl Classify for Error {
             Self::Unsupported { .. } => Some("train without it, or score the model in Python".to_owned()),
             _ => None,
         }
+    }
+}
+
+impl Error {
+    /// Returns whether a server of MLflow answered with this code.
+    pub fn has_code(&self, wanted: &str) -> bool {
+        matches!(self, Self::Mlflow { code: Some(code), .. } if code == wanted)
     }
 }
 

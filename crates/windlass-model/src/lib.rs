@@ -6,6 +6,7 @@
 //! - [`Registry`]: versions and aliases as files below a prefix of the lake.
 //! - [`Signature`]: the columns that a model reads and writes.
 //! - [`Scorer`]: a model in memory that scores batches.
+//! - [`mlflow`]: what is logged to a server of MLflow, and fetched from it.
 //!
 //! Must stay true: a version is whole or not there, its files are held against their hashes whenever they
 //! are read, and no pickle is ever opened in this process.
@@ -13,6 +14,7 @@
 pub mod aliases;
 mod error;
 mod estimator;
+pub mod mlflow;
 mod name;
 pub mod onnx;
 pub mod registry;

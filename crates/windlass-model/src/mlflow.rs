@@ -1,0 +1,20 @@
+//! MLflow: runs, datasets and models logged to its server, over REST and without Python.
+//!
+//! [`Client`] is the server, `tracking` and `store` the calls of its two halves, `folder` a model as MLflow
+//! keeps it. [`Entry`] is what is to be logged, and [`Queue`] keeps it on disk until the server has it.
+//!
+//! Must stay true: nothing here fails a run; an entry that is sent twice is logged once; neither
+//! password nor token is ever written down or shown.
+
+mod client;
+mod entry;
+mod folder;
+mod queue;
+mod store;
+mod tracking;
+
+pub use client::{Client, Credentials};
+pub use entry::{Artifact, Dataset, Entry, Logged, Progress, Status};
+pub use folder::{Flavor, read_flavor};
+pub use queue::{Delivered, Queue};
+pub use store::{Downloaded, ServerVersion};
