@@ -11,6 +11,7 @@ mod audited;
 mod candidate;
 mod commit;
 mod failures;
+mod parts;
 mod prepare;
 mod recheck;
 mod replaced;
@@ -200,6 +201,7 @@ impl Engine {
         let (prepared, staged) = self.stage_fitting(request, rows).await?;
         request.progress.phase(Phase::Staged);
         let mut staged = self.second_look(request, &prepared, staged, rows).await?;
+        self.check_keys_of(request, &prepared, &staged).await?;
         let audited = match (self.audit_staged(request, &prepared, &mut staged, rows).await, rows) {
             (Err(error), RowsFrom::Inputs | RowsFrom::Step(_)) => {
                 return Err(self.keep_candidate(request, &prepared, staged, error).await);

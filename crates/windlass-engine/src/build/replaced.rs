@@ -173,6 +173,23 @@ impl Engine {
         Ok(Arc::new(table))
     }
 
+    /// Fails where rows of a table that is computed from nothing have one key, or none.
+    pub(super) async fn check_keys_of(
+        &self,
+        request: &BuildRequest<'_>,
+        prepared: &Prepared,
+        staged: &Staged,
+    ) -> Result<(), Error> {
+        let incremental = request.node.config.incremental.as_ref();
+        match incremental.map(|incremental| &incremental.strategy) {
+            Some(Strategy::Merge { key }) if staged.result.rows > 0 => {
+                let rows = self.staged_table(request, prepared, &staged.result)?;
+                self.check_key(request.node, &rows, key).await
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Fails where new rows have one key, or none.
     async fn check_key(&self, node: &Node, new: &Arc<FilesTable>, key: &[String]) -> Result<(), Error> {
         let failed = |source| Error::Compute { node: node.name.clone(), blame: None, source };
@@ -253,7 +270,7 @@ impl Engine {
     ) -> Result<Built, Error> {
         let node = request.node;
         let not_published = || Error::NotPublished { table: node.name.clone() };
-        let Base { table, known, number, reads_inputs } = step.base.as_ref().ok_or_else(not_published)?;
+        let Base { table, known, reads_inputs } = step.base.as_ref().ok_or_else(not_published)?;
         let Staged { result, nulls, .. } = staged;
         let (bytes, count) = (result.files.iter().map(|file| file.size as u64).sum(), result.files.len() as u64);
         let kept: u64 = files.kept.iter().filter_map(FilesTable::rows).sum();
@@ -276,7 +293,7 @@ impl Engine {
                 base: table.version(),
                 removed: files.removed,
                 predicate: step.span.as_ref().map(Span::spell),
-                step: *number,
+                step: step.span.as_ref().map_or(0, Span::offset),
             }),
             origin: Origin {
                 run_id: request.run_id,

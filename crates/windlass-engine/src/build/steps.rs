@@ -2,14 +2,13 @@
 //!
 //! Each step is a build of its own with a commit of its own, and what is done after it stands in that
 //! commit. So a run that fails, is stopped or is killed between two steps leaves a table that is right as
-//! far as it goes, and the next run goes on from there. Steps of a node follow one another.
+//! far as it goes, and the next run goes on from there. Here is what comes next; `parts` adds to a table.
 //!
 //! Must stay true: a table that is there is computed anew in one step, so that readers never see a part of
 //! it.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::datatypes::TimeUnit;
@@ -18,12 +17,12 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::prelude::{SessionContext, ident, lit};
 use serde_json::Value;
-use windlass_project::checks::CheckDefinition;
 use windlass_project::{ByInterval, Incremental, Node, Strategy, Transform, with_interval};
 
-use super::{Audited, BuildRequest, Built, RowsFrom};
+use super::parts::More;
+use super::{BuildRequest, Built, RowsFrom};
 use crate::fingerprint::Provenance;
-use crate::incremental::{Ask, Extension, Ledger, Prospect, Refresh, Spans, TableBefore, Todo, wanted};
+use crate::incremental::{Ask, Extension, Ledger, Prospect, Spans, TableBefore, Todo, wanted};
 use crate::planner::register;
 use crate::tables::published::PublishedTable;
 use crate::{Engine, Error};
@@ -41,13 +40,12 @@ pub(crate) struct Step {
 }
 
 /// A table that rows are added to.
+#[derive(Clone)]
 pub(super) struct Base {
     /// The table, at the version that was looked at.
     pub(super) table: PublishedTable,
     /// What its commit says.
     pub(super) known: Provenance,
-    /// The number of the step in its run.
-    pub(super) number: u32,
     /// Whether the inputs count as read.
     pub(super) reads_inputs: bool,
 }
@@ -60,6 +58,20 @@ pub(super) struct Span {
 }
 
 impl Span {
+    pub(super) fn new(by_interval: &ByInterval, numbers: Range<i64>) -> Self {
+        Self { by_interval: by_interval.clone(), numbers }
+    }
+
+    /// Returns the numbers of its intervals.
+    pub(super) fn numbers(&self) -> Range<i64> {
+        self.numbers.clone()
+    }
+
+    /// Returns its place among the intervals of the table.
+    pub(super) fn offset(&self) -> u32 {
+        u32::try_from(self.numbers.start - self.by_interval.first).unwrap_or_default()
+    }
+
     /// Returns its ends in microseconds of UTC.
     fn ends_us(&self) -> (i64, i64) {
         let unit = self.by_interval.unit;
@@ -121,44 +133,37 @@ impl Engine {
         incremental: &Incremental,
     ) -> Result<Option<Built>, Error> {
         let mut built: Option<Built> = None;
-        for number in 0.. {
-            let step = match Box::pin(self.next_step(request, incremental, number)).await? {
-                Next::Step(step) => step,
+        let mut pace = self.pace(request);
+        loop {
+            let more = match Box::pin(self.next_step(request, incremental)).await? {
+                Next::Whole(step) => {
+                    let done = Box::pin(self.build_from(request, &RowsFrom::Step(step))).await?;
+                    More { built: done, is_over: false, pace }
+                }
+                Next::Parts(extension) => Box::pin(self.extend(request, incremental, *extension, pace)).await?,
                 Next::Done(standing) => return Ok(Some(built.unwrap_or(standing))),
             };
-            if built.is_some() && !request.progress.begin_step() {
+            let is_held = more.built.is_none() && pace == more.pace;
+            pace = more.pace;
+            built = together(built, more.built);
+            if is_held && !more.is_over {
+                // Nothing may be published any more.
+                return Ok(None);
+            }
+            if more.is_over || (built.is_some() && !request.progress.begin_step()) {
                 return Ok(built);
             }
-            let rows = RowsFrom::Step(step);
-            let done = match &rows {
-                RowsFrom::Step(step) if step.base.is_some() => Box::pin(self.extend(request, step, &rows)).await?,
-                _ => Box::pin(self.build_from(request, &rows)).await?,
-            };
-            let Some(done) = done else { return Ok(None) };
-            built = Some(match built {
-                Some(before) => together(before, done),
-                None => done,
-            });
         }
-        Ok(built)
     }
 
     /// Looks at the table as it is now and says what comes next.
-    async fn next_step(
-        &self,
-        request: &BuildRequest<'_>,
-        incremental: &Incremental,
-        number: u32,
-    ) -> Result<Next, Error> {
+    async fn next_step(&self, request: &BuildRequest<'_>, incremental: &Incremental) -> Result<Next, Error> {
         let ask = Ask { now_us: request.started_us, run_id: Some(request.run_id), ..request.ask };
-        // Whoever asks for one more step gets one, and then what is missing still.
-        let is_served = number > 0 && ask.refresh == Refresh::Always;
-        let ask = if is_served { Ask { refresh: Refresh::IfChanged, ..ask } } else { ask };
         let (project, plan, node, upcoming) = (request.project, request.plan, request.node, BTreeSet::new());
         let prospect = Prospect { project, plan, node, incremental, upcoming: &upcoming, ask: &ask };
         Ok(match self.todo(&prospect).await? {
-            Todo::Rebuild(_, before) => Next::Step(Box::new(from_nothing(&incremental.strategy, &ask, before))),
-            Todo::Extend(extension) => Next::Step(Box::new(extending(&incremental.strategy, *extension, number))),
+            Todo::Rebuild(_, before) => Next::Whole(Box::new(from_nothing(&incremental.strategy, &ask, before))),
+            Todo::Extend(extension) => Next::Parts(extension),
             Todo::Nothing(table, known) => Next::Done(Built {
                 version: table.version(),
                 rows: 0,
@@ -201,65 +206,14 @@ impl Engine {
         };
         within().map_err(failed)
     }
-
-    /// Computes rows and adds them to a table in one commit.
-    async fn extend(&self, request: &BuildRequest<'_>, step: &Step, rows: &RowsFrom) -> Result<Option<Built>, Error> {
-        let Some(base) = &step.base else { return Ok(None) };
-        let (of_rows, of_table) = self.divided_checks(request, base).await?;
-        let node = Node { checks: of_rows, ..request.node.clone() };
-        let BuildRequest { project, plan, run_id, sequence, started_us, ask, .. } = *request;
-        let progress = Arc::clone(&request.progress);
-        let on_rows = BuildRequest { project, plan, node: &node, run_id, sequence, started_us, ask, progress };
-        let (prepared, mut staged) = self.stage_fitting(&on_rows, rows).await?;
-        request.progress.phase(super::Phase::Staged);
-        if !base.table.has_columns(&prepared.published) {
-            return Err(Error::KeptColumns { node: node.name.clone() });
-        }
-        let audited = match self.audit_staged(&on_rows, &prepared, &mut staged, rows).await {
-            Ok(audited) => audited,
-            Err(error) => return Err(self.keep_candidate(request, &prepared, staged, error).await),
-        };
-        let replaced = self.replaced(request, &prepared, &staged, step).await?;
-        let of_table = Node { checks: of_table, ..request.node.clone() };
-        let checks = match self.audit_whole(request, &of_table, &prepared, (&staged, &replaced)).await {
-            Ok(checks) => checks,
-            Err(error) => return Err(self.keep_candidate(request, &prepared, staged, error).await),
-        };
-        if !request.progress.begin_commit() {
-            return Ok(None);
-        }
-        let checks = [audited.checks, checks].concat();
-        let audited = Audited { checks, failures: None };
-        let built = self.commit_step(request, &prepared, (staged, replaced, audited), step).await?;
-        request.progress.phase(super::Phase::Committed);
-        self.forget_candidates(&node.name).await;
-        Ok(Some(built))
-    }
-
-    /// Returns the checks that need to look at the new rows only, and those that look at the whole table:
-    /// what they say is about all rows, or rows that stay have not passed them as they are now.
-    async fn divided_checks(
-        &self,
-        request: &BuildRequest<'_>,
-        base: &Base,
-    ) -> Result<(Vec<CheckDefinition>, Vec<CheckDefinition>), Error> {
-        let checks = &request.node.checks;
-        if checks.is_empty() {
-            return Ok(Default::default());
-        }
-        let passed = base.known.passed_checks();
-        let now = self.check_identities(request.project, request.plan, request.node).await?;
-        let is_known = |check: &CheckDefinition| {
-            let before = passed.get(&check.name);
-            before.is_some() && before == now.get(&check.name)
-        };
-        Ok(checks.iter().cloned().partition(|check| check.kind.is_on_rows() && is_known(check)))
-    }
 }
 
 /// What a build does next.
 enum Next {
-    Step(Box<Step>),
+    /// The table is computed from nothing.
+    Whole(Box<Step>),
+    /// Parts are added to it.
+    Parts(Box<Extension>),
     /// Nothing is left; this is what stands.
     Done(Built),
 }
@@ -279,37 +233,24 @@ fn from_nothing(strategy: &Strategy, ask: &Ask<'_>, before: TableBefore) -> Step
         numbers.end = numbers.end.min(batch_end(by_interval, numbers.start));
     }
     let ledger = Ledger::default().with(&Spans::of(numbers.clone()));
-    let span = Some(Span { by_interval: by_interval.clone(), numbers });
+    let span = Some(Span::new(by_interval, numbers));
     Step { base: None, span, ledger: ledger.to_json(strategy) }
 }
 
-/// Returns the step that computes the first of what is to be added.
-fn extending(strategy: &Strategy, extension: Extension, number: u32) -> Step {
-    let Extension { reason: _, table, known, spans, ledger, reads_inputs } = extension;
-    let Strategy::ByInterval(by_interval) = strategy else {
-        let base = Base { table, known, number, reads_inputs };
-        return Step { base: Some(base), span: None, ledger: ledger.to_json(strategy) };
-    };
-    let mut numbers = spans.iter().next().cloned().unwrap_or(0..0);
-    numbers.end = numbers.end.min(batch_end(by_interval, numbers.start));
-    let part = Spans::of(numbers.clone());
-    // Late rows are looked for in the last intervals, so with the last step all inputs are read.
-    let reads_inputs = reads_inputs && spans.without(&part).is_empty();
-    let ledger = ledger.with(&part).to_json(strategy);
-    let base = Base { table, known, number, reads_inputs };
-    Step { base: Some(base), span: Some(Span { by_interval: by_interval.clone(), numbers }), ledger }
-}
-
-fn batch_end(by_interval: &ByInterval, start: i64) -> i64 {
+/// Returns the number at which a batch ends that starts with another.
+pub(super) fn batch_end(by_interval: &ByInterval, start: i64) -> i64 {
     by_interval.batch_intervals.map_or(i64::MAX, |count| start.saturating_add(i64::from(count)))
 }
 
-/// Returns what two steps have published.
-fn together(before: Built, after: Built) -> Built {
-    Built {
-        rows: before.rows + after.rows,
-        bytes: before.bytes + after.bytes,
-        files: before.files + after.files,
-        ..after
+/// Returns what has been published before and after.
+pub(super) fn together(before: Option<Built>, after: Option<Built>) -> Option<Built> {
+    match (before, after) {
+        (Some(before), Some(after)) => Some(Built {
+            rows: before.rows + after.rows,
+            bytes: before.bytes + after.bytes,
+            files: before.files + after.files,
+            ..after
+        }),
+        (before, after) => after.or(before),
     }
 }

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 pub(crate) use compare::{Difference, changed_definition, changed_input};
 pub(crate) use gather::{ADDING, version_text};
 pub(crate) use record::{Definition, InputVersion, Inputs, Provenance, fingerprint};
-pub(crate) use sql::{place_of_line, schema, volatile_function};
+pub(crate) use sql::{place_of_line, reads, schema, volatile_function};
 
 /// Returns the hash of several texts, each with its length, in hex.
 pub(crate) fn hash<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {

@@ -110,6 +110,11 @@ pub(super) fn columns(query: &LogicalPlan) -> BTreeMap<String, String> {
     found
 }
 
+/// Returns whether a query reads a table.
+pub(crate) fn reads(query: &LogicalPlan, table: &str) -> bool {
+    columns(query).contains_key(table)
+}
+
 /// Returns the hash of names and types.
 pub(crate) fn schema(schema: &Schema) -> String {
     let fields = schema.fields().iter().map(|field| format!("{} {}", field.name(), sql_type(field.data_type())));

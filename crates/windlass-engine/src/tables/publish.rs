@@ -65,12 +65,12 @@ pub(crate) struct Replaced {
     pub(crate) removed: Vec<Remove>,
     /// Which rows they held that are gone, in SQL, for people.
     pub(crate) predicate: Option<String>,
-    /// The number of the step in its run, from 0.
+    /// What tells the step from others of its run.
     pub(crate) step: u32,
 }
 
 /// Steps that a run may make; runs are a millisecond apart at least.
-const STEPS: i64 = 100_000;
+const STEPS: i64 = 1_000_000;
 
 /// Where a version of a table comes from.
 #[derive(Debug, Clone, Copy)]

@@ -209,6 +209,21 @@ async fn intervals_before_one_that_fails_are_done() {
     assert_eq!(run(&mut world, "daily").await.unwrap(), (2, 1));
 }
 
+/// The first of several parts is published, and then the answer is lost: the attempt is repeated.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_goes_on_where_the_one_before_has_ended() {
+    let mut world = daily(", batch_intervals=1", &events(1..4));
+    run(&mut world, "daily").await.unwrap();
+    edit(&mut world, &events(1..4).replace(",1\n", ",7\n").replace(",2\n", ",8\n").replace(",3\n", ",0\n"));
+    world.ask.range = Some((parse_time("2013-05-01").unwrap(), parse_time("2013-05-04").unwrap()));
+    assert!(run(&mut world, "daily").await.is_err());
+    assert_eq!(world.engine.published("daily").await.unwrap().unwrap().0, 4);
+    edit(&mut world, &events(1..4).replace(",1\n", ",70\n").replace(",2\n", ",80\n").replace(",3\n", ",9\n"));
+    assert_eq!(again(&world, "daily").await.unwrap(), (5, 1));
+    let rows = world.sql("select n from daily order by day").await;
+    assert!(rows.contains("| 7 |\n| 8 |\n| 9 |"), "{rows}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_is_gone_is_computed_anew() {
     let mut world = daily("", &events(1..4));
@@ -342,6 +357,38 @@ async fn checks_of_rows_see_new_rows_and_others_see_the_table() {
     assert!(error.to_string().contains("range"), "{error}");
     world.edit(&checks(5));
     assert_eq!(run(&mut world, "daily").await.unwrap(), (2, 1));
+}
+
+/// Many small parts, computed side by side and published in order, as far as the run may.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_told_to_stop_ends_after_a_part() {
+    struct Stopping(std::sync::atomic::AtomicU32);
+    impl BuildProgress for Stopping {
+        fn phase(&self, _: Phase) {}
+        fn expected_rows(&self, _: u64) {}
+        fn rows_read(&self, _: u64) {}
+        fn rows_written(&self, _: u64) {}
+        fn rows_failed(&self, _: u64) {}
+        fn begin_commit(&self) -> bool {
+            true
+        }
+        fn begin_step(&self) -> bool {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < 3
+        }
+    }
+    let mut world = daily(", batch_intervals=1", &events(1..11));
+    at(&mut world, "2013-05-11");
+    let plan = world.plan().await;
+    world.run += 1;
+    let built = Box::pin(world.build_watched("daily", &plan, Arc::new(Stopping(Default::default())))).await;
+    assert_eq!(built.unwrap().map(|built| (built.version, built.rows)), Some((3, 4)));
+    assert_eq!(why(&world, "daily").await, "interval: 6 of 10 days to do: 2013-05-05 to 2013-05-10");
+    let files = |world: &World| world.files("daily").iter().filter(|file| file.ends_with(".parquet")).count();
+    let (kept, at_most) = (files(&world), 4 * 2);
+    assert!(kept <= at_most, "{kept} files: what was staged and not published is gone");
+    assert_eq!(run(&mut world, "daily").await.unwrap(), (9, 6));
+    let sums = world.sql("select count(*) as days, sum(n) as n from daily").await;
+    assert!(sums.contains("| 10   | 55 |"), "{sums}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

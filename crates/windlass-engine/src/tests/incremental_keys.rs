@@ -69,6 +69,9 @@ async fn keys_of_new_rows_are_there_and_differ() {
     let expected = "rows of `orders` cannot be merged: a new row has no key, id=null, state=new";
     assert_eq!(error.to_string(), expected);
     assert_eq!(rows(&world).await, ["1 1 new"]);
+    let mut world = orders("strategy='merge', key='id'", "", "1,1,new\n2,1,paid\n");
+    let error = run(&mut world).await.unwrap_err();
+    assert_eq!(error.to_string(), "rows of `orders` cannot be merged: several new rows have the key id=1");
 }
 
 #[tokio::test(flavor = "multi_thread")]

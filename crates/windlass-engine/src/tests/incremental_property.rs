@@ -12,6 +12,8 @@ const SEQUENCES: u64 = 3;
 const STEPS: usize = 9;
 /// Of the table of days.
 const LOOKBACK: i64 = 2;
+/// How the table of days lies in files.
+const LAYOUTS: [&str; SEQUENCES as usize] = ["", ", partition_by='day'", ", partition_by='id', sort_by='day'"];
 const TABLES: [&str; 4] = ["days", "hours", "last", "all"];
 
 /// Numbers that look random and are the same every time.
@@ -30,6 +32,7 @@ struct Knobs {
     count: i64,
     factor: i64,
     batch: i64,
+    layout: &'static str,
 }
 
 impl Knobs {
@@ -40,7 +43,7 @@ impl Knobs {
     }
 
     fn files(&self) -> String {
-        let Self { events, factor, batch, .. } = self;
+        let Self { events, factor, batch, layout, .. } = self;
         let source = "{{ source('raw', 'events') }}";
         let new = "{% if is_incremental() %}where seq > (select coalesce(max(seq), 0) from {{ this }}){% endif %}";
         let within = "where at >= {{ interval_start }} and at < {{ interval_end }}";
@@ -61,7 +64,7 @@ impl Knobs {
              seq desc) = 1\n\
              -- transforms/all.sql --\n{{{{ config(materialized='incremental', strategy='append') }}}}\n\
              select seq, id, n from {source} {new}\n",
-            by("day", &format!(", interval='day', lookback={LOOKBACK}, batch_intervals={batch}")),
+            by("day", &format!(", interval='day', lookback={LOOKBACK}, batch_intervals={batch}{layout}")),
             by("hour", ", interval='hour', lookback=96"),
         )
     }
@@ -110,7 +113,8 @@ async fn compare(world: &mut World, full: &Engine, told: &[String]) {
 async fn tables_equal_those_that_are_computed_from_nothing() {
     for sequence in 0..SEQUENCES {
         let mut numbers = Numbers(sequence * 977 + 3);
-        let mut knobs = Knobs { events: String::new(), count: 0, factor: 1, batch: 2 };
+        let mut knobs =
+            Knobs { events: String::new(), count: 0, factor: 1, batch: 2, layout: LAYOUTS[sequence as usize] };
         let mut now_us = parse_time("2013-03-10 04:00").unwrap();
         let first_us = parse_time("2013-03-08").unwrap();
         (0..20).for_each(|_| knobs.add(&mut numbers, (first_us - DAY_US, now_us)));
