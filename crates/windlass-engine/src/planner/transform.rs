@@ -4,9 +4,11 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::DFSchema;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use datafusion::prelude::SessionContext;
 use windlass_error::{Code, Diagnostic, nearest};
 use windlass_project::{IntervalUnit, Materialized, Node, Project, Strategy, Transform};
@@ -38,6 +40,7 @@ impl Engine {
                 let this = EmptyTable::new(schema::reading(&published));
                 register(&context, &node.name, Arc::new(this))?;
                 let (query, checked) = self.plan_text(project, node, adding, &context).await?;
+                refuse(foreign_zone(node, &checked).into_iter().collect())?;
                 let columns = checked.schema().as_arrow();
                 refuse(other_columns(node, &published, schema::published(&node.name, columns)?.as_ref()))?;
                 Some(Arc::new(query))
@@ -150,6 +153,32 @@ fn column_mistake(
     let hint = refused(field)?;
     let message = format!("`{key}` of `{}` names column `{column}` of type {}", node.name, sql_type(field.data_type()));
     Some(mistake(Code::TYPE_MISMATCH, message).hint(hint))
+}
+
+/// Returns that a time without a zone, such as `interval_start`, is compared with times of a zone that is
+/// not UTC, which would make it a time of that zone.
+fn foreign_zone(node: &Node, checked: &LogicalPlan) -> Option<Diagnostic> {
+    node.by_interval()?;
+    let mut found = None;
+    let _ = checked.apply_with_subqueries(|operator| {
+        operator.apply_expressions(|root| {
+            root.apply(|expr| {
+                if let Expr::Cast(cast) = expr
+                    && let DataType::Timestamp(_, Some(zone)) = cast.field.data_type()
+                    && !["UTC", "+00:00", "Z", "Etc/UTC", "GMT"].contains(&zone.as_ref())
+                    && cast.expr.column_refs().is_empty()
+                    && matches!(cast.expr.get_type(&DFSchema::empty()), Ok(DataType::Timestamp(_, None)))
+                {
+                    found = Some(zone.to_string());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
+    let zone = found?;
+    let message = format!("`{}` compares intervals, which are UTC, with times of the zone {zone}", node.name);
+    let mistake = Diagnostic::error(Code::TYPE_MISMATCH, message).at(node.location.clone()).node(&node.name);
+    Some(mistake.hint("cast them first: `at time zone 'UTC'` behind the column"))
 }
 
 /// Returns that the text that adds rows has other columns than the one that computes the table.

@@ -432,6 +432,17 @@ async fn settings_that_name_no_fitting_column() {
     )
     .await;
     check(
+        "strategy='by_interval', interval='day', start='2013-01-01', time_column='day'",
+        "select cast(at as date) as day from (select arrow_cast(timestamp '2013-01-01', 'Timestamp(Microsecond, \
+         Some(\"America/New_York\"))') as at) where at >= {{ interval_start }}",
+        expect![[r#"
+            error[E0105]: `a` compares intervals, which are UTC, with times of the zone America/New_York
+              --> transforms/a.sql:1:1 ``
+              hint: cast them first: `at time zone 'UTC'` behind the column
+        "#]],
+    )
+    .await;
+    check(
         "strategy='append'",
         "select 1 as id{% if is_incremental() %}, 2 as more from {{ this }}{% endif %}",
         expect![[r#"
