@@ -19,6 +19,8 @@ use datafusion::physical_plan::joins::{HashJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::operator_statistics::{
     ExtendedStatistics, StatisticsProvider, StatisticsRegistry, StatisticsResult,
 };
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 
 /// Rows of a group, where nothing is known about its keys. Too many only costs where groups are all
@@ -30,6 +32,23 @@ pub(crate) fn registry() -> StatisticsRegistry {
     let mut registry = StatisticsRegistry::default_with_builtin_providers();
     registry.register(Arc::new(Estimates));
     registry
+}
+
+/// Returns the rows of a plan that only scans and projects, where they are known exactly.
+pub(crate) fn exact_rows(plan: &Arc<dyn ExecutionPlan>) -> Option<u64> {
+    if plan.children().is_empty() {
+        let statistics = plan.statistics_from_inputs(&[], &StatisticsArgs::new()).ok()?;
+        return match statistics.num_rows {
+            Precision::Exact(rows) => Some(rows as u64),
+            _ => None,
+        };
+    }
+    let keeps_rows =
+        plan.downcast_ref::<ProjectionExec>().is_some() || plan.downcast_ref::<RepartitionExec>().is_some();
+    match plan.children().as_slice() {
+        [input] if keeps_rows => exact_rows(input),
+        _ => None,
+    }
 }
 
 #[derive(Debug)]

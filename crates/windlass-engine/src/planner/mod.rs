@@ -8,9 +8,11 @@ pub(crate) mod blame;
 pub(crate) mod calls;
 pub(crate) mod diagnose;
 pub(crate) mod output;
+mod shared;
 mod spans;
 mod transform;
 
+pub(crate) use shared::SharedViews;
 pub(crate) use spans::Places;
 
 use std::collections::{BTreeSet, HashMap};
@@ -19,14 +21,9 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
-use datafusion::common::stats::Precision;
 use datafusion::datasource::ViewTable;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::projection::ProjectionExec;
-use datafusion::physical_plan::repartition::RepartitionExec;
-use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::prelude::SessionContext;
 use indexmap::IndexMap;
 use object_store::ObjectStoreExt;
@@ -57,6 +54,8 @@ pub struct Plan {
     pub diagnostics: Vec<Diagnostic>,
     /// Tables that unit tests give in place of others, by name; readers get these first.
     pub(crate) given: HashMap<String, Arc<dyn TableProvider>>,
+    /// Views that the run computes once.
+    pub(crate) shared: SharedViews,
 }
 
 /// A node with what its definition comes to.
@@ -126,6 +125,7 @@ impl Engine {
             let mistakes = self.check_mistakes(project, node, &plan).await;
             plan.diagnostics.extend(mistakes);
         }
+        plan.shared = SharedViews::of(project, &plan, selected);
         plan
     }
 
@@ -329,6 +329,9 @@ impl Engine {
                 Ok(Arc::new(ViewTable::new(plan.as_ref().clone(), None)))
             }
             (Content::Query(_), false, Tables::InLake) => {
+                if let Some(rows) = self.shared_view(name, reading, read).await {
+                    return Ok(rows);
+                }
                 let query = Box::pin(self.view(name, reading, read)).await?;
                 Ok(Arc::new(ViewTable::new(query, None)))
             }
@@ -383,23 +386,6 @@ pub(crate) fn name_of(reference: &TableReference) -> String {
     match reference.schema() {
         Some(schema) => format!("{schema}.{}", reference.table()),
         None => reference.table().to_string(),
-    }
-}
-
-/// Returns the rows of a plan that only scans and projects, where they are known exactly.
-pub(crate) fn exact_rows(plan: &Arc<dyn ExecutionPlan>) -> Option<u64> {
-    if plan.children().is_empty() {
-        let statistics = plan.statistics_from_inputs(&[], &StatisticsArgs::new()).ok()?;
-        return match statistics.num_rows {
-            Precision::Exact(rows) => Some(rows as u64),
-            _ => None,
-        };
-    }
-    let keeps_rows =
-        plan.downcast_ref::<ProjectionExec>().is_some() || plan.downcast_ref::<RepartitionExec>().is_some();
-    match plan.children().as_slice() {
-        [input] if keeps_rows => exact_rows(input),
-        _ => None,
     }
 }
 

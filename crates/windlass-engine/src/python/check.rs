@@ -13,8 +13,8 @@ use windlass_project::{BatchSize, Node, Project, PythonCheck};
 use windlass_worker::{Environment, InputMode, Program, Role, RowsMode, TransformCode};
 
 use super::{batch_format, code_hash, handed_over, lib_folders, pool_settings};
+use crate::estimates::exact_rows;
 use crate::operators::python::{Limit, Shape, Work};
-use crate::planner::exact_rows;
 use crate::{Engine, Error};
 
 /// The column behind those of the table that says of each row whether it is good.

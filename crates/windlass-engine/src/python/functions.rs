@@ -21,9 +21,9 @@ use windlass_worker::{
 };
 
 use super::{batch_format, code_hash, diagnose, environment_request, lib_folders, pool_settings};
+use crate::estimates::exact_rows;
 use crate::operators::python::{Limit, PythonError, Shape, Work, WorkersHandle};
 use crate::planner::calls::{PythonCalls, PythonFunction, Resolved, functions_in, place_of};
-use crate::planner::exact_rows;
 use crate::tables::{contract, schema};
 use crate::{Engine, Error};
 

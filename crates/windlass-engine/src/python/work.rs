@@ -15,9 +15,9 @@ use windlass_worker::{Environment, InputMode, Program, Role, RowsMode, Transform
 use super::requires::{preconditions, requirements};
 use super::transform::handed_over;
 use super::{batch_format, code_hash, lib_folders, pool_settings};
+use crate::estimates::exact_rows;
 use crate::operators::gather::{TableLimit, gather};
 use crate::operators::python::{Limit, Shape, Work};
-use crate::planner::exact_rows;
 use crate::tables::error_layout::{self, Stamp};
 use crate::tables::error_rows::{Broken, ErrorRows};
 use crate::{Engine, Error};

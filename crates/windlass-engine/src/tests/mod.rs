@@ -11,5 +11,6 @@ mod mistakes;
 mod publishing;
 mod reading;
 mod runtime;
+mod shared_views;
 mod support;
 mod windows;

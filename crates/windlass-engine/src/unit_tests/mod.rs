@@ -247,7 +247,7 @@ fn prepare_test(
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
-    let plan = Plan { nodes: plan.nodes.clone(), diagnostics: Vec::new(), given: given.tables };
+    let plan = Plan { nodes: plan.nodes.clone(), diagnostics: Vec::new(), given: given.tables, ..Plan::default() };
     let (project, test) = (Arc::clone(project), test.clone());
     Ok(PreparedTest { test, empty_inputs: given.empty, project, plan, rows, errors })
 }

@@ -45,7 +45,7 @@ use crate::checks::part::Part;
 use crate::checks::program::Program;
 use crate::checks::rules::Condition;
 use crate::checks::suspects::Suspected;
-use crate::planner::exact_rows;
+use crate::estimates::exact_rows;
 use crate::tables::error_rows::{CARRIER, ErrorRows, carrier_field};
 use crate::tables::schema::sql_type;
 
