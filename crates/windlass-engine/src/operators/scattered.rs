@@ -14,6 +14,7 @@
 
 mod chain;
 mod compute;
+mod packed;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

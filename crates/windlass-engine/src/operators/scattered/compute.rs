@@ -15,6 +15,7 @@ use datafusion::physical_plan::aggregates::group_values::new_group_values;
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
 use tokio::task::JoinSet;
 
+use super::packed::{OrderColumn, pack};
 use crate::operators::moving_mean::MovingMean;
 
 /// Bytes of an order key, roughly: what is made room for.
@@ -112,13 +113,11 @@ impl Order {
             return Err(DataFusionError::ResourcesExhausted(format!("{count} rows of windows are too many to hold")));
         }
         let (mut rows, starts) = grouped(window, batches, schema, count)?;
-        if let Some(keys) = order_keys(window, batches, schema, count)? {
+        if !window.order_by.is_empty() {
+            let keys = OrderKeys::of(window, batches, count)?;
+            let mut room = Vec::new();
             for group in starts.windows(2) {
-                let rows = &mut rows[group[0]..group[1]];
-                let key = |row: u32| keys.row(row as usize);
-                if !rows.is_sorted_by(|left, right| key(*left) <= key(*right)) {
-                    rows.sort_by(|left, right| key(*left).cmp(&key(*right)));
-                }
+                keys.sort(&mut rows[group[0]..group[1]], &mut room);
             }
         }
         Ok(Self { rows: rows.into(), starts })
@@ -235,20 +234,57 @@ fn grouped(
     Ok((rows, starts))
 }
 
-/// Returns what rows are ordered by, in a form that compares as bytes; `None` where any order will do.
-fn order_keys(window: &Window, batches: &[RecordBatch], schema: &SchemaRef, count: usize) -> Result<Option<Rows>> {
-    if window.order_by.is_empty() {
-        return Ok(None);
+/// What rows are ordered by.
+enum OrderKeys {
+    /// A number for each.
+    Numbers(Vec<u64>),
+    /// A form that compares as bytes.
+    Bytes(Rows),
+}
+
+impl OrderKeys {
+    fn of(window: &Window, batches: &[RecordBatch], count: usize) -> Result<Self> {
+        let column = |key: &PhysicalSortExpr| {
+            let parts = batches.iter().map(|batch| key.expr.evaluate(batch)?.into_array(batch.num_rows()));
+            Ok(OrderColumn { parts: parts.collect::<Result<Vec<_>>>()?, options: key.options })
+        };
+        let columns = window.order_by.iter().map(column).collect::<Result<Vec<_>>>()?;
+        if let Some(numbers) = pack(&columns, count)? {
+            return Ok(Self::Numbers(numbers));
+        }
+        let field = |column: &OrderColumn| {
+            let part = column.parts.first().map(|part| part.data_type().clone()).unwrap_or(DataType::Null);
+            SortField::new_with_options(part, column.options)
+        };
+        let converter = RowConverter::new(columns.iter().map(field).collect())?;
+        let mut keys = converter.empty_rows(count, count * ORDER_KEY_BYTES);
+        for batch in 0..batches.len() {
+            let parts: Vec<ArrayRef> = columns.iter().map(|column| Arc::clone(&column.parts[batch])).collect();
+            converter.append(&mut keys, &parts)?;
+        }
+        Ok(Self::Bytes(keys))
     }
-    let field = |key: &PhysicalSortExpr| Ok(SortField::new_with_options(key.expr.data_type(schema)?, key.options));
-    let fields = window.order_by.iter().map(field).collect::<Result<Vec<_>>>()?;
-    let converter = RowConverter::new(fields)?;
-    let mut keys = converter.empty_rows(count, count * ORDER_KEY_BYTES);
-    for batch in batches {
-        let columns = window.order_by.iter().map(|key| key.expr.evaluate(batch)?.into_array(batch.num_rows()));
-        converter.append(&mut keys, &columns.collect::<Result<Vec<_>>>()?)?;
+
+    /// Sorts rows, which stand in the order in which they came; rows of equal keys stay in it. `room` is of use again.
+    fn sort(&self, rows: &mut [u32], room: &mut Vec<(u64, u32)>) {
+        match self {
+            Self::Numbers(keys) => {
+                if rows.is_sorted_by_key(|row| keys[*row as usize]) {
+                    return;
+                }
+                room.clear();
+                room.extend(rows.iter().map(|row| (keys[*row as usize], *row)));
+                room.sort_unstable();
+                rows.iter_mut().zip(room.iter()).for_each(|(row, (_, sorted))| *row = *sorted);
+            }
+            Self::Bytes(keys) => {
+                let key = |row: u32| keys.row(row as usize);
+                if !rows.is_sorted_by(|left, right| key(*left) <= key(*right)) {
+                    rows.sort_by(|left, right| key(*left).cmp(&key(*right)));
+                }
+            }
+        }
     }
-    Ok(Some(keys))
 }
 
 /// Returns an expression's values over all batches.
