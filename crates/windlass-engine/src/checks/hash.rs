@@ -38,7 +38,7 @@ pub(crate) fn mix(value: u64) -> u64 {
     value ^ (value >> 32)
 }
 
-fn fold(left: u64, right: u64) -> u64 {
+pub(crate) fn fold(left: u64, right: u64) -> u64 {
     let product = u128::from(left) * u128::from(right);
     product as u64 ^ (product >> 64) as u64
 }
@@ -65,7 +65,35 @@ fn halves(chunk: &[u8; 16]) -> (u64, u64) {
 
 /// Hashes bytes to 128 bits.
 pub(crate) fn bytes128(bytes: &[u8]) -> u128 {
-    u128::from(bytes64(bytes, ODD[2])) << 64 | u128::from(bytes64(bytes, ODD[3]))
+    let (left, right) = two64(bytes);
+    u128::from(left) << 64 | u128::from(right)
+}
+
+/// Hashes bytes twice, to 64 bits each, in one pass.
+pub(crate) fn two64(bytes: &[u8]) -> (u64, u64) {
+    let (mut left, mut right) = (ODD[2] ^ ODD[0], ODD[3] ^ ODD[0]);
+    let (chunks, rest) = bytes.as_chunks::<16>();
+    for chunk in chunks {
+        let (low, high) = halves(chunk);
+        left = fold(low ^ ODD[1], high ^ left);
+        right = fold(low ^ ODD[2], high ^ right);
+    }
+    let (low, high) = padded(rest);
+    let length = bytes.len() as u64 ^ ODD[1];
+    (fold(fold(low ^ ODD[2], high ^ left) ^ ODD[3], length), fold(fold(low ^ ODD[1], high ^ right) ^ ODD[3], length))
+}
+
+/// Returns fewer than 16 bytes with zeros behind them, without a copy whose length is not known beforehand.
+fn padded(bytes: &[u8]) -> (u64, u64) {
+    let at = |from: usize| bytes[from..].first_chunk::<4>().map_or(0, |four| u64::from(u32::from_le_bytes(*four)));
+    let few = |bytes: &[u8]| bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+    match bytes.len() {
+        0..4 => (few(bytes), 0),
+        // What two reads have in common is the same in both.
+        length @ 4..8 => (at(0) | at(length - 4) << (8 * (length - 4)), 0),
+        length @ 8..12 => (at(0) | at(4) << 32, at(length - 4) >> (8 * (12 - length))),
+        length => (at(0) | at(4) << 32, at(8) | at(length - 4) << (8 * (length - 12))),
+    }
 }
 
 fn mix128(value: u128) -> u128 {
@@ -163,6 +191,16 @@ mod tests {
         let mut pairs = HashSet::new();
         let pair = |left: u128, right: u128| mix128(mix128(left).rotate_left(41).wrapping_add(mix128(right)));
         assert!((0..300u128).all(|left| (0..300).all(|right| pairs.insert(pair(left, right)))));
+    }
+
+    #[test]
+    fn the_rest_of_a_text_is_padded() {
+        let bytes: Vec<u8> = (1..16).collect();
+        for length in 0..16 {
+            let mut expected = [0; 16];
+            expected[..length].copy_from_slice(&bytes[..length]);
+            assert_eq!(padded(&bytes[..length]), halves(&expected), "{length}");
+        }
     }
 
     #[test]

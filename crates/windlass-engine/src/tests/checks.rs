@@ -322,7 +322,7 @@ transforms:
     expect![[r#"
         table `t` breaks checks and was not published
         fail distinct_count_id: distinct_count 98,746, 99000 to 101000 (transforms/p.yml:4:95)
-        fail unique_city_bucket: 100,000 of 100,000 rows (100.0 %), error if <> 0, such as city=null bucket=1 rows=10000 (transforms/p.yml:3:52)"#]].assert_eq(&world.run().await.unwrap_err().to_string());
+        fail unique_city_bucket: 100,000 of 100,000 rows (100.0 %), error if <> 0, such as city=Oslo bucket=0 rows=10000 (transforms/p.yml:3:52)"#]].assert_eq(&world.run().await.unwrap_err().to_string());
     assert_eq!(world.files("t/_delta_log"), [""; 0]);
 }
 
