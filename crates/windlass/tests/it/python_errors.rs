@@ -197,6 +197,7 @@ fn rows_that_failed_are_run_again_with_the_code_as_it_is_now() {
             "elapsed_ms": "[ELAPSED_MS]",
             "rows": 1,
             "error_rows": 10,
+            "null_rows": null,
             "bytes": "[BYTES]",
             "files": 0,
             "table_version": 1,
