@@ -105,6 +105,22 @@ fn a_changed_definition_and_a_full_refresh() {
     assert_eq!(rows(), r#"{"n":20,"days":1}"#);
 }
 
+/// A check that has changed is made on what is there, and what is done is not forgotten.
+#[test]
+fn a_changed_check_changes_nothing_that_is_done() {
+    let project = Project::new(PROJECT);
+    let checks = |most: u32| format!("transforms: {{daily: {{checks: [row_count: {{max: {most}}}]}}}}\n");
+    project.write("transforms/t.yml", &checks(10));
+    succeed(&project.windlass(["run"]));
+    project.write("transforms/t.yml", &checks(3));
+    assert_eq!(project.json(["plan", "daily"])["nodes"][0]["action"], "check");
+    succeed(&project.windlass(["run", "daily"]));
+    assert_eq!(project.json(["plan", "daily"])["nodes"][0]["action"], "reuse");
+    project.write("transforms/t.yml", &checks(2));
+    assert_eq!(project.windlass(["run", "daily"]).code, 1);
+    assert_eq!(project.rows("select * from daily").lines().count(), 3);
+}
+
 /// A run that is killed in its second step has done the first.
 #[test]
 fn a_killed_run_keeps_the_steps_that_are_done() {

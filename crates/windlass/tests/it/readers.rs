@@ -150,6 +150,14 @@ fn incremental_tables_after_every_step() {
         let removed =
             same(&project, "lake/prod", "select count(*) as n from daily where day >= timestamp '2013-05-03'");
         assert_eq!(removed[0]["n"], 15);
+        // Another writer merges files of several days, which changes no row and makes nothing undone.
+        let replaced = python::script("compact_table.py", &[project.path("lake/prod/daily").to_str().unwrap()]);
+        assert!(replaced.trim().parse::<u32>().unwrap() > 1, "{replaced}");
+        assert_eq!(project.json(["plan", "daily"])["nodes"][0]["action"], "reuse");
+        project.add(&text(9, settings));
+        succeed(&project.windlass(["run"]));
+        assert_eq!(same(&project, "lake/prod", "select * from daily order by 1, 2").len(), 24);
+        assert_eq!(same(&project, "lake/prod", "select * from latest order by 1").len(), 3);
     }
 }
 
