@@ -14,6 +14,7 @@ use crate::problems::Problems;
 use crate::yaml::{Entry, Yaml, duplicate};
 use crate::{ErrorLimit, Materialized, NodeConfig, OnUpstreamFailure, SortKey};
 use incremental::IncrementalPatch;
+pub(crate) use incremental::name_here;
 
 const DEFAULT_RETRIES: u32 = 2;
 
@@ -300,14 +301,7 @@ fn unknown_setting(subject: Subject, key: &str, at: &Location) -> Diagnostic {
             .at(at.clone())
             .hint(format!("{one} is always a table; remove the key"));
     }
-    let what = format!("the settings of {}", subject.folder());
-    match incremental::name_here(key).filter(|_| subject == Subject::Transform) {
-        Some(here) => {
-            let problem = Diagnostic::error(Code::UNKNOWN_KEY, format!("unknown key `{key}` in {what}"));
-            problem.at(at.clone()).label(format!("did you mean `{here}`?"))
-        }
-        None => unknown_key(key, at, &what, subject.settings()),
-    }
+    unknown_key(key, at, &format!("the settings of {}", subject.folder()), subject.settings())
 }
 
 fn materialized(yaml: &Yaml, problems: &mut Problems) -> Option<Materialized> {

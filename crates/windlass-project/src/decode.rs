@@ -4,6 +4,7 @@
 
 use windlass_error::{Code, Diagnostic, Location, nearest};
 
+use crate::config::name_here;
 use crate::problems::Problems;
 use crate::yaml::{Entry, Value, Yaml, duplicate};
 
@@ -205,7 +206,8 @@ pub(crate) fn missing_key(key: &str, what: &str, at: &Location) -> Diagnostic {
 /// Returns the diagnostic for a key that is not known.
 pub(crate) fn unknown_key(key: &str, at: &Location, what: &str, known: &[&str]) -> Diagnostic {
     let problem = Diagnostic::error(Code::UNKNOWN_KEY, format!("unknown key `{key}` in {what}")).at(at.clone());
-    match nearest(key, known.iter().copied()) {
+    let other = name_here(key).filter(|here| known.iter().any(|known| here.split(':').next() == Some(*known)));
+    match other.or_else(|| nearest(key, known.iter().copied())) {
         Some(near) => problem.label(format!("did you mean `{near}`?")),
         None => problem.hint(format!("known keys: {}", list(known))),
     }

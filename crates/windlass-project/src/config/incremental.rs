@@ -23,14 +23,13 @@ pub(super) const SETTINGS: [&str; 9] = [
 ];
 
 /// What dbt and SQLMesh call them.
-const OTHER_NAMES: [(&str, &str); 9] = [
+const OTHER_NAMES: [(&str, &str); 8] = [
     ("batch_size", "interval"),
     ("begin", "start"),
     ("event_time", "time_column"),
     ("forward_only", "on_definition_change: forward"),
     ("incremental_strategy", "strategy"),
     ("interval_unit", "interval"),
-    ("kind", "materialized"),
     ("partition_column", "time_column"),
     ("unique_key", "key"),
 ];
@@ -220,7 +219,7 @@ impl IncrementalPatch {
 }
 
 /// Returns the name here of a setting that other tools call `key`.
-pub(super) fn name_here(key: &str) -> Option<&'static str> {
+pub(crate) fn name_here(key: &str) -> Option<&'static str> {
     OTHER_NAMES.iter().find(|(other, _)| *other == key).map(|(_, here)| *here)
 }
 

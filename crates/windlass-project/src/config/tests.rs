@@ -230,14 +230,40 @@ fn settings_of_incremental_transforms() {
     check(
         "unique_key: a",
         expect![[r#"
-        error[E0202]: unknown key `unique_key` in the properties of `a`
-          transforms/p.yml:2:7
-          |   a: {unique_key: a}
-          |       ^^^^^^^^^^
-          hint: known keys: `batch_intervals`, `description`, `end`, `interval`, `key`, `lookback`, `materialized`, `max_error_rate`, `max_errors`, `on_definition_change`, `on_upstream_failure`, `owner`, `partition_by`, `retries`, `sort_by`, `start`, `strategy`, `tags`, `time_column`, `columns`, `config`, `checks`, `tests`, `data_tests`
-          node: a
-        broken: a
-    "#]],
+            error[E0202]: unknown key `unique_key` in the properties of `a`
+              transforms/p.yml:2:7
+              |   a: {unique_key: a}
+              |       ^^^^^^^^^^ did you mean `key`?
+              node: a
+            broken: a
+        "#]],
+    );
+    check(
+        "materialized: incremental, incremental_strategy: append, event_time: day, forward_only: true",
+        expect![[r#"
+            error[E0202]: unknown key `incremental_strategy` in the properties of `a`
+              transforms/p.yml:2:34
+              |   a: {materialized: incremental, incremental_strategy: append, event_time: day, forward_only: true}
+              |                                  ^^^^^^^^^^^^^^^^^^^^ did you mean `strategy`?
+              node: a
+            error[E0202]: unknown key `event_time` in the properties of `a`
+              transforms/p.yml:2:64
+              |   a: {materialized: incremental, incremental_strategy: append, event_time: day, forward_only: true}
+              |                                                                ^^^^^^^^^^ did you mean `time_column`?
+              node: a
+            error[E0202]: unknown key `forward_only` in the properties of `a`
+              transforms/p.yml:2:81
+              |   a: {materialized: incremental, incremental_strategy: append, event_time: day, forward_only: true}
+              |                                                                                 ^^^^^^^^^^^^ did you mean `on_definition_change: forward`?
+              node: a
+            error[E0204]: `materialized: incremental` needs the key `strategy`
+              transforms/p.yml:2:21
+              |   a: {materialized: incremental, incremental_strategy: append, event_time: day, forward_only: true}
+              |                     ^^^^^^^^^^^
+              hint: say what new rows replace: `by_interval`, `merge` or `append`
+              node: a
+            broken: a
+        "#]],
     );
     check(
         "materialized: incremental, strategy: append, on_definition_change: keep, batch_intervals: 0",
