@@ -38,9 +38,10 @@ fn chosen(choice: &Choice) -> impl Iterator<Item = &Node> {
 
 fn list(choice: &Choice, paint: Paint) -> String {
     let width = chosen(choice).map(|node| node.name.chars().count()).max().unwrap_or_default();
+    let kinds = chosen(choice).map(|node| node.kind_name().len()).max().unwrap_or_default();
     let line = |node: &Node| {
         let about = node.config.description.as_deref().and_then(|text| text.lines().next()).unwrap_or_default();
-        format!("{:width$}  {:6}  {}", node.name, node.kind_name(), paint.faint(about)).trim_end().to_owned()
+        format!("{:width$}  {:kinds$}  {}", node.name, node.kind_name(), paint.faint(about)).trim_end().to_owned()
     };
     chosen(choice).map(line).collect::<Vec<_>>().join("\n")
 }
