@@ -58,6 +58,7 @@ codes! {
     INVALID_SQL = "E0107", "the SQL is understood but not possible";
     DUPLICATE_COLUMN = "E0108", "a table would have two columns of one name";
     UNNAMED_COLUMN = "E0109", "a column of the result needs a name";
+    CREATE_MODEL = "E0110", "a model cannot be defined or used as it is written";
     YAML_SYNTAX = "E0201", "a YAML file cannot be parsed";
     UNKNOWN_KEY = "E0202", "a key is not known";
     INVALID_VALUE = "E0203", "a value does not fit its key";
@@ -118,6 +119,7 @@ codes! {
     ALIAS_CONFLICT = "E1005", "an alias was changed by somebody else";
     MODEL_NAME = "E1006", "a name cannot be that of a model or alias";
     ARTIFACT = "E1007", "a file of a model is not what was registered";
+    TRAINING = "E1008", "a model cannot be trained on these rows";
     ONNX_RUNTIME = "E1009", "ONNX Runtime cannot be used";
     TRACKING = "E1010", "MLflow cannot be reached or refuses";
 }
