@@ -184,13 +184,16 @@ struct Audited {
 }
 
 impl Engine {
-    /// Builds and publishes a node. `None` when the progress forbids to publish; nothing is then.
+    /// Builds and publishes a node, or trains a model and registers the version. `None` when the progress forbids to publish; nothing is then.
     ///
     /// # Errors
     ///
     /// [`Error::Compute`] with the user's line where one is to blame, and errors of storage; the
     /// published version is as it was.
     pub async fn build(&self, request: &BuildRequest<'_>) -> Result<Option<Built>, Error> {
+        if let Some(model) = request.node.model() {
+            return Box::pin(self.train(request, model)).await;
+        }
         match &request.node.config.incremental {
             Some(incremental) => Box::pin(self.build_steps(request, incremental)).await,
             None => self.build_from(request, &RowsFrom::Inputs).await,

@@ -139,6 +139,30 @@ pub enum Error {
         /// What is wrong with their key.
         problem: String,
     },
+    /// A model cannot be looked up, read or registered.
+    #[error("cannot use model `{model}`")]
+    UseModel {
+        /// The model, with the version that is asked for.
+        model: String,
+        /// Why.
+        source: windlass_model::Error,
+    },
+    /// A model is read as if it were a table.
+    #[error("`{model}` is a model, not a table")]
+    NoTable {
+        /// The model.
+        model: String,
+    },
+    /// A version of a model missed its gates and was not promoted.
+    #[error("version {version} of model `{model}` is kept and not promoted: it missed {}", missed.join("; "))]
+    Gates {
+        /// The model.
+        model: String,
+        /// The version.
+        version: u64,
+        /// Each gate that was missed, with what was found.
+        missed: Vec<String>,
+    },
     /// The commit that publishes a table failed.
     #[error("cannot commit version {version} of table `{table}`")]
     Commit {
@@ -198,13 +222,19 @@ impl Classify for Error {
             | Self::KeptColumns { .. }
             | Self::MergeKey { .. }
             | Self::Checks { .. }
+            | Self::NoTable { .. }
+            | Self::Gates { .. }
             | Self::UnsupportedType { .. } => Fault::User,
             Self::Compute { blame: Some(_), .. } => Fault::User,
+            Self::UseModel { source, .. } => source.fault(),
             _ => classify(self).0,
         }
     }
 
     fn retry(&self) -> Retry {
+        if let Self::UseModel { source, .. } = self {
+            return source.retry();
+        }
         match self.fault() {
             Fault::External => classify(self).1,
             Fault::User | Fault::Internal => Retry::Never,
@@ -229,6 +259,9 @@ impl Classify for Error {
                 Some(Code::TYPE_MISMATCH)
             }
             Self::MergeKey { .. } => Some(Code::MERGE_KEY),
+            Self::UseModel { source, .. } => source.code(),
+            Self::NoTable { .. } => Some(Code::CREATE_MODEL),
+            Self::Gates { .. } => Some(Code::MODEL_GATE),
             _ => classify(self).2,
         }
     }
@@ -236,6 +269,12 @@ impl Classify for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Compute { blame: Some(diagnostic), .. } => diagnostic.hint.clone(),
+            Self::UseModel { source, .. } => source.hint(),
+            Self::NoTable { model } => Some(format!("score with it: select * from ml.predict(model {model}, table …)")),
+            Self::Gates { .. } => Some(
+                "readers keep the version before; train a better one, lower the gate, or promote it all the same"
+                    .to_string(),
+            ),
             Self::NotPublished { table } => Some(format!("publish it first: windlass run {table}")),
             Self::Checks { table, outcomes, failure } => way_out(table, outcomes, failure),
             Self::NothingKept { name } => Some(match name.strip_suffix(SUFFIX) {

@@ -3,7 +3,8 @@
 //! [`Engine::plan`] type-checks a project and finds every mistake; [`Engine::build`] computes one
 //! node, stages its files and publishes them in one commit; [`Engine::show`] reads. Sources are
 //! listed and held against their contract in `tables`, mistakes are led back to the user's file in
-//! `planner`, and what we add to DataFusion's plans stands in `operators`.
+//! `planner`, and what we add to DataFusion's plans stands in `operators`; `models` trains models and lets SQL score with
+//! them.
 //!
 //! Must stay true: nothing is visible to a reader before the one commit of a build; no table is
 //! collected into memory; no name of the run store, the terminal or the clock appears here.
@@ -21,6 +22,7 @@ mod fingerprint;
 mod incremental;
 mod lineage;
 mod memory;
+mod models;
 mod operators;
 mod planner;
 mod profile;

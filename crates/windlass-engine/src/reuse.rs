@@ -18,7 +18,7 @@ use crate::{Engine, Error};
 /// Characters of a variable's value that are shown.
 const VALUE_WIDTH: usize = 40;
 
-/// What a run does with a node that publishes a table.
+/// What a run does with a node that publishes a table or trains a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     /// It is computed and published.
@@ -32,7 +32,7 @@ pub enum Decision {
 /// A version that stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
-    /// Delta version.
+    /// Delta version, or that of the model.
     pub version: u64,
     /// Its rows.
     pub rows: u64,
@@ -80,10 +80,12 @@ pub enum ReasonKind {
     Check,
     /// Intervals that are not done, or are asked for.
     Interval,
+    /// A gate that the model has missed.
+    Gate,
 }
 
 impl Engine {
-    /// Decides what a run does with a node that publishes a table. `upcoming` are the nodes that the
+    /// Decides what a run does with a node that publishes a table or trains a model. `upcoming` are the nodes that the
     /// run builds before it; `ask` counts for incremental tables only.
     ///
     /// # Errors
@@ -96,6 +98,9 @@ impl Engine {
         node: &Node,
         (upcoming, ask): (&BTreeSet<String>, &Ask<'_>),
     ) -> Result<Decision, Error> {
+        if node.model().is_some() {
+            return self.decide_model(project, plan, node, upcoming).await;
+        }
         if let Some(incremental) = &node.config.incremental {
             let prospect = Prospect { project, plan, node, incremental, upcoming, ask };
             return match Box::pin(self.todo(&prospect)).await? {
@@ -172,6 +177,7 @@ impl ReasonKind {
             Self::OtherWriter => "other_writer",
             Self::Check => "check",
             Self::Interval => "interval",
+            Self::Gate => "gate",
         }
     }
 }
@@ -192,7 +198,9 @@ pub(crate) fn volatile(project: &Project, plan: &Plan, node: &Node) -> Option<St
     if let Some(what) = node.python().and_then(|python| python.volatile()) {
         return Some(what);
     }
-    let Some(Content::Query(query)) = plan.nodes.get(&node.name).map(|planned| &planned.content) else {
+    let (Some(Content::Query(query)) | Some(Content::Model(_, Some(query)))) =
+        plan.nodes.get(&node.name).map(|planned| &planned.content)
+    else {
         // A Python node reads views as they are planned.
         return node.inputs().iter().find_map(|input| {
             let view = project.nodes.get(&input.node).filter(|input| input.kind_name() == "view")?;

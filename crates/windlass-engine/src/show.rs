@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
-use datafusion::config::Dialect;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
@@ -13,8 +12,11 @@ use datafusion::physical_plan::displayable;
 use futures::TryStreamExt;
 use indexmap::IndexMap;
 use windlass_error::{Diagnostic, Location, SourceFile};
-use windlass_project::{Input, InputPart, Materialized, Node, NodeConfig, NodeKind, Project, SourceMap, Transform};
+use windlass_project::{
+    Input, InputPart, Materialized, Node, NodeConfig, NodeKind, Project, SourceMap, Transform, models_named,
+};
 
+use crate::models;
 use crate::planner::{Reading, Tables, calls, diagnose, name_of};
 use crate::python::{self, functions::Caller};
 use crate::session::PlanStyle;
@@ -97,7 +99,7 @@ impl Engine {
         self.register_kept(&context, project, &names).await?;
         let named: BTreeSet<String> = transform.inputs.iter().map(|input| input.node.clone()).collect();
         // A table is read as it is published; a view or source is planned through.
-        let through = named.iter().filter(|name| !project.nodes[*name].is_published()).cloned().collect();
+        let through = named.iter().filter(|name| !project.nodes[*name].is_kept()).cloned().collect();
         let plan = self.plan_reading(project, &named, &through).await;
         if !plan.diagnostics.is_empty() {
             return Err(Error::Mistakes { diagnostics: plan.diagnostics });
@@ -107,7 +109,7 @@ impl Engine {
         self.register_functions(&context, project, Caller { node: &node.name, sql }).await;
         let state = context.state();
         let wrong = |error| mistake(diagnose::planning(project, &node, transform, &state, &error));
-        let query = state.create_logical_plan(sql).await.map_err(wrong)?;
+        let query = models::logical_plan(&state, sql).await.map_err(wrong)?;
         if calls::calls_python(&query) {
             state.optimize(&query).map_err(wrong)?;
         }
@@ -140,7 +142,7 @@ fn ad_hoc(project: &Project, state: &SessionState, sql: &str) -> Result<(Node, B
         let parsed = node.transform().expect("it was just made one");
         mistake(diagnose::planning(project, &node, parsed, state, &error))
     };
-    let statement = state.sql_to_statement(sql, &Dialect::Generic).map_err(syntax)?;
+    let statement = models::statement(state, sql).map_err(syntax)?;
     let references = state.resolve_table_references(&statement).map_err(syntax)?;
     let names = references.iter().map(name_of);
     let input = |name: &String| {
@@ -152,6 +154,12 @@ fn ad_hoc(project: &Project, state: &SessionState, sql: &str) -> Result<(Node, B
         Some(Input { node, reference: name.clone(), location: location.clone(), part })
     };
     let (mut inputs, mut others) = (Vec::new(), BTreeSet::new());
+    inputs.extend(models_named(project, sql).into_iter().map(|(node, reference, span)| Input {
+        node,
+        reference,
+        location: Location::new(&file, span),
+        part: InputPart::Model,
+    }));
     for name in names {
         match input(&name) {
             Some(input) => inputs.push(input),

@@ -1,6 +1,6 @@
 //! Puts a project together from the text of its files.
 //!
-//! The steps build on each other: manifest, target, names, sources, properties, Python, SQL, graph. A step
+//! The steps build on each other: manifest, target, names, sources, properties, Python, SQL and models, graph. A step
 //! that finds problems reports them and leaves out what cannot be used; the names stay known, so
 //! that no problem is reported twice.
 
@@ -13,44 +13,26 @@ use windlass_error::{Code, Diagnostic, Location, SourceFile};
 use crate::checks::{attach, read_singular};
 use crate::columns::describe;
 use crate::config::{Patch, Settings, Subject};
-use crate::decode::is_identifier;
 use crate::graph::{self, Graph};
 use crate::load::{FileSet, LoadOptions, Loaded, MANIFEST};
 use crate::location::resolve_path;
 use crate::manifest::{FolderDefaults, Manifest};
+use crate::models::read_create_model;
 use crate::names::Names;
 use crate::problems::Problems;
-use crate::properties::{KnownNodes, Properties, read_properties};
-use crate::python::{Draft, LIB, PythonReader, is_module};
+use crate::properties::Properties;
+use crate::python::{Draft, LIB, PythonReader};
 use crate::sources::read_sources;
 use crate::targets::{Wanted, default_target, read_target};
-use crate::template::{Scope, SqlTemplates, YamlTemplates, to_jinja};
+use crate::template::{FileScope, Scope, SqlTemplates, YamlTemplates, to_jinja};
 use crate::transforms::SqlFile;
 use crate::yaml::{self, Yaml};
-use crate::{Input, Node, NodeKind, Project, SYSTEM_FOLDER, Seed, Target, error_table};
+use crate::{Input, Model, Node, NodeKind, Project, Seed, Target, error_table};
 
-const TRANSFORMS: [Subject; 2] = [Subject::Transform, Subject::Python];
+mod declared;
 
-/// A seed or transform by its file; what it holds is not looked at yet.
-struct Declared {
-    file: Arc<SourceFile>,
-    path: String,
-    subject: Subject,
-    is_read: bool,
-    is_usable: bool,
-}
-
-impl Declared {
-    /// Returns the folders that lead to the file, and its name.
-    fn place(&self) -> Vec<String> {
-        let below = self.path.split_once('/').map_or(self.path.as_str(), |(_, below)| below);
-        let mut place: Vec<String> = below.split('/').map(str::to_owned).collect();
-        if let Some(last) = place.last_mut() {
-            *last = stem(last).to_owned();
-        }
-        place
-    }
-}
+pub(crate) use declared::start_of;
+use declared::{Declared, check_folders, declare, of_subject, properties, select, stem};
 
 /// Variables over all others.
 pub(crate) type Overrides = IndexMap<String, Yaml>;
@@ -106,6 +88,7 @@ fn build(
     reserve(&with_errors, &mut declared, problems);
     let names = Names {
         nodes: declared.keys().cloned().collect(),
+        models: of_subject(&declared, Subject::Model),
         with_errors: with_errors.into_keys().collect(),
         sources: sources.names.clone(),
     };
@@ -137,7 +120,7 @@ fn build(
 fn report_unread(files: &FileSet, broken: &mut BTreeSet<String>, problems: &mut Problems) {
     for (path, problem) in &files.problems {
         let is_transform = path.starts_with("transforms/") && (path.ends_with(".sql") || path.ends_with(".py"));
-        if is_transform {
+        if is_transform || (path.starts_with("models/") && path.ends_with(".sql")) {
             broken.insert(stem(path).to_owned());
             problems.push(problem.clone().node(stem(path)));
         } else {
@@ -190,81 +173,6 @@ fn target(
     match read_target(file, wanted, &options.root, &templates, problems) {
         Some(target) => (target, true),
         None => (default_target(&options.root), false),
-    }
-}
-
-fn select(files: &FileSet, wanted: impl Fn(&str) -> bool) -> Vec<Arc<SourceFile>> {
-    files.files.iter().filter(|(path, _)| wanted(path)).map(|(_, file)| Arc::clone(file)).collect()
-}
-
-/// Returns seeds and transforms by name; reports names that are taken or no identifiers.
-fn declare(files: &FileSet, problems: &mut Problems) -> BTreeMap<String, Declared> {
-    let mut declared: BTreeMap<String, Declared> = BTreeMap::new();
-    let unread = files.unread.iter().map(|path| (path, SourceFile::new(std::path::Path::new(path), String::new())));
-    let read = files.files.iter().map(|(path, file)| (path, Arc::clone(file)));
-    let mut all: Vec<(&String, Arc<SourceFile>)> = read.chain(unread).collect();
-    all.sort_by(|left, right| left.0.cmp(right.0));
-    for (path, file) in all {
-        let subject = match path.split('/').next() {
-            Some("transforms") if path.ends_with(".sql") => Subject::Transform,
-            Some("transforms") if is_module(path, &file) => Subject::Python,
-            Some("seeds") if path.ends_with(".csv") => Subject::Seed,
-            _ => continue,
-        };
-        let name = stem(path).to_owned();
-        let is_read = !files.problems.iter().any(|(unread, _)| unread == path);
-        let mut node = Declared { file, path: path.clone(), subject, is_read, is_usable: is_read };
-        if !is_identifier(&name) {
-            let message = format!("the file name `{name}` is not a name for a node");
-            let problem = Diagnostic::error(Code::INVALID_VALUE, message).at(start_of(&node.file)).node(&name);
-            problems.push(problem.hint("names consist of letters, digits and `_`, and do not start with a digit"));
-            node.is_usable = false;
-        }
-        if name == SYSTEM_FOLDER {
-            let message =
-                format!("no node may be called `{name}`: that folder of the lake holds the history of checks");
-            let problem = Diagnostic::error(Code::INVALID_VALUE, message).at(start_of(&node.file)).node(&name);
-            problems.push(problem.hint("rename the file"));
-            node.is_usable = false;
-        }
-        if let Some(first) = declared.get_mut(&name) {
-            first.is_usable = false;
-            let problem = yaml::duplicate(&format!("node `{name}`"), &start_of(&first.file), &start_of(&node.file));
-            let paths = format!("`{}` and `{}`", first.path, node.path);
-            problems.push(
-                problem.node(&name).note(paths).hint("a node is named after its file, whatever its folder; rename one"),
-            );
-            continue;
-        }
-        declared.insert(name, node);
-    }
-    declared
-}
-
-fn properties(
-    files: &FileSet,
-    declared: &BTreeMap<String, Declared>,
-    problems: &mut Problems,
-) -> IndexMap<String, Properties> {
-    let names = |subjects: &[Subject]| -> Vec<&str> {
-        let of_subjects = declared.iter().filter(|(_, node)| subjects.contains(&node.subject));
-        of_subjects.map(|(name, _)| name.as_str()).collect()
-    };
-    let seeds = KnownNodes { names: names(&[Subject::Seed]), python: Vec::new(), others: names(&TRANSFORMS) };
-    let python = names(&[Subject::Python]);
-    let transforms = KnownNodes { names: names(&TRANSFORMS), python, others: names(&[Subject::Seed]) };
-    let is_yaml = |path: &str| path.ends_with(".yml") || path.ends_with(".yaml");
-    let of = |folder: &str| select(files, |path| path.starts_with(folder) && is_yaml(path));
-    let mut found = read_properties(Subject::Seed, &of("seeds/"), &seeds, problems);
-    found.extend(read_properties(Subject::Transform, &of("transforms/"), &transforms, problems));
-    found
-}
-
-fn check_folders(manifest: &Manifest, declared: &BTreeMap<String, Declared>, problems: &mut Problems) {
-    for (subject, defaults) in [(Subject::Transform, &manifest.transforms), (Subject::Seed, &manifest.seeds)] {
-        let of_subject = declared.values().filter(|node| node.subject.folder() == subject.folder());
-        let paths: Vec<Vec<String>> = of_subject.map(Declared::place).collect();
-        defaults.check(subject, &manifest.name, &paths, problems);
     }
 }
 
@@ -372,6 +280,10 @@ impl Parts<'_> {
             let path = resolve_path(&self.options.root, &declared.path);
             let seed = Seed { path, delimiter: settings.delimiter };
             (settings, NodeKind::Seed(seed))
+        } else if declared.subject == Subject::Model {
+            let (model, patch) = self.model(name, &declared.file, problems)?;
+            let settings = resolve(&self.manifest.models, &place, properties, &patch);
+            (settings, NodeKind::Model(Box::new(model)))
         } else {
             let file = SqlFile { name, file: &declared.file, templates: &self.templates };
             let (transform, patch) = file.render(problems)?;
@@ -409,6 +321,16 @@ impl Parts<'_> {
             checks: properties.map(|found| found.checks.clone()).unwrap_or_default(),
         };
         (!self.blocked.contains(name)).then_some(node)
+    }
+
+    fn model(&self, name: &str, file: &Arc<SourceFile>, problems: &mut Problems) -> Option<(Model, Patch)> {
+        let rendered = self.templates.render(file, FileScope { this: None, has_interval: false }, problems)?;
+        let mut patch = Patch::default();
+        for entry in &rendered.config {
+            patch.set(Subject::Model, &entry.key, entry, problems);
+        }
+        let model = read_create_model(name, rendered.into(), &start_of(file), problems)?;
+        Some((model, patch))
     }
 }
 
@@ -450,15 +372,6 @@ fn connect(
     let mut graph = Graph::new(edges.chain(shared).chain(alone));
     graph.retain_order(|name| nodes.contains_key(name));
     graph
-}
-
-pub(crate) fn start_of(file: &Arc<SourceFile>) -> Location {
-    Location::new(file, 0..0)
-}
-
-fn stem(path: &str) -> &str {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub(crate) use decode::{CHECK_KEYS, decode_checks, decode_column_checks};
 pub(crate) use kinds::QUERY;
 pub(crate) use of_tables::one_tolerance;
 pub(crate) use singular::{Singular, in_python, read_singular};
-pub(crate) use values::{share, table, word};
+pub(crate) use values::{parse_threshold, share, table, word};
 
 /// Offending rows that `store_failures` keeps unless `limit` says otherwise.
 const STORED_ROWS: u64 = 1_000;

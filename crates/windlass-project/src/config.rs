@@ -26,6 +26,7 @@ pub(crate) enum Subject {
     Transform,
     /// A transform written in Python.
     Python,
+    Model,
 }
 
 impl Subject {
@@ -33,6 +34,7 @@ impl Subject {
     pub(crate) fn settings(self) -> &'static [&'static str] {
         match self {
             Self::Source => &["description", "owner", "tags"],
+            Self::Model => &["description", "on_upstream_failure", "owner", "retries", "tags"],
             Self::Seed => &[
                 "delimiter",
                 "description",
@@ -85,6 +87,7 @@ impl Subject {
             Self::Source => "sources",
             Self::Seed => "seeds",
             Self::Transform | Self::Python => "transforms",
+            Self::Model => "models",
         }
     }
 }
@@ -294,7 +297,7 @@ fn unknown_setting(subject: Subject, key: &str, at: &Location) -> Diagnostic {
     let always_a_table = match subject {
         Subject::Seed => Some(("seeds", "a seed")),
         Subject::Python => Some(("Python transforms", "a Python transform")),
-        Subject::Source | Subject::Transform => None,
+        Subject::Source | Subject::Transform | Subject::Model => None,
     };
     if let Some((all, one)) = always_a_table.filter(|_| key == "materialized") {
         return Diagnostic::error(Code::UNKNOWN_KEY, format!("`materialized` does not apply to {all}"))

@@ -3,7 +3,7 @@
 //! Files in, [`Project`] and diagnostics out: `load` reads the folder once, `assemble` puts the
 //! project together from the text. `yaml` and `decode` read YAML with the place of every key;
 //! `manifest`, `targets`, `sources` and `properties` know one file each; `config` decides which
-//! setting wins; `template` renders SQL and keeps a map back to the user's file; `graph` orders
+//! setting wins; `models` reads `CREATE MODEL`; `template` renders SQL and keeps a map back to the user's file; `graph` orders
 //! the nodes and `select` picks some of them; `unit_tests` reads what `windlass test` runs. No SQL is planned here.
 //!
 //! Must stay true: no tokio, no clock, no environment (it is passed in), and only `load` reads files.
@@ -19,6 +19,7 @@ mod intervals;
 mod load;
 mod location;
 mod manifest;
+mod models;
 mod names;
 mod node;
 mod openlineage;
@@ -42,6 +43,7 @@ pub use graph::Graph;
 pub use incremental::{ByInterval, Incremental, OnDefinitionChange, Strategy};
 pub use intervals::{INTERVAL_END, INTERVAL_START, IntervalUnit, parse_time, spell_time, with_interval};
 pub use load::{LoadOptions, Loaded, find_root, load, load_tests};
+pub use models::{Algorithm, Gate, KMeans, Model, Pca, Regression, Split, models_named};
 pub use node::{
     Column, ErrorLimit, FileFormat, Input, InputPart, Materialized, Node, NodeConfig, NodeKind, OnUpstreamFailure,
     Project, SYSTEM_FOLDER, Seed, SortKey, SourceTable, Transform, error_table, failures_table,

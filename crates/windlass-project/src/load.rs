@@ -20,11 +20,12 @@ use crate::unit_tests::{TestSuite, read_suite};
 pub(crate) const MANIFEST: &str = "windlass.yml";
 
 const SEEDS: &str = "seeds";
-const FOLDERS: [(&str, &[&str]); 7] = [
+const FOLDERS: [(&str, &[&str]); 8] = [
     ("checks", &["py", "sql"]),
     ("functions", &["py"]),
     (LIB, &["py"]),
     ("macros", &["sql"]),
+    ("models", &["sql", "yml", "yaml"]),
     (SEEDS, &["csv", "yml", "yaml"]),
     ("sources", &["yml", "yaml"]),
     ("transforms", &["py", "sql", "yml", "yaml"]),

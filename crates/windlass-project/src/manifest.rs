@@ -10,7 +10,7 @@ use crate::decode::{Fields, entries, expected, missing_key, unknown_key};
 use crate::problems::Problems;
 use crate::yaml::{self, Entry, Value, Yaml};
 
-const KEYS: [&str; 7] = ["name", "version", "requires", "vars", "transforms", "seeds", "python"];
+const KEYS: [&str; 8] = ["name", "version", "requires", "vars", "transforms", "seeds", "models", "python"];
 const PYTHON_KEYS: [&str; 2] = ["dependencies", "requires-python"];
 
 /// What `windlass.yml` says.
@@ -20,6 +20,7 @@ pub(crate) struct Manifest {
     pub(crate) vars: IndexMap<String, Yaml>,
     pub(crate) transforms: FolderDefaults,
     pub(crate) seeds: FolderDefaults,
+    pub(crate) models: FolderDefaults,
     pub(crate) python: PythonDefaults,
 }
 
@@ -70,6 +71,7 @@ impl Manifest {
             vars: vars.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect(),
             transforms: FolderDefaults::read(Subject::Transform, fields.get("transforms"), problems),
             seeds: FolderDefaults::read(Subject::Seed, fields.get("seeds"), problems),
+            models: FolderDefaults::read(Subject::Model, fields.get("models"), problems),
             python: PythonDefaults::read(fields.get("python"), problems),
         })
     }

@@ -14,8 +14,10 @@ use crate::{InputPart, error_table};
 /// All names of a project.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Names {
-    /// Seeds and transforms, also those that cannot be used.
+    /// Seeds, transforms and models, also those that cannot be used.
     pub(crate) nodes: BTreeSet<String>,
+    /// Those of them that are models.
+    pub(crate) models: BTreeSet<String>,
     /// Those of them that have a table of error rows.
     pub(crate) with_errors: BTreeSet<String>,
     /// Tables by source.
@@ -46,6 +48,9 @@ impl NameFault {
 impl Names {
     /// Returns what `ref(name)` reads: a node, and which of its tables.
     pub(crate) fn resolve_ref(&self, name: &str) -> Result<(String, InputPart), NameFault> {
+        if self.models.contains(name) {
+            return Ok((name.to_owned(), InputPart::Model));
+        }
         if self.nodes.contains(name) {
             return Ok((name.to_owned(), InputPart::Result));
         }

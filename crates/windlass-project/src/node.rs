@@ -1,4 +1,4 @@
-//! What a project is made of: sources, seeds and transforms, as plain data.
+//! What a project is made of: sources, seeds, transforms and models, as plain data.
 //!
 //! Everything a node says about itself is decoded, checked and rendered here already; nothing
 //! below refers to YAML or Jinja any more.
@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use windlass_error::{Location, SourceFile};
 
 use crate::checks::CheckDefinition;
-use crate::{ByInterval, Function, Graph, Incremental, PythonTransform, SourceMap, Strategy, Target};
+use crate::{ByInterval, Function, Graph, Incremental, Model, PythonTransform, SourceMap, Strategy, Target};
 
 /// A project folder, read and checked.
 #[derive(Debug)]
@@ -61,6 +61,8 @@ pub enum NodeKind {
     Transform(Transform),
     /// Publishes what a Python function or class makes of its input.
     Python(Box<PythonTransform>),
+    /// Registers a version of a model that it trains.
+    Model(Box<Model>),
 }
 
 /// A table of a source.
@@ -143,14 +145,17 @@ pub enum InputPart {
     Result,
     /// `<node>__errors`: the rows that failed.
     Errors,
+    /// A version of a model, which is no table; the reference says which: `delay`, `delay@3`.
+    Model,
 }
 
 impl Input {
-    /// Returns the name of the table that is read.
+    /// Returns the name of what is read: a table, or a model with the version that is asked for.
     pub fn table(&self) -> String {
         match self.part {
             InputPart::Result => self.node.clone(),
             InputPart::Errors => error_table(&self.node),
+            InputPart::Model => self.reference.clone(),
         }
     }
 }
@@ -256,10 +261,19 @@ pub struct Column {
 }
 
 impl Node {
-    /// Returns the transform of a transform node.
+    /// Returns the query of a SQL transform, or of the training rows of a model.
     pub fn transform(&self) -> Option<&Transform> {
         match &self.kind {
             NodeKind::Transform(transform) => Some(transform),
+            NodeKind::Model(model) => Some(&model.query),
+            _ => None,
+        }
+    }
+
+    /// Returns the model of a model node.
+    pub fn model(&self) -> Option<&Model> {
+        match &self.kind {
+            NodeKind::Model(model) => Some(model),
             _ => None,
         }
     }
@@ -272,11 +286,12 @@ impl Node {
         }
     }
 
-    /// Returns what a transform reads; nothing for sources and seeds.
+    /// Returns what a transform or model reads; nothing for sources and seeds.
     pub fn inputs(&self) -> &[Input] {
         match &self.kind {
             NodeKind::Transform(transform) => &transform.inputs,
             NodeKind::Python(python) => &python.inputs,
+            NodeKind::Model(model) => &model.query.inputs,
             NodeKind::Source(_) | NodeKind::Seed(_) => &[],
         }
     }
@@ -301,15 +316,22 @@ impl Node {
             NodeKind::Seed(_) => true,
             NodeKind::Transform(_) => self.config.materialized != Materialized::View,
             NodeKind::Python(_) => true,
+            NodeKind::Model(_) => false,
         }
     }
 
-    /// Returns the word for its kind: `source`, `seed`, `view`, `table`, `incremental` or `python`.
+    /// Returns whether a run makes something of this node that stays: a table, or a version of a model.
+    pub fn is_kept(&self) -> bool {
+        self.is_published() || self.model().is_some()
+    }
+
+    /// Returns the word for its kind: `source`, `seed`, `view`, `table`, `incremental`, `python` or `model`.
     pub fn kind_name(&self) -> &'static str {
         match (&self.kind, self.config.materialized) {
             (NodeKind::Source(_), _) => "source",
             (NodeKind::Seed(_), _) => "seed",
             (NodeKind::Python(_), _) => "python",
+            (NodeKind::Model(_), _) => "model",
             (NodeKind::Transform(_), Materialized::View) => "view",
             (NodeKind::Transform(_), Materialized::Table) => "table",
             (NodeKind::Transform(_), Materialized::Incremental) => "incremental",

@@ -1,4 +1,4 @@
-//! Properties files: what `transforms/**/*.yml` and `seeds/*.yml` say about the nodes beside them.
+//! Properties files: what `transforms/**/*.yml`, `models/**/*.yml` and `seeds/*.yml` say about the nodes beside them.
 
 use std::sync::Arc;
 
@@ -33,8 +33,8 @@ pub(crate) struct KnownNodes<'a> {
     pub(crate) names: Vec<&'a str>,
     /// Those of them that are written in Python.
     pub(crate) python: Vec<&'a str>,
-    /// The nodes of the other kind.
-    pub(crate) others: Vec<&'a str>,
+    /// The nodes of other kinds, each with the folder that its properties stand in.
+    pub(crate) others: Vec<(&'a str, &'static str)>,
 }
 
 /// Reads the properties files of one kind of nodes.
@@ -78,8 +78,11 @@ pub(crate) fn read_properties(
 }
 
 fn read_item(subject: Subject, item: &Named<'_>, problems: &mut Problems) -> Properties {
-    let mut known: Vec<&str> =
-        subject.settings().iter().copied().chain(["columns", "config"]).chain(CHECK_KEYS).collect();
+    let settings = subject.settings().iter().copied();
+    let mut known: Vec<&str> = match subject {
+        Subject::Model => settings.chain(["config"]).collect(),
+        _ => settings.chain(["columns", "config"]).chain(CHECK_KEYS).collect(),
+    };
     if subject == Subject::Python && item.has("materialized") {
         // Refused below, with its reason.
         known.push("materialized");
@@ -97,11 +100,8 @@ fn read_item(subject: Subject, item: &Named<'_>, problems: &mut Problems) -> Pro
 fn unknown_node(subject: Subject, item: &Named<'_>, known: &KnownNodes<'_>) -> Diagnostic {
     let kind = subject.folder().trim_end_matches('s');
     let problem = Diagnostic::error(Code::UNKNOWN_NODE, format!("no {kind} `{}`", item.name)).at(item.at.clone());
-    if known.others.contains(&item.name.as_str()) {
-        let (other, folder) = match subject {
-            Subject::Seed => ("transform", "transforms"),
-            _ => ("seed", "seeds"),
-        };
+    if let Some((_, folder)) = known.others.iter().find(|(name, _)| *name == item.name) {
+        let other = folder.trim_end_matches('s');
         return problem.hint(format!("it is a {other}: its properties stand in a file below `{folder}/`"));
     }
     match nearest(&item.name, known.names.iter().copied()) {

@@ -13,6 +13,7 @@ mod lexer;
 mod marks;
 mod values;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -24,6 +25,7 @@ pub(crate) use functions::{Scope, Secrets};
 pub(crate) use values::{to_jinja, to_json};
 
 use crate::checks::{CHECK_KEYS, QUERY, Written};
+use crate::models;
 use crate::names::quoted;
 use crate::problems::Problems;
 use crate::yaml::{Entry, Scalar, Value, Yaml, duplicate};
@@ -211,9 +213,42 @@ impl SqlTemplates {
             let location = faults::locate_call(texts, mention.function, &mention.literals, last);
             Input { node: mention.node, reference: mention.reference, location, part: mention.part }
         });
-        let inputs = inputs.collect();
+        let place = |span| match map.locate(span) {
+            Some(place) if Arc::ptr_eq(&place.file, file) => text.locate(place.span),
+            Some(place) => place,
+            None => text.at.clone(),
+        };
+        let inputs = self.with_models(inputs.collect(), &sql, place, problems)?;
         let config = config.into_iter().map(|(key, value)| config_entry(&key, &value, texts)).collect();
         Some(Rendered { sql, map, inputs, config, vars })
+    }
+
+    /// Adds the models that some SQL names; `None` where one of them means nothing.
+    fn with_models(
+        &self,
+        mut inputs: Vec<Input>,
+        sql: &str,
+        place: impl Fn(Range<usize>) -> Location,
+        problems: &mut Problems,
+    ) -> Option<Vec<Input>> {
+        let (found, faults) = models::mentions(sql, &self.shared.scope.names.models);
+        let mut is_usable = faults.is_empty();
+        problems.extend(faults.into_iter().map(|(fault, span)| fault.at(place(span))));
+        // A `ref` of a model gives its name; what it is there for shows in the text.
+        let (refs, tables): (Vec<Input>, Vec<Input>) =
+            inputs.into_iter().partition(|input| input.part == InputPart::Model);
+        inputs = tables;
+        for unused in refs.into_iter().filter(|input| !found.iter().any(|found| found.node == input.node)) {
+            problems.push(models::no_table(&unused.node, unused.location));
+            is_usable = false;
+        }
+        inputs.extend(found.into_iter().map(|found| Input {
+            node: found.node,
+            reference: found.reference,
+            location: place(found.span),
+            part: InputPart::Model,
+        }));
+        is_usable.then_some(inputs)
     }
 
     /// Returns the finest map that agrees with `sql`.

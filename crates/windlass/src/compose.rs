@@ -1,6 +1,6 @@
 //! Joins the layers: the runner's port for work, done by the engine.
 //!
-//! A view is defined by its readers, so there is nothing to do for it; seeds and tables are built.
+//! A view is defined by its readers, so there is nothing to do for it; seeds and tables are built, models trained.
 //! Must stay true: nothing is published without leave of both the driver and the lease.
 
 use std::collections::BTreeSet;
@@ -87,7 +87,7 @@ impl Backend for EngineBackend {
         let Some(node) = self.project.nodes.get(node) else {
             return Err(Box::new(Refusal::new(format!("node `{node}` is not part of the project"))));
         };
-        if !node.is_published() {
+        if !node.is_kept() {
             return self.look_at(node).await;
         }
         let changed = match self.decided(node).await? {

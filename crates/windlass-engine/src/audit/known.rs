@@ -16,6 +16,7 @@ use windlass_project::{InputPart, Node, Project, SYSTEM_FOLDER};
 
 use crate::checks::outcome::CheckOutcome;
 use crate::fingerprint::{self, Provenance};
+use crate::models;
 use crate::planner::{Content, Plan};
 use crate::python::environment_request;
 use crate::storage::Place;
@@ -126,6 +127,10 @@ impl Engine {
                 (InputPart::Errors, _) => {
                     let table = self.open_errors(&input.node).await?;
                     table.map(|table| fingerprint::version_text(table.version())).unwrap_or_default()
+                }
+                (InputPart::Model, _) => {
+                    let version = models::input_version(&self.model_record(&input.reference).await?);
+                    version.content.unwrap_or(version.identity)
                 }
                 (InputPart::Result, Content::Files(files)) if !planned.is_published => files.identity.clone(),
                 (InputPart::Result, Content::Query(_)) if !planned.is_published => {

@@ -24,6 +24,7 @@ use super::{Subject, unanswered};
 use crate::checks::columns::View;
 use crate::checks::facts::{Queried, Unanswered};
 use crate::checks::order::{Direction, Order};
+use crate::models;
 use crate::planner::{Reading, diagnose, register};
 use crate::session::PlanStyle;
 use crate::{Engine, Error};
@@ -58,7 +59,7 @@ impl Engine {
         match &definition.kind {
             CheckKind::Sql { query } => {
                 self.register_check_inputs(&context, subject, query).await?;
-                let frame = context.state().create_logical_plan(&query.sql).await.map_err(failed)?;
+                let frame = models::logical_plan(&context.state(), &query.sql).await.map_err(failed)?;
                 let frame = DataFrame::new(context.state(), frame);
                 offending(frame, definition.kept_rows()).await.map_err(failed)
             }
@@ -141,7 +142,7 @@ impl Engine {
             return Some(Diagnostic::error(windlass_error::Code::UNKNOWN_TABLE, error.to_string()).node(&node.name));
         }
         let state = context.state();
-        let error = match state.create_logical_plan(&query.sql).await {
+        let error = match models::logical_plan(&state, &query.sql).await {
             Err(error) => error,
             Ok(plan) => state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}).err()?,
         };

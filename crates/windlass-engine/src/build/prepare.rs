@@ -20,6 +20,7 @@ use windlass_worker::Environment;
 use super::{BuildProgress, BuildRequest, Prepared, RowsFrom, replay};
 use crate::checks::suspects::Suspected;
 use crate::fingerprint::{InputVersion, Inputs, fingerprint};
+use crate::models;
 use crate::operators::check::{CheckSink, Writing};
 use crate::operators::python::{FailureObserver, Limit, PythonError, PythonExec, WorkersHandle};
 use crate::operators::write::{WriteExec, WriteObserver, WriteSpec};
@@ -264,7 +265,7 @@ impl Engine {
         if let RowsFrom::Step(step) = rows {
             return Ok((vec![self.step_query(node, transform, context, step).await?], read));
         }
-        let query = context.state().create_logical_plan(&transform.sql).await.map_err(failed)?;
+        let query = models::logical_plan(&context.state(), &transform.sql).await.map_err(failed)?;
         Ok((vec![query], read))
     }
 

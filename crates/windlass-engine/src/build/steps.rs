@@ -23,6 +23,7 @@ use super::parts::More;
 use super::{BuildRequest, Built, RowsFrom};
 use crate::fingerprint::Provenance;
 use crate::incremental::{Ask, Extension, Ledger, Prospect, Spans, TableBefore, Todo, wanted};
+use crate::models;
 use crate::planner::register;
 use crate::tables::published::PublishedTable;
 use crate::{Engine, Error};
@@ -195,11 +196,11 @@ impl Engine {
             _ => transform,
         };
         let Some(span) = &step.span else {
-            return context.state().create_logical_plan(&text.sql).await.map_err(failed);
+            return models::logical_plan(&context.state(), &text.sql).await.map_err(failed);
         };
         let (from_us, to_us) = span.ends_us();
         let sql = with_interval(&text.sql, from_us, to_us);
-        let query = context.state().create_logical_plan(&sql).await.map_err(failed)?;
+        let query = models::logical_plan(&context.state(), &sql).await.map_err(failed)?;
         let within = || {
             let data_type = query.schema().field_with_unqualified_name(span.column())?.data_type().clone();
             LogicalPlanBuilder::from(query.clone()).filter(span.holds(&data_type)?)?.build()

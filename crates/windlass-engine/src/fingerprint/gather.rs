@@ -10,6 +10,7 @@ use windlass_project::{Input, InputPart, Node, Project, PythonCode, PythonMode, 
 
 use super::record::{Definition, EnvironmentRecord, InputVersion, Inputs};
 use super::{hash, sql};
+use crate::models;
 use crate::operators::python::PythonError;
 use crate::planner::{Content, Plan, Reading, Tables, calls};
 use crate::session::PlanStyle;
@@ -76,12 +77,19 @@ impl Engine {
         let views = node.diverting_tables().filter_map(|table| project.nodes.get(table));
         let views = views.filter(|other| other.kind_name() == "view").flat_map(|view| read_through(project, view));
         let through: Vec<&Node> = read_through(project, node).into_iter().chain(views).collect();
-        let reads = through.iter().flat_map(|node| node.inputs()).map(|input| (input.node.as_str(), input.part));
+        let inputs_of = through.iter().flat_map(|node| node.inputs());
+        for input in inputs_of.clone().filter(|input| input.part == InputPart::Model) {
+            let record = self.model_record(&input.reference).await?;
+            inputs.insert(input.reference.clone(), models::input_version(&record));
+        }
+        let tables = inputs_of.filter(|input| input.part != InputPart::Model);
+        let reads = tables.map(|input| (input.node.as_str(), input.part));
         let diverting = node.diverting_tables().map(|table| (table, InputPart::Result));
         for (name, part) in reads.chain(diverting).filter(|(name, _)| *name != node.name) {
             let table = match part {
                 InputPart::Result => name.to_string(),
                 InputPart::Errors => error_table(name),
+                InputPart::Model => continue,
             };
             if inputs.contains_key(&table) {
                 continue;
@@ -92,6 +100,7 @@ impl Engine {
                     Some(errors) => Some(InputVersion::of_identity(version_text(errors.version()))),
                     None => return Err(Error::NotPublished { table }),
                 },
+                (InputPart::Model, _) => None,
                 (InputPart::Result, Content::Files(files)) if !planned.is_published => {
                     let is_new = known.get(&table).is_some_and(|known| known.identity != files.identity);
                     let content = if is_new { files.content().await } else { None };
@@ -117,6 +126,9 @@ impl Engine {
                 .chain(&planned.incremental)
                 .map(|query| query.as_ref().clone())
                 .collect());
+        }
+        if let Some(Content::Model(_, Some(query))) = plan.nodes.get(&node.name).map(|planned| &planned.content) {
+            return Ok(vec![query.as_ref().clone()]);
         }
         let Some(code) = node.python() else { return Ok(Vec::new()) };
         let context = self.session.context(PlanStyle::Fast);
@@ -153,7 +165,10 @@ impl Engine {
     }
 }
 
-/// Returns the word for a Delta version among inputs.
+/// Changes with what training makes of the same rows.
+const TRAINER: &str = "trainer 1";
+
+/// Returns the word for a Delta version, or that of a model, among inputs.
 pub(crate) fn version_text(version: u64) -> String {
     format!("version {version}")
 }
@@ -206,6 +221,12 @@ fn settings(node: &Node) -> BTreeMap<String, String> {
     }
     if node.quarantines() {
         settings.insert("checks that quarantine".to_string(), node.diversions());
+    }
+    if let Some(model) = node.model() {
+        let options = format!("{:?} {:?} {}", model.algorithm, model.split, model.seed);
+        let gates: Vec<&str> = model.gates.iter().map(|gate| gate.rule.as_str()).collect();
+        settings.insert("options".to_string(), format!("{options} {TRAINER}"));
+        settings.insert("gates".to_string(), gates.join(", "));
     }
     if let windlass_project::NodeKind::Seed(seed) = &node.kind {
         settings.insert("delimiter".to_string(), char::from(seed.delimiter).to_string());

@@ -19,6 +19,7 @@ use super::error_tables::{self, ErrorInputs};
 use super::inputs::{ColumnInputs, Use};
 use super::plans::{Scope, Traced, Tracer, trace};
 use super::{ColumnLineage, Lineage, TableLineage};
+use crate::models;
 use crate::planner::{Content, Plan, PlannedNode, Reading, Tables, register};
 use crate::python::functions::Caller;
 use crate::python::{input_query, requirements, table_queries};
@@ -94,7 +95,7 @@ impl Engine {
     ) -> Result<Traced, Error> {
         let context = self.context_of_schemas(project, node, plan).await?;
         self.register_functions(&context, project, Caller { node: &node.name, sql: &transform.sql }).await;
-        let query = context.state().create_logical_plan(&transform.sql).await.map_err(failed(node))?;
+        let query = models::logical_plan(&context.state(), &transform.sql).await.map_err(failed(node))?;
         trace(&query).map_err(failed(node))
     }
 
@@ -135,13 +136,15 @@ impl Engine {
     async fn context_of_schemas(&self, project: &Project, node: &Node, plan: &Plan) -> Result<SessionContext, Error> {
         let context = self.session.context(PlanStyle::Fast);
         let reading = Reading { project, plan, tables: Tables::BySchema };
-        for input in node.inputs() {
+        self.register_models(&context, node.inputs(), &reading, &mut BTreeMap::new()).await?;
+        for input in node.inputs().iter().filter(|input| input.part != InputPart::Model) {
             let Some(planned) = plan.nodes.get(&input.node) else { continue };
             let schema = match input.part {
                 InputPart::Result => Arc::clone(&planned.schema),
                 InputPart::Errors => {
                     self.errors_provider(&input.node, planned, &reading, &mut BTreeMap::new()).await?.schema()
                 }
+                InputPart::Model => continue,
             };
             register(&context, &input.table(), Arc::new(EmptyTable::new(schema)))?;
         }

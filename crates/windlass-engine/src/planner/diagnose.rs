@@ -15,6 +15,7 @@ use windlass_project::{Node, Project, Transform};
 
 use super::calls::CallMistake;
 use super::spans::Places;
+use crate::models::{self, ModelMistake};
 use crate::tables::contract::listing;
 use crate::tables::schema::sql_type;
 
@@ -39,6 +40,14 @@ pub(crate) fn planning(
             let what = Diagnostic::error(Code::FUNCTION, mistake.to_string()).hint(mistake.way_out);
             context.of_call(what, &mistake.function, location)
         }
+        DataFusionError::External(cause) if let Some(mistake) = cause.downcast_ref::<ModelMistake>() => {
+            let what = Diagnostic::error(Code::MODEL_INPUT, mistake.to_string());
+            let what = match &mistake.way_out {
+                Some(way_out) => what.hint(way_out),
+                None => what,
+            };
+            context.at(what, location.or_else(|| places.of_word(&mistake.reference)))
+        }
         root => context.text(&root.strip_backtrace(), location),
     };
     diagnostic.node(&node.name)
@@ -49,8 +58,7 @@ pub(crate) fn planning(
 pub(crate) fn shape(node: &Node, transform: &Transform) -> Option<Diagnostic> {
     use datafusion::sql::sqlparser::ast::{Spanned, Statement};
 
-    let dialect = datafusion::sql::sqlparser::dialect::GenericDialect {};
-    let statements = datafusion::sql::sqlparser::parser::Parser::parse_sql(&dialect, &transform.sql).ok()?;
+    let statements = models::parse(&transform.sql).ok()?;
     let places = Places::new(transform);
     let (message, offending) = match statements.as_slice() {
         [Statement::Query(_)] => return None,
@@ -267,7 +275,14 @@ impl Context<'_> {
         let (start, cause) = text.split_once(" user-defined coercion failed with: Error during planning: ")?;
         let name = start.split('\'').nth(1)?;
         let cause = cause.split_once(". No function matches").map_or(cause, |(cause, _)| cause);
-        let mistake = Diagnostic::error(Code::FUNCTION, format!("`{name}` {}", first_line(cause)));
+        let what = format!("`{name}` {}", first_line(cause));
+        let model = name.split('@').next().and_then(|name| self.project.nodes.get(name)?.model());
+        if model.is_some() {
+            let mistake = Diagnostic::error(Code::MODEL_INPUT, what);
+            let mistake = mistake.hint("arguments stand in the order of the features; `ml.predict` finds them by name");
+            return Some(self.at(mistake, location.clone().or_else(|| self.places.of_word(name))));
+        }
+        let mistake = Diagnostic::error(Code::FUNCTION, what);
         let mistake = mistake.hint("cast the argument, for example `cast(x as double)`, or change the function");
         self.project.functions.contains_key(name).then(|| self.of_call(mistake, name, location.clone()))
     }
@@ -352,7 +367,7 @@ impl Context<'_> {
 
     /// Plans the query again up to the point before types are checked.
     fn unchecked_plan(&self) -> Option<LogicalPlan> {
-        let plan = self.state.create_logical_plan(&self.transform.sql);
+        let plan = models::logical_plan(self.state, &self.transform.sql);
         // Planning from in-memory tables never waits.
         futures::FutureExt::now_or_never(plan)?.ok()
     }

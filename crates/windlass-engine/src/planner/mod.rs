@@ -7,6 +7,7 @@
 pub(crate) mod blame;
 pub(crate) mod calls;
 pub(crate) mod diagnose;
+mod model;
 pub(crate) mod output;
 mod shared;
 mod spans;
@@ -35,6 +36,7 @@ use windlass_project::{
 };
 
 use crate::fingerprint::{InputVersion, Inputs, version_text};
+use crate::models::{self, ModelShape};
 use crate::python::functions::Caller;
 use crate::python::{input_query, planned_columns};
 use crate::session::PlanStyle;
@@ -85,6 +87,8 @@ pub(crate) enum Content {
     Python,
     /// A table of the lake that this run does not touch.
     Table(PublishedTable),
+    /// A model: what it reads and answers, and the query of its training rows where this run may train it.
+    Model(Arc<ModelShape>, Option<Arc<LogicalPlan>>),
 }
 
 /// Where the tables of a query come from.
@@ -184,6 +188,13 @@ impl Engine {
                 }
                 self.plan_python(project, node, python, plan).await.map(Some)
             }
+            NodeKind::Model(model) if selected => {
+                if model.query.inputs.iter().any(|input| !plan.nodes.contains_key(&input.node)) {
+                    return Ok(None);
+                }
+                self.plan_model(project, node, model, plan).await.map(Some)
+            }
+            NodeKind::Model(_) => self.plan_trained_model(project, node).await.map(Some),
             NodeKind::Seed(_) | NodeKind::Transform(_) | NodeKind::Python(_) => {
                 self.plan_from_lake(project, node).await.map(Some)
             }
@@ -254,7 +265,8 @@ impl Engine {
         reading: &Reading<'_>,
     ) -> Result<Inputs, Error> {
         let mut read = Inputs::new();
-        for input in inputs {
+        self.register_models(context, inputs, reading, &mut read).await?;
+        for input in inputs.iter().filter(|input| input.part != InputPart::Model) {
             if let Some(given) = reading.plan.given.get(&input.table()) {
                 register(context, &input.table(), Arc::clone(given))?;
                 continue;
@@ -263,6 +275,7 @@ impl Engine {
             let provider = match input.part {
                 InputPart::Result => self.input_provider(&input.node, planned, reading, &mut read).await?,
                 InputPart::Errors => self.errors_provider(&input.node, planned, reading, &mut read).await?,
+                InputPart::Model => continue,
             };
             register(context, &input.table(), provider)?;
         }
@@ -339,6 +352,7 @@ impl Engine {
                 read.insert(name.to_string(), table.input_version().await);
                 table.provider(name).await
             }
+            (Content::Model(..), ..) => Err(Error::NoTable { model: name.to_string() }),
             (Content::Python, _, Tables::BySchema) | (_, true, Tables::BySchema) => {
                 Ok(Arc::new(EmptyTable::new(Arc::clone(&planned.schema))))
             }
@@ -358,7 +372,7 @@ impl Engine {
         let context = self.session.context(PlanStyle::Fast);
         read.extend(self.register_inputs(&context, &transform.inputs, reading).await?);
         self.register_functions(&context, reading.project, Caller { node: name, sql: &transform.sql }).await;
-        let query = context.state().create_logical_plan(&transform.sql).await;
+        let query = models::logical_plan(&context.state(), &transform.sql).await;
         query.map_err(|source| Error::Compute { node: name.to_string(), blame: None, source })
     }
 }

@@ -3,10 +3,11 @@
 use datafusion::common::Span;
 use datafusion::sql::sqlparser::ast::{SelectItem, SetExpr, Spanned, Statement};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Location as Point, Span as ParserSpan, Token, Tokenizer};
 use windlass_error::{Location, SourceFile};
 use windlass_project::Transform;
+
+use crate::models;
 
 /// Leads from places in a transform's rendered SQL to the user's files.
 pub(crate) struct Places<'a> {
@@ -79,7 +80,7 @@ impl<'a> Places<'a> {
 
     /// Returns where the `index`-th column of the result is written, unless a `*` stands before it.
     pub(crate) fn of_output(&self, index: usize) -> Option<Location> {
-        let statements = Parser::parse_sql(&GenericDialect {}, &self.transform.sql).ok()?;
+        let statements = models::parse(&self.transform.sql).ok()?;
         let Some(Statement::Query(query)) = statements.first() else { return None };
         let mut body = query.body.as_ref();
         while let SetExpr::SetOperation { left, .. } = body {
@@ -114,7 +115,7 @@ impl<'a> Places<'a> {
                 ControlFlow::Continue(())
             }
         }
-        let statements = Parser::parse_sql(&GenericDialect {}, &self.transform.sql).ok()?;
+        let statements = models::parse(&self.transform.sql).ok()?;
         let mut finder = Finder { wanted: normal_form(wanted), found: None };
         let _ = statements.visit(&mut finder);
         self.of_parser_span(finder.found?)

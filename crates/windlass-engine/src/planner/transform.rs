@@ -15,6 +15,7 @@ use windlass_project::{IntervalUnit, Materialized, Node, Project, Strategy, Tran
 
 use super::output::{place_in, published};
 use super::{Content, Plan, PlannedNode, Reading, Tables, calls, diagnose, error_schema, register};
+use crate::models;
 use crate::python::functions::Caller;
 use crate::session::PlanStyle;
 use crate::tables::contract::listing;
@@ -62,7 +63,7 @@ impl Engine {
     }
 
     /// Plans a text; also returns it with its types settled.
-    async fn plan_text(
+    pub(super) async fn plan_text(
         &self,
         project: &Project,
         node: &Node,
@@ -76,7 +77,7 @@ impl Engine {
         if let Some(mistake) = diagnose::shape(node, transform) {
             return Err(mistakes(mistake));
         }
-        let query = match state.create_logical_plan(&transform.sql).await {
+        let query = match models::logical_plan(&state, &transform.sql).await {
             Ok(query) => query,
             Err(error) => return Err(mistakes(diagnose::planning(project, node, transform, &state, &error))),
         };

@@ -8,6 +8,7 @@ mod incremental_property;
 mod joins;
 mod lineage;
 mod mistakes;
+mod models;
 mod publishing;
 mod reading;
 mod runtime;

@@ -76,7 +76,7 @@ impl World {
         self.engine.plan(&self.project, &all).await
     }
 
-    /// Builds everything that is published, in order.
+    /// Builds everything that is published and trains all models, in order.
     pub(super) async fn run(&mut self) -> Result<IndexMap<String, Built>, Error> {
         self.run += 1;
         let plan = self.plan().await;
@@ -86,7 +86,7 @@ impl World {
         let mut built = IndexMap::new();
         for name in self.project.graph.order() {
             let node = &self.project.nodes[name];
-            if node.is_published() {
+            if node.is_kept() {
                 built.insert(name.clone(), self.build(name, &plan).await?.unwrap());
             }
         }

@@ -27,6 +27,7 @@ use windlass_project::unit_tests::{TestRows, UnitTest};
 use windlass_project::{Node, Project, Transform};
 
 use crate::errors::{ErrorCause, group};
+use crate::models;
 use crate::operators::{Leave, specialise};
 use crate::planner::{Plan, Reading, Tables, blame};
 use crate::python::functions::Caller;
@@ -176,7 +177,7 @@ impl Engine {
         let caller = Caller { node: &node.name, sql: &transform.sql };
         self.register_functions(&context, reading.project, caller).await;
         let state = context.state();
-        let query = state.create_logical_plan(&transform.sql).await.map_err(failed)?;
+        let query = models::logical_plan(&state, &transform.sql).await.map_err(failed)?;
         let leave = Leave { room: self.session.room(PlanStyle::Fast), may_reorder: false };
         let rows = async {
             let plan = specialise(state.create_physical_plan(&query).await?, leave)?;

@@ -126,7 +126,8 @@ pub(super) fn given_tables(project: &Project, plan: &Plan, test: &UnitTest) -> R
         let columns = match (input.part, &planned.errors) {
             (InputPart::Result, _) => Arc::clone(&planned.schema),
             (InputPart::Errors, Some(errors)) => schema::reading(errors),
-            (InputPart::Errors, None) => continue,
+            // A model scores as the environment has it.
+            (InputPart::Errors, None) | (InputPart::Model, _) => continue,
         };
         let provider: Arc<dyn TableProvider> = match (given_as(&table), &planned.content, input.part) {
             (Some(given), ..) => match values::table(&given.rows, &columns, &table) {

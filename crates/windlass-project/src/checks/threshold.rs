@@ -41,9 +41,14 @@ impl Threshold {
             true => failing as f64 / rows as f64,
             false => failing as f64,
         };
+        self.holds(found)
+    }
+
+    /// Returns whether a number is as the bound says; one that is no number is not.
+    pub fn holds(&self, found: f64) -> bool {
         match self.upper {
             Some(upper) => (self.value..=upper).contains(&found),
-            None => self.comparison.holds(found.partial_cmp(&self.value)),
+            None => !found.is_nan() && self.comparison.holds(found.partial_cmp(&self.value)),
         }
     }
 }

@@ -141,7 +141,7 @@ pub(super) fn threshold(yaml: &Yaml, key: &str, problems: &mut Problems) -> Opti
     found
 }
 
-fn parse_threshold(text: &str) -> Option<Threshold> {
+pub(crate) fn parse_threshold(text: &str) -> Option<Threshold> {
     let text = text.trim();
     let value = |text: &str| {
         let is_share = text.trim().ends_with('%');

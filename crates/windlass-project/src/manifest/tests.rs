@@ -15,21 +15,16 @@ fn keys_are_known() {
     check(
         "nam: x\nchecks: {}\nmodels: {}\nname: demo",
         expect![[r#"
-        error[E0202]: unknown key `nam` in `windlass.yml`
-          windlass.yml:1:1
-          | nam: x
-          | ^^^ did you mean `name`?
-        error[E0202]: unknown key `checks` in `windlass.yml`
-          windlass.yml:2:1
-          | checks: {}
-          | ^^^^^^
-          hint: known keys: `name`, `version`, `requires`, `vars`, `transforms`, `seeds`, `python`
-        error[E0202]: unknown key `models` in `windlass.yml`
-          windlass.yml:3:1
-          | models: {}
-          | ^^^^^^
-          hint: known keys: `name`, `version`, `requires`, `vars`, `transforms`, `seeds`, `python`
-    "#]],
+            error[E0202]: unknown key `nam` in `windlass.yml`
+              windlass.yml:1:1
+              | nam: x
+              | ^^^ did you mean `name`?
+            error[E0202]: unknown key `checks` in `windlass.yml`
+              windlass.yml:2:1
+              | checks: {}
+              | ^^^^^^
+              hint: known keys: `name`, `version`, `requires`, `vars`, `transforms`, `seeds`, `models`, `python`
+        "#]],
     );
     check(
         "vars: {}",

@@ -11,6 +11,7 @@ use super::{
     BatchSize, OnError, PythonBatchFormat, PythonMode, PythonRows, PythonTransform, Requirement, WorkerSettings,
 };
 use crate::config::Patch;
+use crate::models::no_table;
 use crate::names::{Names, quoted};
 use crate::problems::Problems;
 use crate::{Column, Input, InputPart, PythonCode};
@@ -128,6 +129,9 @@ pub(super) fn resolve(read: &Reference, names: &Names) -> Result<Input, Box<Diag
     match read {
         Reference::Ref { name, at } => {
             let (node, part) = names.resolve_ref(name).map_err(|fault| Box::new(fault.at(at.clone())))?;
+            if part == InputPart::Model {
+                return Err(Box::new(no_table(&node, at.clone())));
+            }
             Ok(Input { node, reference: quoted(name), location: at.clone(), part })
         }
         Reference::Source { source: (source, source_at), table: (table, table_at) } => {

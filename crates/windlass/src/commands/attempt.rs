@@ -50,6 +50,10 @@ fn find<'a>(loaded: &'a Loaded, name: &str) -> anyhow::Result<(&'a Project, &'a 
     };
     match &found.node.kind {
         NodeKind::Transform(_) | NodeKind::Python(_) => Ok((project, found.node)),
+        NodeKind::Model(_) => {
+            let refusal = Refusal::new(format!("`{name}` is a model and has no rows to try"));
+            Err(refusal.hint(format!("train it: windlass run {name}")).into())
+        }
         NodeKind::Source(_) | NodeKind::Seed(_) => {
             let refusal = Refusal::new(format!("`{name}` is a {} and computes nothing", found.node.kind_name()));
             Err(refusal.hint(format!("its first rows: windlass show {name}")).into())

@@ -24,12 +24,13 @@ static FLIGHTS: [(&str, &[u8]); 3] = [
     ("targets.yml", include_bytes!("../../../../examples/flights/targets.yml")),
     ("sources.yml", include_bytes!("../../../../examples/flights/sources.yml")),
 ];
-static FLIGHTS_FOLDERS: [(&str, Dir<'_>); 8] = [
+static FLIGHTS_FOLDERS: [(&str, Dir<'_>); 9] = [
     ("data", include_dir!("$CARGO_MANIFEST_DIR/../../examples/flights/data")),
     ("functions", include_dir!("$CARGO_MANIFEST_DIR/../../examples/flights/functions")),
     ("lib", include_dir!("$CARGO_MANIFEST_DIR/../../examples/flights/lib")),
     ("locks", include_dir!("$CARGO_MANIFEST_DIR/../../examples/flights/locks")),
     ("macros", include_dir!("$CARGO_MANIFEST_DIR/../../examples/flights/macros")),
+    ("models", include_dir!("$CARGO_MANIFEST_DIR/../../examples/flights/models")),
     ("seeds", include_dir!("$CARGO_MANIFEST_DIR/../../examples/flights/seeds")),
     ("tests", include_dir!("$CARGO_MANIFEST_DIR/../../examples/flights/tests")),
     ("transforms", include_dir!("$CARGO_MANIFEST_DIR/../../examples/flights/transforms")),

@@ -66,7 +66,7 @@ struct Outlook<'a> {
     history: HashMap<String, NodeHistory>,
 }
 
-/// Decides for each selected node that publishes a table, in order: what is built before counts.
+/// Decides for each selected node that publishes a table or trains a model, in order: what is built before counts.
 async fn decide(
     checked: &Checked,
     args: &PlanArgs,
@@ -76,7 +76,7 @@ async fn decide(
     let Checked { choice, plan, session } = checked;
     let mut upcoming = BTreeSet::new();
     let mut decisions = IndexMap::new();
-    for node in to_run(choice).filter(|node| node.is_published()) {
+    for node in to_run(choice).filter(|node| node.is_kept()) {
         let is_incremental = node.config.incremental.is_some();
         let decision = match (args.full_refresh, args.no_cache) {
             _ if is_incremental => session.engine.decide(&choice.project, plan, node, (&upcoming, &ask)).await?,
@@ -201,7 +201,7 @@ fn report(outlook: &Outlook<'_>) -> PlanReport {
             table_version: decision.and_then(standing_version),
             inputs: choice.project.graph.parents(&node.name).to_vec(),
             columns: columns.into_iter().map(Into::into).collect(),
-            last_run: history.get(&node.name).filter(|_| node.is_published()).map(last_run),
+            last_run: history.get(&node.name).filter(|_| node.is_kept()).map(last_run),
         }
     };
     let chosen: Vec<&Node> = to_run(choice).collect();

@@ -245,7 +245,7 @@ impl Run<'_> {
         parents
     }
 
-    /// Returns the selected tables that have a version already, where a node would make do with one.
+    /// Returns the selected tables and models that have a version already, where a node would make do with one.
     async fn last_good(&self) -> Result<BTreeSet<String>, windlass_engine::Error> {
         let mut found = BTreeSet::new();
         let nodes = || self.nodes.iter().filter_map(|name| self.project.nodes.get(name));
@@ -254,6 +254,11 @@ impl Run<'_> {
         }
         for node in nodes().filter(|node| node.is_published()) {
             if self.session.engine.published(&node.name).await?.is_some() {
+                found.insert(node.name.clone());
+            }
+        }
+        for node in nodes().filter(|node| node.model().is_some()) {
+            if self.session.engine.champion(&node.name).await?.is_some() {
                 found.insert(node.name.clone());
             }
         }
@@ -272,8 +277,8 @@ impl Run<'_> {
                     found.insert(name.clone());
                 }
                 NodeKind::Source(_) => {}
-                // A table that is not selected is read as it stands.
-                _ if node.is_published() && !self.nodes.contains(name) => {}
+                // A table or model that is not selected is read as it stands.
+                _ if node.is_kept() && !self.nodes.contains(name) => {}
                 _ => waiting.extend(self.project.graph.parents(name)),
             }
         }

@@ -47,7 +47,7 @@ fn the_flights_have_their_data() {
     folder.windlass(["init"]).check(expect![[r#"
         exit 0
         -- stderr
-        Made a project in this folder, 28 files. Next:
+        Made a project in this folder, 31 files. Next:
 
           windlass ls --format tree
           windlass run
@@ -66,6 +66,8 @@ fn the_flights_have_their_data() {
         lib/delay_risk.py
         locks/a7f0470b3f7b.lock
         macros/delays.sql
+        models/delay_model.sql
+        models/models.yml
         seeds/holidays.csv
         sources.yml
         targets.yml
@@ -77,6 +79,7 @@ fn the_flights_have_their_data() {
         transforms/features/feat_route_daily.sql
         transforms/features/feat_weather_hourly.sql
         transforms/marts/carrier_summary.sql
+        transforms/ml/flight_risk.sql
         transforms/ml/score_flights.py
         transforms/staging/stg_airports.sql
         transforms/staging/stg_flights.sql

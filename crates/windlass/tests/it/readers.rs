@@ -114,6 +114,10 @@ fn the_flights_example() {
         r#"{"carrier":"UA","airline":"United Air Lines Inc.","flights":58665,"planes":620}"#
     );
     assert_eq!(same(&project, "lake/prod", "select * from holidays order by 1").len(), 10);
+    // Every flight has a score, also one whose features are not all known.
+    let scored = "select count(*) as n, count(distinct flight_id) as ids, count(p_late) as scores, \
+                  count(*) filter (where predicted_is_late <> (p_late >= 0.5)) as odd from flight_risk";
+    assert_eq!(facts(scored), "328521 328521 328521 0");
 }
 
 /// After each step of a table, whatever was removed, written anew or added for it.

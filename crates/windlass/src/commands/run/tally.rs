@@ -30,7 +30,8 @@ impl Tally {
     /// more than one attempt.
     pub(super) fn unpublished(&self) -> impl Iterator<Item = &str> {
         let is_left = |node: &&RunNode| match node.kind {
-            "view" | "source" => false,
+            // A model stages nothing in the lake.
+            "view" | "source" | "model" => false,
             _ => node.attempts > 1 || (node.attempts > 0 && !["success", "reused"].contains(&node.outcome)),
         };
         self.nodes.values().filter(is_left).map(|node| node.name.as_str())

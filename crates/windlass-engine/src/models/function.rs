@@ -1,0 +1,222 @@
+//! Scoring as scalar functions: of all that a model answers, and of the one value that its name stands for.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, Float64Array, Int64Array, ListArray, RecordBatch, RecordBatchOptions, StructArray,
+    new_null_array,
+};
+use datafusion::arrow::buffer::OffsetBuffer;
+use datafusion::arrow::compute::take;
+use datafusion::arrow::datatypes::{DataType, Field, Fields, Float64Type, Schema};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
+use windlass_model::{Label, Scorer, Task};
+
+use super::ModelMistake;
+use super::known::KnownModel;
+use super::shape::handed_over;
+use crate::tables::schema::sql_type;
+
+/// What a call answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Answer {
+    /// A struct of all columns.
+    Row,
+    /// The predicted number, the probability of the second class, or the cluster.
+    Value,
+}
+
+/// A model as a function of its inputs; equal to another where both name the same model.
+#[derive(Clone)]
+pub(crate) struct ModelFunction {
+    name: String,
+    model: Arc<KnownModel>,
+    answer: Answer,
+    threshold: Option<f64>,
+    signature: Signature,
+}
+
+impl ModelFunction {
+    /// Returns the function that answers all columns.
+    pub(super) fn row(model: &Arc<KnownModel>, threshold: Option<f64>) -> Self {
+        let threshold_text = threshold.map(|threshold| format!(", {threshold}")).unwrap_or_default();
+        let name = format!("ml.predict[{}{threshold_text}]", model.reference);
+        Self { name, threshold, ..Self::new(model, Answer::Row) }
+    }
+
+    /// Returns the function that a model's name is.
+    pub(crate) fn value(model: &Arc<KnownModel>) -> Self {
+        Self::new(model, Answer::Value)
+    }
+
+    fn new(model: &Arc<KnownModel>, answer: Answer) -> Self {
+        let signature = Signature::user_defined(Volatility::Immutable);
+        let names: Vec<&str> = model.shape.inputs.iter().map(|input| input.name.as_str()).collect();
+        let signature = signature.clone().with_parameter_names(names).unwrap_or(signature);
+        Self { name: model.reference.clone(), model: Arc::clone(model), answer, threshold: None, signature }
+    }
+
+    fn score(&self, arguments: Vec<ArrayRef>, rows: usize, scorer: &Scorer) -> Result<ArrayRef> {
+        let inputs = &self.model.shape.inputs;
+        let fields: Vec<Field> = inputs
+            .iter()
+            .zip(&arguments)
+            .map(|(input, array)| Field::new(&input.name, array.data_type().clone(), true))
+            .collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arguments, &options)?;
+        let external = |error: windlass_model::Error| DataFusionError::External(Box::new(error));
+        let mut scorer = scorer.fork().map_err(external)?;
+        if let Some(threshold) = self.threshold {
+            scorer = scorer.with_threshold(threshold);
+        }
+        let scores = scorer.score(&batch).map_err(external)?;
+        match self.answer {
+            Answer::Row => columns(&self.model.shape.outputs(), &scorer, scores.columns, rows),
+            Answer::Value => value(scorer.task(), &scores.columns),
+        }
+    }
+}
+
+impl ScalarUDFImpl for ModelFunction {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        match self.answer {
+            Answer::Row => Ok(DataType::Struct(self.model.shape.outputs())),
+            Answer::Value => self.model.shape.value_type().ok_or_else(|| {
+                let reference = self.model.reference.clone();
+                let what = format!("`{reference}` answers several columns and cannot be called as a function");
+                let way_out = format!("select them: `select * from ml.predict(model {reference}, table …)`");
+                ModelMistake { reference, what, way_out: Some(way_out) }.into()
+            }),
+        }
+    }
+
+    fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
+        let inputs = &self.model.shape.inputs;
+        let taken = inputs.iter().zip(arguments).map(|(input, argument)| handed_over(input.kind, argument));
+        match taken.collect::<Option<Vec<_>>>() {
+            Some(taken) if inputs.len() == arguments.len() => Ok(taken),
+            _ => {
+                let given: Vec<String> = arguments.iter().map(sql_type).collect();
+                let parameters = self.model.shape.parameters();
+                Err(DataFusionError::Plan(format!("takes {parameters}, not ({})", given.join(", "))))
+            }
+        }
+    }
+
+    fn invoke_with_args(&self, call: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let rows = call.number_rows;
+        let Some(scorer) = &self.model.scorer else {
+            // A model that is still to be trained is known by its shape, for planning alone.
+            return Ok(ColumnarValue::Array(new_null_array(call.return_field.data_type(), rows)));
+        };
+        let arguments = ColumnarValue::values_to_arrays(&call.args)?;
+        let rows = arguments.first().map_or(rows, |array| array.len());
+        self.score(arguments, rows, scorer).map(ColumnarValue::Array)
+    }
+}
+
+/// Returns the one value of each row.
+fn value(task: Task, columns: &[ArrayRef]) -> Result<ArrayRef> {
+    let [first, rest @ ..] = columns else { return Err(lost()) };
+    match (task, rest) {
+        (Task::Classification, [vectors, ..]) => {
+            let vectors = vectors.as_fixed_size_list_opt().ok_or_else(lost)?;
+            let width = vectors.value_length();
+            let last = |row: usize| vectors.is_valid(row).then(|| vectors.value(row));
+            let last =
+                |row: usize| last(row).map(|values| values.as_primitive::<Float64Type>().value(width as usize - 1));
+            Ok(Arc::new((0..vectors.len()).map(last).collect::<Float64Array>()))
+        }
+        _ => Ok(Arc::clone(first)),
+    }
+}
+
+/// Returns what a model answers under the names and types of its outputs.
+fn columns(outputs: &Fields, scorer: &Scorer, columns: Vec<ArrayRef>, rows: usize) -> Result<ArrayRef> {
+    let arrays: Vec<ArrayRef> = match scorer.task() {
+        Task::Classification => {
+            let classes = scorer.classes().unwrap_or_default();
+            let numbers: Vec<Option<usize>> = (0..classes.len()).map(Some).collect();
+            let keys = Label::column(classes, &numbers);
+            vec![Arc::clone(&columns[0]), pairs(outputs, &keys, &columns[1], |order, _| order)?]
+        }
+        Task::Clustering => {
+            let vectors = columns[1].as_fixed_size_list_opt().ok_or_else(lost)?;
+            let keys: ArrayRef = Arc::new(Int64Array::from_iter_values(1..=i64::from(vectors.value_length())));
+            let nearest_first = |mut order: Vec<usize>, distances: &[f64]| {
+                order.sort_by(|a, b| distances[*a].total_cmp(&distances[*b]));
+                order
+            };
+            vec![Arc::clone(&columns[0]), pairs(outputs, &keys, &columns[1], nearest_first)?]
+        }
+        _ => columns,
+    };
+    if arrays.len() != outputs.len() || arrays.iter().any(|array| array.len() != rows) {
+        return Err(lost());
+    }
+    Ok(Arc::new(StructArray::try_new(outputs.clone(), arrays, None)?))
+}
+
+/// Returns a list of pairs for each row: each key with the value of its place, in the order that is wanted.
+fn pairs(
+    outputs: &Fields,
+    keys: &ArrayRef,
+    vectors: &ArrayRef,
+    order: impl Fn(Vec<usize>, &[f64]) -> Vec<usize>,
+) -> Result<ArrayRef> {
+    let vectors = vectors.as_fixed_size_list_opt().ok_or_else(lost)?;
+    let DataType::List(item) = outputs.get(1).ok_or_else(lost)?.data_type() else { return Err(lost()) };
+    let DataType::Struct(fields) = item.data_type() else { return Err(lost()) };
+    let width = keys.len();
+    let all = vectors.values().as_primitive::<Float64Type>().values();
+    let (mut chosen, mut values) = (Vec::with_capacity(all.len()), Vec::with_capacity(all.len()));
+    for row in all.chunks(width.max(1)) {
+        for at in order((0..row.len()).collect(), row) {
+            chosen.push(at as i64);
+            values.push(row[at]);
+        }
+    }
+    let keys = take(keys, &Int64Array::from(chosen), None)?;
+    let values: ArrayRef = Arc::new(Float64Array::from(values));
+    let pairs = StructArray::try_new(fields.clone(), vec![keys, values], None)?;
+    let offsets = OffsetBuffer::from_repeated_length(width, vectors.len());
+    Ok(Arc::new(ListArray::try_new(Arc::clone(item), offsets, Arc::new(pairs), vectors.nulls().cloned())?))
+}
+
+fn lost() -> DataFusionError {
+    DataFusionError::Internal("a model answers other columns than it says".to_string())
+}
+
+impl fmt::Debug for ModelFunction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ModelFunction({})", self.name)
+    }
+}
+
+impl PartialEq for ModelFunction {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, self.answer, self.model.version()) == (&other.name, other.answer, other.model.version())
+            && self.model.shape == other.model.shape
+    }
+}
+
+impl Eq for ModelFunction {}
+
+impl Hash for ModelFunction {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+        self.answer.hash(state);
+    }
+}

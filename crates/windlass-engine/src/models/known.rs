@@ -1,0 +1,118 @@
+//! A model as SQL uses it: its shape, and the version behind it where there is one.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use windlass_error::{Classify, Diagnostic};
+use windlass_model::{Error as ModelError, ModelVersion, NativeModel, Registry, Scorer, VersionRef};
+use windlass_project::{Input, SYSTEM_FOLDER};
+
+use super::{CHAMPION, FOLDER, ModelShape};
+use crate::fingerprint::{InputVersion, version_text};
+use crate::{Engine, Error};
+
+/// A model that a query may score with.
+#[derive(Debug)]
+pub(crate) struct KnownModel {
+    /// How SQL names it: `delay` or `delay@3`.
+    pub(crate) reference: String,
+    /// What it reads and answers.
+    pub(crate) shape: ModelShape,
+    /// The version; `None` for a model that is still to be trained.
+    pub(super) record: Option<ModelVersion>,
+    /// What scores, where there is a version.
+    pub(super) scorer: Option<Scorer>,
+    /// The weights of a model of our own.
+    pub(super) native: Option<NativeModel>,
+}
+
+impl KnownModel {
+    /// Returns a model that is still to be trained.
+    pub(crate) fn of_shape(reference: &str, shape: &ModelShape) -> Arc<Self> {
+        let (reference, shape) = (reference.to_string(), shape.clone());
+        Arc::new(Self { reference, shape, record: None, scorer: None, native: None })
+    }
+
+    /// Returns the version's number.
+    pub(super) fn version(&self) -> Option<u64> {
+        self.record.as_ref().map(|record| record.version)
+    }
+}
+
+impl Engine {
+    /// Returns the registry of this environment.
+    pub(crate) fn models(&self) -> Registry {
+        let place = self.place(SYSTEM_FOLDER).join(FOLDER);
+        Registry::new(Arc::clone(&place.store), place.path)
+    }
+
+    /// Returns the record of the version that a reference means: that of the champion where it names none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UseModel`] where there is none, and errors of storage.
+    pub(crate) async fn model_record(&self, reference: &str) -> Result<ModelVersion, Error> {
+        let failed = |source| Error::UseModel { model: reference.to_string(), source };
+        let (model, version) = match reference.split_once('@') {
+            Some((model, version)) => (model, VersionRef::from_str(version).map_err(failed)?),
+            None => (reference, VersionRef::Alias(CHAMPION.to_string())),
+        };
+        self.models().get(model, &version).await.map_err(failed)
+    }
+
+    /// Returns the model that a reference means, ready to score.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::model_record`], and where its file cannot be read.
+    pub(crate) async fn known_model(&self, reference: &str) -> Result<Arc<KnownModel>, Error> {
+        let failed = |source| Error::UseModel { model: reference.to_string(), source };
+        let record = self.model_record(reference).await?;
+        let shape = ModelShape::of_version(&record);
+        let main = record.main_artifact().map(|artifact| artifact.path.clone()).unwrap_or_default();
+        let bytes = self.models().artifact(&record, &main).await.map_err(failed)?;
+        let scorer = Scorer::load(record.format, &bytes).map_err(failed)?;
+        let native = match record.format {
+            windlass_model::Format::Windlass => Some(NativeModel::from_json(&bytes).map_err(failed)?),
+            _ => None,
+        };
+        let reference = reference.to_string();
+        Ok(Arc::new(KnownModel { reference, shape, record: Some(record), scorer: Some(scorer), native }))
+    }
+
+    /// Returns the model of an input, ready to score, and notes which version that is. One that does not exist
+    /// is a mistake where the input stands.
+    pub(crate) async fn model_input(&self, input: &Input) -> Result<(Arc<KnownModel>, InputVersion), Error> {
+        let known = self.known_model(&input.reference).await.map_err(|error| not_there(input, error))?;
+        let version = known.record.as_ref().map(input_version).unwrap_or_default();
+        Ok((known, version))
+    }
+}
+
+/// Returns what tells a version's answers from those of others.
+pub(crate) fn input_version(record: &ModelVersion) -> InputVersion {
+    let content = record.main_artifact().map(|artifact| artifact.sha256.clone());
+    InputVersion { identity: version_text(record.version), content }
+}
+
+/// Returns the mistake of naming a version that does not exist; other errors stay as they are.
+fn not_there(input: &Input, error: Error) -> Error {
+    let Error::UseModel {
+        source: source @ (ModelError::UnknownModel { .. } | ModelError::UnknownVersion { .. }), ..
+    } = error
+    else {
+        return error;
+    };
+    let names_version = input.reference.contains('@');
+    let message = match names_version {
+        true => source.to_string(),
+        false => format!("model `{}` has no version that was promoted", input.node),
+    };
+    let code = source.code().unwrap_or(windlass_error::Code::UNKNOWN_MODEL);
+    let mistake = Diagnostic::error(code, message).at(input.location.clone());
+    let mistake = match source.hint().filter(|_| names_version) {
+        Some(hint) => mistake.hint(hint),
+        None => mistake.hint(format!("train it first: windlass run {}", input.node)),
+    };
+    Error::Mistakes { diagnostics: vec![mistake] }
+}

@@ -1,0 +1,58 @@
+//! Models: what SQL may do with them, how they are trained, and when they are trained again.
+//!
+//! `sql` lets the parser read `ML.PREDICT(MODEL m, TABLE t)`; `relation` plans it as a projection over a scalar
+//! function (`function`), so that filters and columns go through it as through any SELECT. `shape` is what is
+//! known of a model without its weights: a model that the same run trains is planned by it. `train` feeds
+//! staged rows to `windlass_model::train`; `register` keeps the version and promotes it; `decide` holds the version
+//! that a definition has led to against what it would be made from now.
+//!
+//! Must stay true: a version is registered by one write and never changed; a reader sees the version that an alias
+//! points at, or the one that it asks for, and its fingerprint says which.
+
+mod answer;
+mod decide;
+mod evaluate;
+mod function;
+mod known;
+mod register;
+mod relation;
+mod shape;
+mod sql;
+mod stage;
+mod train;
+
+pub(crate) use known::{KnownModel, input_version};
+pub(crate) use relation::register;
+pub(crate) use shape::{ModelShape, planned_shape};
+pub(crate) use sql::{logical_plan, parse, statement};
+
+/// The alias of the version that readers get.
+pub(crate) const CHAMPION: &str = "champion";
+/// The alias of the version that the definition has led to, whether or not it was promoted.
+pub(crate) const TRAINED: &str = "trained";
+/// The folder of the environment's own folder that holds the models.
+const FOLDER: &str = "models";
+/// The version's fact that holds what the model was made from.
+const DEFINITION_TAG: &str = "windlass.definition";
+/// The version's fact that holds the hashes of the rows of its inputs.
+const CONTENTS_TAG: &str = "windlass.contents";
+/// The option that names the label.
+const LABEL_PARAM: &str = "input_label_cols";
+
+/// A use of a model that cannot be; travels through DataFusion as an external error.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub(crate) struct ModelMistake {
+    /// The model as SQL names it.
+    pub(crate) reference: String,
+    /// What is wrong.
+    pub(crate) what: String,
+    /// What to do.
+    pub(crate) way_out: Option<String>,
+}
+
+impl From<ModelMistake> for datafusion::error::DataFusionError {
+    fn from(mistake: ModelMistake) -> Self {
+        Self::External(Box::new(mistake))
+    }
+}

@@ -1,0 +1,240 @@
+//! `CREATE MODEL` as nodes.
+
+use expect_test::{Expect, expect};
+
+use super::*;
+use crate::NodeKind;
+use crate::fixture::{problems, project};
+
+const TABLE: &str = "-- transforms/feat.sql --\nselect 1 as x, 'a' as c, true as y\n";
+
+fn check_model(sql: &str, expected: Expect) {
+    let project = project(&format!("{TABLE}-- models/late.sql --\n{sql}"));
+    let NodeKind::Model(model) = &project.nodes["late"].kind else { panic!("`late` is a model") };
+    let Model { query, algorithm, split, gates, seed, places: _ } = model.as_ref();
+    let gates: Vec<String> = gates.iter().map(|gate| format!("{} {}", gate.metric, gate.bound)).collect();
+    let inputs: Vec<String> = query.inputs.iter().map(|input| format!("{} {:?}", input.table(), input.part)).collect();
+    expected.assert_eq(&format!(
+        "{algorithm:?}\n{split:?} gates {gates:?} seed {seed}\nreads {inputs:?}\n{}",
+        query.sql.trim_start()
+    ));
+}
+
+fn check_problems(sql: &str, expected: Expect) {
+    expected.assert_eq(&problems(&format!("{TABLE}-- models/late.sql --\n{sql}")));
+}
+
+#[test]
+fn options_have_the_names_of_bigquery() {
+    check_model(
+        "{{ config(tags=['ml']) }}\n\
+         CREATE OR REPLACE MODEL late\n\
+         OPTIONS (MODEL_TYPE='LOGISTIC_REG', input_label_cols=['y'], l2_reg=0.5, max_iterations = 30,\n  \
+           auto_class_weights = true, data_split_method = \"random\", data_split_eval_fraction = 0.3,\n  \
+           gates = ['auc >= 0.65', 'log_loss < 0.7'], seed = 7)\n\
+         AS\nselect x, c, y from {{ ref('feat') }}\n",
+        expect![[r#"
+            LogisticReg(Regression { label: "y", l2_reg: 0.5, fit_intercept: true, max_iterations: 30, min_rel_progress: 1e-6, auto_class_weights: true })
+            Random(0.3) gates ["roc_auc >= 0.65", "log_loss < 0.7"] seed 7
+            reads ["feat Result"]
+            select x, c, y from feat"#]],
+    );
+    check_model(
+        "create model if not exists late options (model_type = 'kmeans', num_clusters = 4) as select x from {{ ref('feat') }}",
+        expect![[r#"
+            KMeans(KMeans { clusters: 4, max_iterations: 20, min_rel_progress: 0.0001, standardize: true })
+            None gates [] seed 0
+            reads ["feat Result"]
+            select x from feat"#]],
+    );
+}
+
+#[test]
+fn places_of_the_query_are_those_of_the_file() {
+    let sql =
+        "create model late -- é\noptions (model_type = 'linear_reg')\nas select x as label from {{ ref('feat') }}\n";
+    let project = project(&format!("{TABLE}-- models/late.sql --\n{sql}"));
+    let model = project.nodes["late"].model().expect("it is a model");
+    let at = model.query.sql.find("label").expect("it is selected");
+    assert_eq!(model.query.sql.len(), sql.trim_end().len() - "{{ ref('feat') }}".len() + "feat".len());
+    let place = model.query.map.locate(at..at + 5).expect("it has a place");
+    assert_eq!((place.to_string(), &place.file.text[place.span.clone()]), ("models/late.sql:3:16".into(), "label"));
+    assert_eq!(model.places["model_type"].to_string(), "models/late.sql:2:23");
+}
+
+#[test]
+fn mistakes_in_the_statement_have_their_place() {
+    check_problems(
+        "select 1",
+        expect![[r#"
+        error[E0110]: a file in `models/` holds one `CREATE MODEL` statement
+          models/late.sql:1:1
+          | select 1
+          | ^^^^^^
+          hint: a query that publishes a table belongs into `transforms/`
+          node: late
+        broken: late
+    "#]],
+    );
+    check_problems(
+        "create model later options (model_type = 'pca') as select 1",
+        expect![[r#"
+        error[E0110]: the file is `late`, the statement creates `later`
+          models/late.sql:1:14
+          | create model later options (model_type = 'pca') as select 1
+          |              ^^^^^
+          hint: a model is named after its file; rename one of them
+          node: late
+        broken: late
+    "#]],
+    );
+    check_problems(
+        "create model late options (model_type = 'linear_reg' l2_reg = 1) as select 1",
+        expect![[r#"
+        error[E0110]: expected `,` or `)` after an option
+          models/late.sql:1:54
+          | create model late options (model_type = 'linear_reg' l2_reg = 1) as select 1
+          |                                                      ^^^^^^
+          node: late
+        broken: late
+    "#]],
+    );
+    check_problems(
+        "create model late transform(x) options () as select 1",
+        expect![[r#"
+        error[E0110]: `TRANSFORM` is not understood
+          models/late.sql:1:19
+          | create model late transform(x) options () as select 1
+          |                   ^^^^^^^^^
+          hint: compute features in the SELECT, or in a view that training and scoring both read
+          node: late
+        broken: late
+    "#]],
+    );
+    check_problems(
+        "create model late options (model_type = 'linear_reg')",
+        expect![[r#"
+        error[E0110]: expected `AS`
+          models/late.sql:1:53
+          | create model late options (model_type = 'linear_reg')
+          |                                                     ^
+          hint: write `CREATE MODEL name OPTIONS(model_type = '…') AS SELECT …`
+          node: late
+        broken: late
+    "#]],
+    );
+    check_problems(
+        "create model late as select 1",
+        expect![[r#"
+        error[E0110]: the model has no `model_type`
+          models/late.sql:1:1
+          | create model late as select 1
+          | ^^^^^^^^^^^^
+          hint: name one among its options: `linear_reg`, `logistic_reg`, `kmeans`, `pca`
+          node: late
+        broken: late
+    "#]],
+    );
+}
+
+#[test]
+fn mistakes_in_options_have_their_place() {
+    check_problems(
+        "create model late options (model_type = 'linear') as select 1",
+        expect![[r#"
+        error[E0203]: expected one of `linear_reg`, `logistic_reg`, `kmeans`, `pca` for `model_type`, found `linear`
+          models/late.sql:1:41
+          | create model late options (model_type = 'linear') as select 1
+          |                                         ^^^^^^^^ did you mean `linear_reg`?
+          node: late
+        broken: late
+    "#]],
+    );
+    check_problems(
+        "create model late options (\n  model_type = 'linear_reg',\n  num_clusters = 3,\n  l2_reg = -1,\n  input_label_cols = ['a', 'b'],\n  gates = ['auc > 0.5', 'r2']\n)\nas select 1",
+        expect![[r#"
+            error[E0110]: `linear_reg` has no option `num_clusters`
+              models/late.sql:3:3
+              |   num_clusters = 3,
+              |   ^^^^^^^^^^^^
+              hint: it has `model_type`, `data_split_method`, `data_split_eval_fraction`, `gates`, `seed`, `fit_intercept`, `input_label_cols`, `l2_reg`
+              node: late
+            error[E0110]: `input_label_cols` names 2 columns, a model predicts one
+              models/late.sql:5:22
+              |   input_label_cols = ['a', 'b'],
+              |                      ^^^^^^^^^^
+              node: late
+            error[E0203]: expected a number from 0 for `l2_reg`, found `-1`
+              models/late.sql:4:12
+              |   l2_reg = -1,
+              |            ^^
+              node: late
+            broken: late
+        "#]],
+    );
+    check_problems(
+        "create model late options (model_type = 'pca', seed = 1, seed = 2) as select 1",
+        expect![[r#"
+        error[E0205]: duplicate option `seed`
+          models/late.sql:1:58
+          | create model late options (model_type = 'pca', seed = 1, seed = 2) as select 1
+          |                                                          ^^^^ again here
+          models/late.sql:1:48
+          | create model late options (model_type = 'pca', seed = 1, seed = 2) as select 1
+          |                                                ---- first here
+          node: late
+        broken: late
+    "#]],
+    );
+}
+
+#[test]
+fn a_model_takes_part_in_the_graph() {
+    let project = project(&format!(
+        "{TABLE}-- models/late.sql --\ncreate model late options (model_type = 'linear_reg') as select x, c as label from {{{{ ref('feat') }}}}\n\
+         -- transforms/scored.sql --\nselect * from ml.predict(model late@3, table {{{{ ref('feat') }}}})\n\
+         -- transforms/called.sql --\nselect late(x) as p from {{{{ ref('feat') }}}}\n\
+         -- models/models.yml --\nmodels:\n  late: {{description: Delays., tags: [ml]}}\n"
+    ));
+    assert_eq!(project.graph.order(), ["feat", "late", "called", "scored"]);
+    assert_eq!(project.nodes["scored"].inputs()[1].table(), "late@3");
+    assert_eq!(project.nodes["late"].kind_name(), "model");
+    assert_eq!(project.nodes["late"].config.tags, ["ml"]);
+    assert!(project.nodes["late"].is_kept() && !project.nodes["late"].is_published());
+}
+
+#[test]
+fn a_model_is_no_table() {
+    check_problems(
+        "create model late options (model_type = 'pca', num_principal_components = 1) as select x from {{ ref('feat') }}\n\
+         -- transforms/wrong.sql --\nselect * from {{ ref('late') }}\n\
+         -- transforms/unknown.sql --\nselect * from ml.predict(model lte, table {{ ref('feat') }})\n\
+         -- models/models.yml --\nmodels:\n  late: {columns: {a: int}}\n  feat: {}\n",
+        expect![[r#"
+            error[E0202]: unknown key `columns` in the properties of `late`
+              models/models.yml:2:10
+              |   late: {columns: {a: int}}
+              |          ^^^^^^^
+              hint: known keys: `description`, `on_upstream_failure`, `owner`, `retries`, `tags`, `config`
+              node: late
+            error[E0209]: no model `feat`
+              models/models.yml:3:3
+              |   feat: {}
+              |   ^^^^
+              hint: it is a transform: its properties stand in a file below `transforms/`
+            error[E1001]: no model `lte`
+              transforms/unknown.sql:1:32
+              | select * from ml.predict(model lte, table {{ ref('feat') }})
+              |                                ^^^ did you mean `late`?
+              hint: a model is named after its file in `models/`
+              node: unknown
+            error[E0110]: `late` is a model, not a table
+              transforms/wrong.sql:1:22
+              | select * from {{ ref('late') }}
+              |                      ^^^^^^
+              hint: score with it: `select * from ml.predict(model late, table …)`, or `late(…)`
+              node: wrong
+            broken: late, unknown, wrong
+        "#]],
+    );
+}
