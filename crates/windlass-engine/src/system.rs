@@ -1,11 +1,14 @@
 //! Tables about runs, which queries name `system.<table>`.
 //!
 //! `system.checks` is a Delta table of the environment, below [`SYSTEM_FOLDER`]: what every check of
-//! every run has found, a file a run, whichever checkout it came from. Other tables are given by the
+//! every run, and of every `windlass check`, has found, whichever checkout it came from. Each adds a file;
+//! `compact` merges them. Other tables are given by the
 //! caller.
 //!
 //! Must stay true: a run is recorded by one commit that only adds, so that runs of several checkouts
 //! all find their place.
+
+mod compact;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
@@ -16,6 +19,7 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::catalog::{MemTable, TableProvider};
+use datafusion::dataframe::DataFrame;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::error::DataFusionError;
 use datafusion::physical_plan::execute_stream;
@@ -56,7 +60,8 @@ pub struct CheckedNode {
 }
 
 impl Engine {
-    /// Adds what the checks of a run have found to `system.checks`. Nothing to add writes nothing.
+    /// Adds what the checks of a run have found to `system.checks`, and merges its files where there are many.
+    /// Nothing to add writes nothing.
     ///
     /// # Errors
     ///
@@ -97,9 +102,14 @@ impl Engine {
             match published.await {
                 // Another run was faster; what it added stays, and this comes behind it.
                 Err(error) if error.code() == Some(Code::COMMIT_CONFLICT) && tries < TRIES => tries += 1,
-                published => return published.map(|_| ()),
+                published => {
+                    published?;
+                    break;
+                }
             }
         }
+        self.compact_checks(run_id).await;
+        Ok(())
     }
 
     /// Stages a few rows as files of a table with their columns.
@@ -110,8 +120,19 @@ impl Engine {
         rows: RecordBatch,
     ) -> Result<StagedTable, DataFusionError> {
         let schema = rows.schema();
-        let context = self.session.context(PlanStyle::Fast);
-        let (state, plan) = context.read_batch(rows)?.into_parts();
+        let frame = self.session.context(PlanStyle::Fast).read_batch(rows)?;
+        self.stage_frame(place, run_id, schema, frame).await
+    }
+
+    /// Stages the rows of a query as files of a table with these columns.
+    async fn stage_frame(
+        &self,
+        place: &Place,
+        run_id: &str,
+        schema: SchemaRef,
+        rows: DataFrame,
+    ) -> Result<StagedTable, DataFusionError> {
+        let (state, plan) = rows.into_parts();
         let spec = WriteSpec {
             store: place.store_url.clone(),
             folder: place.path.clone(),

@@ -11,7 +11,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::PartitionedFile;
-use deltalake_core::kernel::{EagerSnapshot, Remove, Version};
+use deltalake_core::kernel::{EagerSnapshot, LogicalFileView, Remove, Version};
 use deltalake_core::{DeltaTable, DeltaTableError};
 use object_store::ObjectMeta;
 use serde_json::Value;
@@ -83,7 +83,7 @@ impl PublishedTable {
             };
             return Ok(Arc::new(opened.map_err(failed)?));
         }
-        Ok(Arc::new(self.files(name)?))
+        Ok(Arc::new(self.files(name, |_| true)?))
     }
 
     /// Returns whether its columns are those of `schema`, as Delta holds them.
@@ -147,7 +147,7 @@ impl PublishedTable {
 
     /// Returns its files, each with what reads it alone.
     pub(crate) fn each_file(&self, name: &str) -> Result<Vec<PublishedFile>, Error> {
-        let tables = self.files(name)?.each().into_iter().map(|(_, table)| table);
+        let tables = self.files(name, |_| true)?.each().into_iter().map(|(_, table)| table);
         let log = self.snapshot().log_data();
         let file = |(view, table): (deltalake_core::kernel::LogicalFileView, FilesTable)| PublishedFile {
             remove: view.remove_action(true),
@@ -162,14 +162,15 @@ impl PublishedTable {
         mapped || snapshot.log_data().iter().any(|file| file.deletion_vector_descriptor().is_some())
     }
 
-    fn files(&self, name: &str) -> Result<FilesTable, Error> {
+    /// Returns those of its files that are wanted as a table.
+    pub(crate) fn files(&self, name: &str, is_wanted: impl Fn(&LogicalFileView) -> bool) -> Result<FilesTable, Error> {
         let snapshot = self.snapshot();
         let (file_schema, partition_columns) = self.schemas();
         let mut table_fields: Vec<FieldRef> = file_schema.fields().iter().cloned().collect();
         table_fields.extend(partition_columns.iter().cloned());
         let table_schema = Schema::new(table_fields);
         let mut files = Vec::new();
-        for view in snapshot.log_data().iter() {
+        for view in snapshot.log_data().iter().filter(is_wanted) {
             let bad_value = || Error::OpenTable {
                 table: name.to_string(),
                 source: DeltaTableError::Generic(format!(

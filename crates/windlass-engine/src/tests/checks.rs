@@ -362,6 +362,43 @@ async fn runs_that_end_together_are_all_recorded() {
 }
 
 #[tokio::test]
+async fn a_long_history_lies_in_few_files() {
+    let mut world = world("transforms: {orders: {checks: [{row_count: {min: 1}}]}}");
+    let outcomes = world.run().await.unwrap()["orders"].checks.clone();
+    let at = |second| chrono::DateTime::from_timestamp(second, 0).unwrap();
+    let of = |second| {
+        let (node, outcomes, checked_at) = ("orders".to_string(), outcomes.clone(), at(second));
+        [crate::CheckedNode { node, version: Some(second as u64), checked_at, outcomes }]
+    };
+    let all: Vec<_> =
+        (0..54).map(|second| (format!("00000000-0000-7000-8000-0000000000{second:02}"), of(second))).collect();
+    let in_use = async |world: &World| {
+        let place = world.engine.place(windlass_project::SYSTEM_FOLDER).join("checks");
+        let table = crate::tables::published::PublishedTable::open("checks", &place, None).await.unwrap().unwrap();
+        table.snapshot().log_data().num_files()
+    };
+    for (second, (run_id, checked)) in all[..34].iter().enumerate() {
+        world.engine.record_checks(run_id, second as i64, checked).await.unwrap();
+        assert!(in_use(&world).await <= 33, "after {second}");
+    }
+    assert_eq!(in_use(&world).await, 2);
+    // Several at once: some add, some merge, and no row is lost or there twice.
+    for (round, some) in all[34..].chunks(10).enumerate() {
+        let records = some
+            .iter()
+            .enumerate()
+            .map(|(at, (run_id, checked))| world.engine.record_checks(run_id, (34 + 10 * round + at) as i64, checked));
+        futures::future::try_join_all(records).await.unwrap();
+    }
+    world.engine.record_checks("00000000-0000-7000-8000-000000000054", 54, &of(54)).await.unwrap();
+    let counted =
+        "select count(*) as n, count(distinct run_id) as runs, sum(table_version) as versions from system.checks";
+    let told = world.sql(counted).await;
+    assert!(told.contains("| 55 | 55   | 1485     |"), "{told}");
+    assert!(in_use(&world).await <= 33, "{}", in_use(&world).await);
+}
+
+#[tokio::test]
 async fn drift_is_measured_from_what_is_named() {
     let table = |amount: &str, kind: &str| {
         format!(
