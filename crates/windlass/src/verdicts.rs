@@ -1,13 +1,14 @@
-//! What the checks of a run have found, node by node.
+//! What the checks of a run, or of `windlass check`, have found, node by node.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use windlass_engine::{CheckOutcome, CheckStatus, CheckedNode, outcome_line};
+use windlass_engine::{CheckOutcome, CheckStatus, CheckedNode, Engine, outcome_line};
 
-use crate::human;
+use crate::printer::Printer;
 use crate::style::Paint;
 use crate::wire::WireCheck;
+use crate::{human, report};
 
 /// What was found by node; clones share it.
 #[derive(Clone, Default)]
@@ -21,8 +22,18 @@ impl Verdicts {
         }
     }
 
+    /// Adds all that was found to `system.checks`, under the id of a run and its place among runs. Where
+    /// that cannot be written, the user is told.
+    pub(crate) async fn record(&self, engine: &Engine, (run_id, sequence): (&str, i64), printer: &Printer) {
+        if let Err(error) = Box::pin(engine.record_checks(run_id, sequence, &self.all())).await {
+            tracing::warn!(%error, "history of checks not written");
+            let why = report::one_line(&error);
+            printer.problem(&format!("what the checks have found is missing from `system.checks`: {why}"));
+        }
+    }
+
     /// Returns all that was found, in the order of the names of nodes.
-    pub(crate) fn all(&self) -> Vec<CheckedNode> {
+    fn all(&self) -> Vec<CheckedNode> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 

@@ -1,11 +1,12 @@
 //! `windlass check`: looks at rows that are there already, and publishes nothing.
 //!
-//! Tables as they are published, views and sources as they are now. Exit code 1 says that a check
+//! Tables as they are published, views and sources as they are now. What it finds is kept in
+//! `system.checks`, as what runs find is. Exit code 1 says that a check
 //! stands in the way: a run that computed these rows would not publish them.
 
 use windlass_engine::{CheckedNode, Inspected};
 use windlass_project::{Node, Project};
-use windlass_runner::{Clock, SystemClock};
+use windlass_runner::{Clock, RunId, SystemClock};
 
 use crate::check::{self, Checked, Purpose};
 use crate::choice;
@@ -34,10 +35,14 @@ pub(super) fn run(args: &CheckArgs, settings: &Settings, printer: &Printer) -> a
     let mut report = Vec::new();
     let mut failed = 0;
     for node in &nodes {
+        // The version that is looked at; one of others that comes in between is looked at next time.
+        let is_current = node.is_published() && rows == Inspected::Current;
+        let published = if is_current { session.block_on(session.engine.published(&node.name)) } else { Ok(None) };
+        let version = published.ok().flatten().map(|(version, ..)| version);
         let inspected = session.block_on(Box::pin(session.engine.inspect(&project, &plan, node, (rows, now))));
         let error = match inspected {
             Ok(outcomes) => {
-                verdicts.add(CheckedNode { node: node.name.clone(), version: None, checked_at: now, outcomes });
+                verdicts.add(CheckedNode { node: node.name.clone(), version, checked_at: now, outcomes });
                 None
             }
             Err(error) => {
@@ -53,6 +58,8 @@ pub(super) fn run(args: &CheckArgs, settings: &Settings, printer: &Printer) -> a
             error,
         });
     }
+    let run_id = RunId::generate(now);
+    session.block_on(verdicts.record(&session.engine, (run_id.as_str(), now.timestamp_millis()), printer));
     let is_good = failed == 0 && !verdicts.has_blocking();
     match args.format {
         Format::Json => printer.json("check", &json(&project, report, is_good))?,

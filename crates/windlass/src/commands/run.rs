@@ -8,7 +8,6 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use windlass_engine::{Ask, Plan};
 use windlass_project::{Node, NodeKind, OnUpstreamFailure, Project};
 use windlass_runner::{
@@ -175,7 +174,9 @@ impl Run<'_> {
         }
         if !watch.was_aborted() {
             self.discard(&tally).await;
-            self.record(&verdicts, started_at).await;
+            // What is published does not depend on it, so neither does the run.
+            let sequence = started_at.timestamp_millis();
+            verdicts.record(&self.session.engine, (self.run_id.as_str(), sequence), self.printer).await;
         }
         Ok(Ended { summary, tally, display, verdicts })
     }
@@ -315,16 +316,6 @@ impl Run<'_> {
                 let text = format!("staged files of `{node}` were not removed; `windlass gc` removes them later");
                 self.printer.note(&text);
             }
-        }
-    }
-
-    /// Keeps what checks have found. What is published does not depend on it, so neither does the run.
-    async fn record(&self, verdicts: &Verdicts, started_at: DateTime<Utc>) {
-        let (engine, sequence) = (&self.session.engine, started_at.timestamp_millis());
-        if let Err(error) = Box::pin(engine.record_checks(self.run_id.as_str(), sequence, &verdicts.all())).await {
-            tracing::warn!(%error, "history of checks not written");
-            let why = report::one_line(&error);
-            self.printer.problem(&format!("what the checks have found is missing from `system.checks`: {why}"));
         }
     }
 

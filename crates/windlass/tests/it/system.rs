@@ -62,11 +62,36 @@ fn what_checks_have_found_is_kept() {
 }
 
 #[test]
+fn what_a_look_has_found_is_kept_too() {
+    let project = Project::new(ORDERS);
+    assert_eq!(project.windlass(["run", "-q"]).code, 0);
+    assert_eq!(project.windlass(["run", "-q", "--no-cache"]).code, 0);
+    assert_eq!(project.windlass(["check", "orders"]).code, 0);
+    project.write("seeds/raw_orders.csv", "id,amount\n1,10.5\n2,0.5\n");
+    assert_eq!(project.windlass(["run", "-q"]).code, 1);
+    assert_eq!(project.windlass(["check", "--candidate", "orders"]).code, 1);
+    assert_eq!(project.windlass(["check", "raw_orders"]).code, 0);
+    expect![[r#"
+        {"table_version":0,"least":"not_evaluable","n":4,"of_runs":4}
+        {"table_version":1,"least":"not_evaluable","n":4,"of_runs":4}
+        {"table_version":1,"least":"not_evaluable","n":4,"of_runs":0}
+        {"table_version":null,"least":"fail","n":4,"of_runs":4}
+        {"table_version":null,"least":"fail","n":4,"of_runs":0}"#]]
+    .assert_eq(&project.rows(
+        "select c.table_version, min(c.status) as least, count(*) as n, count(r.run_id) as of_runs \
+         from system.checks c left join system.runs r using (run_id) group by c.run_id, c.table_version, c.checked_at \
+         order by c.checked_at",
+    ));
+}
+
+#[test]
 fn a_history_that_cannot_be_written_fails_no_run() {
     let project = Project::new(ORDERS);
     project.write("lake/prod/_windlass", "in the way");
     let answer = project.windlass(["run"]);
     let told = "what the checks have found is missing from `system.checks`: ";
+    assert!(answer.code == 0 && answer.stderr.contains(told), "{answer}");
+    let answer = project.windlass(["check"]);
     assert!(answer.code == 0 && answer.stderr.contains(told), "{answer}");
     assert_eq!(project.rows("select count(*) as n from orders"), "{\"n\":2}");
 }
