@@ -15,6 +15,7 @@ mod python;
 mod queries;
 mod reconcile;
 mod suspects;
+mod touched;
 
 pub use inspect::Inspected;
 pub(crate) use queries::numbers;

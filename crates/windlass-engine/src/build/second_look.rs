@@ -1,15 +1,19 @@
 //! The step after staging where checks divert rows by key: duplicates, and rows that refer to nothing.
 //!
-//! Which rows these are is known once all are staged. The staged rows are then written anew without them,
-//! through the same checks, so that every other check judges what remains.
+//! Which rows these are is known once all are staged. The files that hold any are then written anew
+//! without them; the others stay as they are. All rows go through the same checks once more, so that every
+//! other check judges what remains.
 //!
-//! Must stay true: a row that was diverted before stays so and is counted once.
+//! Must stay true: a row that was diverted before stays so and is counted once; every row that remains is
+//! in one file, and looked at once.
 
 use std::sync::Arc;
 
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
+use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionContext;
+use futures::TryStreamExt;
 use windlass_project::checks::CheckDefinition;
 
 use super::{BuildRequest, Prepared, RowsFrom, Staged, run};
@@ -17,7 +21,7 @@ use crate::audit::Subject;
 use crate::checks::suspects::Suspected;
 use crate::operators::check::{CheckSink, Gathered, Writing};
 use crate::operators::python::Limit;
-use crate::operators::write::WriteExec;
+use crate::operators::write::{StagedTable, WriteExec};
 use crate::planner::{Reading, Tables};
 use crate::session::PlanStyle;
 use crate::tables::error_rows::ErrorRows;
@@ -52,11 +56,20 @@ impl Engine {
             staged.gathered = Some(first);
             return Ok(staged);
         }
-        let again = self.write_anew(request, prepared, &context, (table, suspected)).await?;
-        for file in &staged.result.files {
+        let touched = match staged.result.files.len() {
+            1 => vec![true],
+            _ => self.touched(node, &table, &suspected).await?,
+        };
+        let (written, kept) = apart(std::mem::take(&mut staged.result), &touched);
+        let table_of =
+            |files: &StagedTable| staged::table(&node.name, &place, &prepared.published, partition_by, &files.files);
+        let tables = (table_of(&written)?, table_of(&kept)?);
+        let again = self.write_anew(request, prepared, &context, (tables, suspected)).await?;
+        for file in &written.files {
             gc::remove(&place, &file.path).await?;
         }
-        staged.result = again.result;
+        staged.result = kept;
+        staged.result.extend(again.result);
         staged.errors.extend(again.errors);
         let Some(second) = again.gathered else {
             let source = DataFusionError::Internal("no partition was looked at".to_string());
@@ -79,27 +92,46 @@ impl Engine {
         rows.map(Some).map_err(|source| Error::Compute { node: node.clone(), blame: None, source })
     }
 
-    /// Writes staged rows anew, but for those of some keys, which become error rows.
+    /// Writes staged rows anew, but for those of some keys, which become error rows. Looks at the rows of
+    /// other files as well, which stay where they are.
     async fn write_anew(
         &self,
         request: &BuildRequest<'_>,
         prepared: &Prepared,
         context: &SessionContext,
-        (table, suspected): (Arc<FilesTable>, Suspected),
+        ((written, kept), suspected): ((FilesTable, FilesTable), Suspected),
     ) -> Result<Staged, Error> {
         let node = request.node;
         let failed = |source| Error::Compute { node: node.name.clone(), blame: None, source };
         context.state_ref().write().config_mut().set_extension(Arc::new(CheckSink::default()));
-        let (state, plan) = context.read_table(table).map_err(failed)?.into_parts();
-        let plan = state.create_physical_plan(&plan).await.map_err(failed)?;
-        let plan = self.lay_out(node, plan).map_err(failed)?;
         // The rows are there: stopping now would only leave a part of them to be looked at.
         let writing = Writing { errors: prepared.errors.clone(), limit: Limit::None, ends_early: false };
-        let plan = self.with_checks(node, plan, &state, (Some(writing), suspected)).map_err(failed)?;
+        let how = || (Some(writing.clone()), suspected.clone());
+        if !kept.each().is_empty() {
+            let (state, plan) = context.read_table(Arc::new(kept)).map_err(failed)?.into_parts();
+            let plan = state.create_physical_plan(&plan).await.map_err(failed)?;
+            let plan = self.with_checks(node, plan, &state, how()).map_err(failed)?;
+            let mut rows = execute_stream(plan, state.task_ctx()).map_err(failed)?;
+            while rows.try_next().await.map_err(failed)?.is_some() {}
+        }
+        let (state, plan) = context.read_table(Arc::new(written)).map_err(failed)?.into_parts();
+        let plan = state.create_physical_plan(&plan).await.map_err(failed)?;
+        let plan = self.lay_out(node, plan).map_err(failed)?;
+        let plan = self.with_checks(node, plan, &state, how()).map_err(failed)?;
         let errors = prepared.errors.as_ref().map(ErrorRows::schema);
         let spec = self.write_spec(request, &prepared.published, errors.as_ref());
         run(&(Arc::new(WriteExec::new(plan, spec)) as _), &state, None).await.map_err(failed)
     }
+}
+
+/// Returns the files that are written anew, and those that stay.
+fn apart(all: StagedTable, is_touched: &[bool]) -> (StagedTable, StagedTable) {
+    let (mut written, mut kept) = (StagedTable::default(), StagedTable::default());
+    for ((file, (rows, content)), is_touched) in all.files.into_iter().zip(all.each).zip(is_touched) {
+        let side = if *is_touched { &mut written } else { &mut kept };
+        side.extend(StagedTable { files: vec![file], rows, content, each: vec![(rows, content)] });
+    }
+    (written, kept)
 }
 
 /// Returns what both looks have seen: the second what remains, the first what had left before.

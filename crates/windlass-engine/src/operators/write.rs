@@ -82,12 +82,15 @@ pub(crate) struct StagedTable {
     pub(crate) rows: u64,
     /// What the rows hash to.
     pub(crate) content: Content,
+    /// The same of each file, in their order.
+    pub(crate) each: Vec<(u64, Content)>,
 }
 
 impl StagedTable {
     /// Adds the files of another partition.
     pub(crate) fn extend(&mut self, other: Self) {
         self.files.extend(other.files);
+        self.each.extend(other.each);
         self.rows += other.rows;
         self.content = self.content.plus(other.content);
     }
@@ -137,8 +140,10 @@ pub(crate) fn staged_files(batch: &RecordBatch) -> Result<(StagedTable, StagedTa
     let (mut result, mut errors) = (StagedTable::default(), StagedTable::default());
     for index in 0..batch.num_rows() {
         let table = if batch.column(6).as_boolean().value(index) { &mut errors } else { &mut result };
-        table.rows += number(2).value(index) as u64;
-        table.content = table.content.plus(Content::parse(text(7).value(index)));
+        let (rows, content) = (number(2).value(index) as u64, Content::parse(text(7).value(index)));
+        table.rows += rows;
+        table.content = table.content.plus(content);
+        table.each.push((rows, content));
         let partition_values =
             serde_json::from_str(text(4).value(index)).map_err(|error| DataFusionError::External(Box::new(error)))?;
         table.files.push(Add {

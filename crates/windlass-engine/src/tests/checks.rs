@@ -399,6 +399,59 @@ async fn a_long_history_lies_in_few_files() {
 }
 
 #[tokio::test]
+async fn files_without_rows_that_leave_stay_as_they_are() {
+    let checks = "transforms: {t: {checks: [{unique: {columns: [k], where: n < 6, keep: first, order_by: n}, on_fail: quarantine}, \
+                  {unique: [k, n]}, {row_count: 6}], max_errors: 10}}";
+    let mut world = World::new(&format!(
+        "
+-- transforms/t.sql --
+{{{{ config(partition_by=['city']) }}}}
+select * from (values (1, 'Oslo', 1), (2, 'Oslo', 2), (3, 'Rome', 3), (1, 'Rome', 4), (4, 'Bergen', 5), (4, 'Pisa', 6), (5, null, 7))
+  as v(k, city, n)
+-- transforms/p.yml --
+{checks}
+"
+    ));
+    let built = world.run().await.unwrap();
+    assert_eq!((built["t"].rows, built["t"].failures.as_ref().map(|failed| failed.rows)), (6, Some(1)));
+    expect![[r#"
+        +---+--------+---+
+        | k | city   | n |
+        +---+--------+---+
+        | 1 | Oslo   | 1 |
+        | 2 | Oslo   | 2 |
+        | 3 | Rome   | 3 |
+        | 4 | Bergen | 5 |
+        | 4 | Pisa   | 6 |
+        | 5 |        | 7 |
+        +---+--------+---+"#]]
+    .assert_eq(&world.sql("select k, city, n from t order by n").await);
+    expect![[r#"
+        +---+------------+
+        | n | checks     |
+        +---+------------+
+        | 4 | [unique_k] |
+        +---+------------+"#]]
+    .assert_eq(&world.sql("select row['n'] as n, checks from t__errors").await);
+    let place = world.engine.place("t");
+    let table = crate::tables::published::PublishedTable::open("t", &place, None).await.unwrap().unwrap();
+    let files = table.files("t", |_| true).unwrap();
+    let node = &world.project.nodes["t"];
+    let of = |key: i64| {
+        let keys = std::sync::Arc::new([u128::from(crate::checks::hash::mix(key as u64))].into_iter().collect());
+        let suspects = crate::checks::suspects::Suspects { keys, first: None };
+        crate::checks::suspects::Suspected::from([("unique_k".to_string(), suspects)])
+    };
+    for (key, wanted) in [(1, &["Oslo"][..]), (3, &["Rome"]), (4, &["Bergen"]), (5, &[]), (9, &[])] {
+        let touched = world.engine.touched(node, &files, &of(key)).await.unwrap();
+        let places = files.each().into_iter().zip(touched).filter(|(_, touched)| *touched).map(|((place, _), _)| place);
+        let folders: Vec<String> =
+            places.filter_map(|place| Some(place.split_once("city=")?.1.split_once('/')?.0.to_string())).collect();
+        assert_eq!(folders, wanted, "key {key}");
+    }
+}
+
+#[tokio::test]
 async fn drift_is_measured_from_what_is_named() {
     let table = |amount: &str, kind: &str| {
         format!(
