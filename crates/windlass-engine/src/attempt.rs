@@ -66,7 +66,7 @@ impl Engine {
             return Err(Error::Mistakes { diagnostics: plan.diagnostics });
         }
         let planned = started.elapsed();
-        let reading = Reading { project, plan: &plan, tables: Tables::InLake };
+        let reading = Reading { project, plan: &plan, tables: Tables::Unnoted };
         let tested = self.python_trial(&reading, node, python, Trial::FirstRows(rows)).await?;
         let prepare = planned + tested.prepare;
         let mut known = BTreeMap::new();

@@ -104,7 +104,7 @@ impl Engine {
         if !plan.diagnostics.is_empty() {
             return Err(Error::Mistakes { diagnostics: plan.diagnostics });
         }
-        let reading = Reading { project, plan: &plan, tables: Tables::InLake };
+        let reading = Reading { project, plan: &plan, tables: Tables::Unnoted };
         self.register_inputs(&context, &transform.inputs, &reading).await?;
         self.register_functions(&context, project, Caller { node: &node.name, sql }).await;
         let state = context.state();

@@ -43,7 +43,7 @@ impl Engine {
         if node.checks.is_empty() {
             return Ok(Vec::new());
         }
-        let reading = Reading { project, plan, tables: Tables::InLake };
+        let reading = Reading { project, plan, tables: Tables::Unnoted };
         let unknown = || Error::NotPublished { table: node.name.clone() };
         let planned = plan.nodes.get(&node.name).ok_or_else(unknown)?;
         let is_published = node.is_published() && rows == Inspected::Current;

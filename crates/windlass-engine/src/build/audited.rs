@@ -39,7 +39,7 @@ impl Engine {
         };
         let (place, partition_by) = (self.place(&node.name), &node.config.partition_by);
         let table = staged::table(&node.name, &place, &prepared.published, partition_by, &staged.result.files)?;
-        let reading = Reading { project: request.project, plan: request.plan, tables: Tables::InLake };
+        let reading = Reading { project: request.project, plan: request.plan, tables: Tables::Unnoted };
         let rows_of = Arc::new(table);
         let subject = Subject { node, rows: rows_of, reading, now_us: request.started_us, is_published: false };
         let mut checks = self.audit(&subject, gathered).await?;

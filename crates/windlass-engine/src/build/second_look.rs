@@ -46,7 +46,7 @@ impl Engine {
         let partition_by = &node.config.partition_by;
         let table = staged::table(&node.name, &place, &prepared.published, partition_by, &staged.result.files)?;
         let table = Arc::new(table);
-        let reading = Reading { project: request.project, plan: request.plan, tables: Tables::InLake };
+        let reading = Reading { project: request.project, plan: request.plan, tables: Tables::Unnoted };
         let (rows_of, now_us) = (Arc::clone(&table) as _, request.started_us);
         let subject = Subject { node, rows: rows_of, reading, now_us, is_published: false };
         let context = self.session.context(PlanStyle::Fast);

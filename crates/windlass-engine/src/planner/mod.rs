@@ -96,8 +96,10 @@ pub(crate) enum Content {
 pub(crate) enum Tables {
     /// Tables that the run publishes are known by their schema.
     BySchema,
-    /// Every table is opened in the lake.
+    /// Every table is opened in the lake, and what tells its rows is noted.
     InLake,
+    /// The same for those who look at rows and note nothing: small files are not read for a hash of them.
+    Unnoted,
 }
 
 /// What a query may read.
@@ -333,7 +335,7 @@ impl Engine {
             (Content::Files(source), false, tables) => {
                 let content = match tables {
                     Tables::InLake => source.content().await,
-                    Tables::BySchema => None,
+                    Tables::BySchema | Tables::Unnoted => None,
                 };
                 read.insert(name.to_string(), InputVersion { identity: source.identity.clone(), content });
                 Ok(Arc::clone(&source.provider))
@@ -341,7 +343,7 @@ impl Engine {
             (Content::Query(plan), false, Tables::BySchema) => {
                 Ok(Arc::new(ViewTable::new(plan.as_ref().clone(), None)))
             }
-            (Content::Query(_), false, Tables::InLake) => {
+            (Content::Query(_), false, Tables::InLake | Tables::Unnoted) => {
                 if let Some(rows) = self.shared_view(name, reading, read).await {
                     return Ok(rows);
                 }
@@ -356,7 +358,7 @@ impl Engine {
             (Content::Python, _, Tables::BySchema) | (_, true, Tables::BySchema) => {
                 Ok(Arc::new(EmptyTable::new(Arc::clone(&planned.schema))))
             }
-            (Content::Python, _, Tables::InLake) | (_, true, Tables::InLake) => {
+            (Content::Python, ..) | (_, true, _) => {
                 let table = self.open_table(name).await?;
                 let table = table.ok_or_else(|| Error::NotPublished { table: name.to_string() })?;
                 read.insert(name.to_string(), table.input_version().await);

@@ -23,7 +23,7 @@ use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use windlass_project::{Node, Project};
 
-use super::{Content, Plan, Reading, calls};
+use super::{Content, Plan, Reading, Tables, calls};
 use crate::Engine;
 use crate::fingerprint::{Inputs, volatile_function};
 use crate::operators::{Leave, specialise};
@@ -94,6 +94,8 @@ impl Engine {
     /// Computes a view whose result is small; `None` where it is not.
     async fn compute_view(&self, name: &str, reading: &Reading<'_>) -> Result<Option<Rows>, DataFusionError> {
         let mut read = Inputs::new();
+        // Whoever comes first: what tells the rows is noted for all.
+        let reading = &Reading { tables: Tables::InLake, ..*reading };
         let query =
             self.view(name, reading, &mut read).await.map_err(|error| DataFusionError::External(error.into()))?;
         let state = self.session.context(PlanStyle::Fast).state();

@@ -140,7 +140,7 @@ impl Engine {
     pub async fn run_test(&self, prepared: &PreparedTest) -> TestResult {
         let started = Instant::now();
         let node = &prepared.project.nodes[&prepared.test.node.text];
-        let reading = Reading { project: &prepared.project, plan: &prepared.plan, tables: Tables::InLake };
+        let reading = Reading { project: &prepared.project, plan: &prepared.plan, tables: Tables::Unnoted };
         let computed = match (node.python(), node.transform()) {
             (Some(python), _) => {
                 let tested = self.python_trial(&reading, node, python, Trial::AllRows).await;
