@@ -1,10 +1,11 @@
-//! Keys of rows: duplicates, and rows per key.
+//! Keys of rows that are there twice.
 //!
 //! Duplicates need all keys at the end of the table: 8 or 16 bytes a row, spread over parts by their
-//! first bits, so that each part is sorted alone. Rows per key need one counter a key.
+//! first bits, so that each part is sorted alone.
 
-use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
+
+use arrow::buffer::BooleanBuffer;
 
 use super::hash::Keys;
 use super::suspects::Hashes;
@@ -12,8 +13,6 @@ use super::suspects::Hashes;
 const PARTS: usize = 256;
 /// So many duplicate keys are kept to be named, as many as a check shows at most.
 const FREQUENT: usize = 1_000;
-/// A key's text is kept once so many of its rows were seen in one part of the table.
-const NAMED_FROM: u64 = 16;
 
 /// A hasher for keys that are hashes already.
 pub(crate) type Prehashed = BuildHasherDefault<Identity>;
@@ -74,25 +73,22 @@ pub(crate) struct Duplicates {
 }
 
 impl KeySet {
-    /// Adds the keys of the rows that `is_counted` accepts.
-    pub(crate) fn add(&mut self, keys: &Keys, is_counted: impl Fn(usize) -> bool) {
+    /// Adds the keys of the rows that are `counted`, of all where nothing is said.
+    pub(crate) fn add(&mut self, keys: &Keys, counted: Option<&BooleanBuffer>) {
         if self.is_abandoned {
             return;
         }
-        match keys {
+        let rows = match keys {
             Keys::Narrow(keys) => {
-                for key in keys.iter().enumerate().filter(|(row, _)| is_counted(*row)).map(|(_, key)| *key) {
-                    self.narrow[(key >> 56) as usize].push(key);
-                    self.rows += 1;
-                }
+                each(keys.len(), counted, |row| self.narrow[(keys[row] >> 56) as usize].push(keys[row]));
+                keys.len()
             }
             Keys::Wide(keys) => {
-                for key in keys.iter().enumerate().filter(|(row, _)| is_counted(*row)).map(|(_, key)| *key) {
-                    self.wide[(key >> 120) as usize].push(key);
-                    self.rows += 1;
-                }
+                each(keys.len(), counted, |row| self.wide[(keys[row] >> 120) as usize].push(keys[row]));
+                keys.len()
             }
-        }
+        };
+        self.rows += counted.map_or(rows, BooleanBuffer::count_set_bits) as u64;
     }
 
     /// Adds the keys of another part of the table.
@@ -171,6 +167,14 @@ impl Duplicates {
     }
 }
 
+/// Visits the rows that are `counted`, all where nothing is said.
+pub(super) fn each(rows: usize, counted: Option<&BooleanBuffer>, visit: impl FnMut(usize)) {
+    match counted {
+        None => (0..rows).for_each(visit),
+        Some(counted) => counted.set_indices().for_each(visit),
+    }
+}
+
 fn collect_repeated(mut part: Vec<u128>, found: &mut Hashes) {
     part.sort_unstable();
     found.extend(part.chunk_by(|left, right| left == right).filter(|group| group.len() > 1).map(|group| group[0]));
@@ -181,69 +185,5 @@ fn append<T>(mine: &mut Vec<T>, mut theirs: Vec<T>) {
         *mine = theirs;
     } else {
         mine.append(&mut theirs);
-    }
-}
-
-/// How many rows each key has.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct KeyCounts {
-    counts: HashMap<u64, u64, Prehashed>,
-    names: HashMap<u64, String, Prehashed>,
-    /// The largest key so far, and its rows.
-    largest: (u64, u64),
-}
-
-impl KeyCounts {
-    /// Adds the keys of the rows that `is_counted` accepts; `name` spells the key of a row.
-    pub(crate) fn add(&mut self, keys: &Keys, is_counted: impl Fn(usize) -> bool, name: impl Fn(usize) -> String) {
-        let mut one = |row: usize, key: u64| {
-            let count = self.counts.entry(key).or_default();
-            *count += 1;
-            let is_largest = *count > self.largest.1;
-            if is_largest {
-                self.largest = (key, *count);
-            }
-            if *count == NAMED_FROM || (is_largest && *count < NAMED_FROM) {
-                self.names.entry(key).or_insert_with(|| name(row));
-            }
-        };
-        match keys {
-            Keys::Narrow(keys) => {
-                keys.iter().enumerate().filter(|(row, _)| is_counted(*row)).for_each(|(row, key)| one(row, *key));
-            }
-            Keys::Wide(keys) => {
-                keys.iter()
-                    .enumerate()
-                    .filter(|(row, _)| is_counted(*row))
-                    .for_each(|(row, key)| one(row, *key as u64));
-            }
-        }
-    }
-
-    /// Adds the counts of another part of the table.
-    pub(crate) fn merge(&mut self, other: Self) {
-        for (key, count) in other.counts {
-            let sum = self.counts.entry(key).or_default();
-            *sum += count;
-            if *sum > self.largest.1 {
-                self.largest = (key, *sum);
-            }
-        }
-        self.names.extend(other.names);
-    }
-
-    /// Returns the bytes that it takes.
-    pub(crate) fn bytes(&self) -> usize {
-        self.counts.capacity() * 17
-    }
-
-    /// Returns keys, rows, the rows of the largest key, and its name where it is known.
-    pub(crate) fn finish(&self) -> (u64, u64, u64, Option<&str>) {
-        // Of equally large keys, the first by name, so that the answer does not depend on the order.
-        let largest = self.counts.values().copied().max().unwrap_or_default();
-        let named: BTreeMap<&str, u64> =
-            self.names.iter().filter_map(|(key, name)| Some((name.as_str(), *self.counts.get(key)?))).collect();
-        let name = named.into_iter().find(|(_, count)| *count == largest).map(|(name, _)| name);
-        (self.counts.len() as u64, self.counts.values().sum(), largest, name)
     }
 }

@@ -16,6 +16,7 @@ pub(crate) mod drift;
 pub(crate) mod evaluate;
 pub(crate) mod facts;
 pub(crate) mod hash;
+pub(crate) mod key_counts;
 pub(crate) mod keys;
 pub(crate) mod literal;
 pub(crate) mod mask;

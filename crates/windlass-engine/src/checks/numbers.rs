@@ -55,11 +55,9 @@ impl Numbers {
         let floats: Cow<'_, [f64]> = match &view.values {
             Values::Integer(values) => {
                 let values = kept(values, valid.as_ref());
-                self.add_exact(values.iter().map(|value| i128::from(*value)), 0);
-                let range = values.iter().copied().min().zip(values.iter().copied().max());
-                self.widen(range.map(|(min, max)| (i128::from(min), i128::from(max))));
-                if self.wanted.distribution {
-                    self.distribution.add_integers(&values);
+                self.add_integers(&values);
+                if !self.wanted.moments {
+                    return;
                 }
                 Cow::Owned(values.iter().map(|value| *value as f64).collect())
             }
@@ -86,6 +84,24 @@ impl Numbers {
         }
         if self.wanted.distribution && !matches!(view.values, Values::Integer(_)) {
             self.distribution.add_floats(&floats);
+        }
+    }
+
+    fn add_integers(&mut self, values: &[i64]) {
+        (self.is_exact, self.scale) = (true, 0);
+        let Some((min, max)) = bounds(values) else { return };
+        self.widen(Some((i128::from(min), i128::from(max))));
+        if self.wanted.moments {
+            let most = min.unsigned_abs().max(max.unsigned_abs()).checked_mul(values.len() as u64);
+            // 64 bits where they suffice, which processors add several of at once.
+            let sum = match most.is_some_and(|most| i64::try_from(most).is_ok()) {
+                true => i128::from(values.iter().sum::<i64>()),
+                false => values.iter().map(|value| i128::from(*value)).sum(),
+            };
+            self.exact = self.exact.and_then(|known| known.checked_add(sum));
+        }
+        if self.wanted.distribution {
+            self.distribution.add_integers(values);
         }
     }
 
@@ -162,6 +178,12 @@ impl Numbers {
             _ => NotEvaluable::TooFewValues,
         })
     }
+}
+
+/// Returns the smallest and the largest of integers.
+fn bounds(values: &[i64]) -> Option<(i64, i64)> {
+    let bounds = values.iter().fold((i64::MAX, i64::MIN), |(min, max), value| (min.min(*value), max.max(*value)));
+    (!values.is_empty()).then_some(bounds)
 }
 
 /// Returns the values of the rows that are kept, without a copy where all are.

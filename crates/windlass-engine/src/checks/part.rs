@@ -14,7 +14,8 @@ use arrow::error::ArrowError;
 use super::columns::{Reading, Values, View, normalise};
 use super::distinct::Distinct;
 use super::hash::{self, Keys};
-use super::keys::{KeyCounts, KeySet, Prehashed};
+use super::key_counts::KeyCounts;
+use super::keys::{KeySet, Prehashed, each};
 use super::mask::RuleMask;
 use super::numbers::Numbers;
 use super::order::Order;
@@ -307,21 +308,23 @@ impl State {
     }
 
     fn add_keys(&mut self, views: &[&View<'_>], selection: Option<&BooleanBuffer>) {
-        let keys = if let Self::Unique(_) = self { hash::keys(views) } else { hash::short_keys(views) };
         // A key of one column is left out where that is NULL; of several, NULL is like any value,
         // save for rows per key, where it stands for no key.
         let needs_value = views.len() == 1 || matches!(self, Self::KeyCounts(_));
-        let is_counted = |row: usize| {
-            selection.is_none_or(|selection| selection.value(row))
-                && !(needs_value
-                    && views.iter().any(|view| view.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row))))
-        };
-        match self {
-            Self::Unique(set) => set.add(&keys, is_counted),
-            Self::KeyCounts(counts) => counts.add(&keys, is_counted, |row| spell(views, row)),
-            Self::Distinct(distinct) => match &keys {
-                Keys::Narrow(keys) => add_distinct(distinct, keys.iter().copied(), is_counted),
-                Keys::Wide(keys) => add_distinct(distinct, keys.iter().map(|key| *key as u64), is_counted),
+        let mut counted = selection.cloned();
+        for nulls in views.iter().filter_map(|view| view.nulls.as_ref()).filter(|_| needs_value) {
+            counted = Some(counted.map_or_else(|| nulls.inner().clone(), |rows| &rows & nulls.inner()));
+        }
+        let counted = counted.as_ref();
+        match (self, views) {
+            (Self::Unique(set), _) => set.add(&hash::keys(views), counted),
+            (Self::KeyCounts(counts), [View { values: Values::Integer(values), .. }]) => {
+                counts.add_integers(values, counted, |row| spell(views, row));
+            }
+            (Self::KeyCounts(counts), _) => counts.add(&hash::short_keys(views), counted, |row| spell(views, row)),
+            (Self::Distinct(distinct), _) => match &hash::short_keys(views) {
+                Keys::Narrow(keys) => each(keys.len(), counted, |row| distinct.add(keys[row])),
+                Keys::Wide(keys) => each(keys.len(), counted, |row| distinct.add(keys[row] as u64)),
             },
             _ => {}
         }
@@ -365,10 +368,6 @@ impl State {
             _ => 0,
         }
     }
-}
-
-fn add_distinct(distinct: &mut Distinct, keys: impl Iterator<Item = u64>, is_counted: impl Fn(usize) -> bool) {
-    keys.enumerate().filter(|(row, _)| is_counted(*row)).for_each(|(_, key)| distinct.add(key));
 }
 
 /// Counts the categories of a batch, and returns its rows without one.

@@ -171,9 +171,8 @@ fn pairs(left: &View<'_>, comparison: Comparison, right: &View<'_>) -> BooleanBu
     let rows = left.rows;
     let broken = |order: Option<std::cmp::Ordering>| !comparison.holds(order);
     match (&left.values, &right.values) {
-        (Values::Integer(a), Values::Integer(b)) => {
-            BooleanBuffer::collect_bool(rows, |row| broken(Some(a[row].cmp(&b[row]))))
-        }
+        (Values::Integer(a), Values::Integer(b)) => compared(a, comparison, b),
+        (Values::Float(a), Values::Float(b)) => compared(a, comparison, b),
         (Values::Text(a), Values::Text(b)) => BooleanBuffer::collect_bool(rows, |row| broken(text_order(a, b, row))),
         (Values::Boolean(a), Values::Boolean(b)) => {
             BooleanBuffer::collect_bool(rows, |row| broken(Some(a.value(row).cmp(&b.value(row)))))
@@ -183,6 +182,25 @@ fn pairs(left: &View<'_>, comparison: Comparison, right: &View<'_>) -> BooleanBu
         }
         (a, b) => BooleanBuffer::collect_bool(rows, |row| broken(number_order(a, b, row))),
     }
+}
+
+/// Returns the rows in which two columns of one type do not compare as they should: by a loop for each
+/// comparison, without a question about it in every row.
+fn compared<T: PartialOrd + Copy>(left: &[T], comparison: Comparison, right: &[T]) -> BooleanBuffer {
+    match comparison {
+        Comparison::Equal => unless(left, right, |left, right| left == right),
+        Comparison::NotEqual => unless(left, right, |left, right| left != right),
+        Comparison::Less => unless(left, right, |left, right| left < right),
+        Comparison::LessOrEqual => unless(left, right, |left, right| left <= right),
+        Comparison::Greater => unless(left, right, |left, right| left > right),
+        Comparison::GreaterOrEqual => unless(left, right, |left, right| left >= right),
+    }
+}
+
+fn unless<T: Copy>(left: &[T], right: &[T], holds: impl Fn(T, T) -> bool) -> BooleanBuffer {
+    let rows = left.len().min(right.len());
+    let (left, right) = (&left[..rows], &right[..rows]);
+    BooleanBuffer::collect_bool(rows, |row| !holds(left[row], right[row]))
 }
 
 fn text_order(left: &Text<'_>, right: &Text<'_>, row: usize) -> Option<std::cmp::Ordering> {

@@ -28,7 +28,17 @@ impl Tally {
         if count == 0 {
             return;
         }
-        if self.used * 2 >= self.slots.len() {
+        // Most keys have a counter already.
+        match self.place(key >> self.shift) {
+            Some(at) if self.slots[at].1 > 0 => self.slots[at].1 += count,
+            _ => self.add_new(key, count),
+        }
+    }
+
+    /// Adds a key that has no counter yet.
+    fn add_new(&mut self, key: u64, count: u64) {
+        // Three quarters are full at most: half as many slots are twice as likely to be in the cache.
+        if (self.used + 1) * 4 > self.slots.len() * 3 {
             self.rebuild(self.shift, (self.slots.len() * 2).max(FIRST_SLOTS));
         }
         self.count(key >> self.shift, count);
@@ -37,22 +47,21 @@ impl Tally {
         }
     }
 
-    fn count(&mut self, key: u64, count: u64) {
-        let last = self.slots.len() - 1;
-        let mut at = (key.wrapping_mul(SPREAD) >> (64 - self.slots.len().ilog2())) as usize;
-        loop {
-            let slot = &mut self.slots[at];
-            if slot.1 == 0 {
-                *slot = (key, count);
-                self.used += 1;
-                return;
-            }
-            if slot.0 == key {
-                slot.1 += count;
-                return;
-            }
+    /// Returns the slot of a key, or the free one that it would get; `None` where there are no slots.
+    fn place(&self, key: u64) -> Option<usize> {
+        let last = self.slots.len().checked_sub(1)?;
+        let mut at = (key.wrapping_mul(SPREAD) >> (64 - self.slots.len().trailing_zeros())) as usize;
+        while self.slots[at].1 > 0 && self.slots[at].0 != key {
             at = (at + 1) & last;
         }
+        Some(at)
+    }
+
+    fn count(&mut self, key: u64, count: u64) {
+        let Some(at) = self.place(key) else { return };
+        let slot = &mut self.slots[at];
+        self.used += usize::from(slot.1 == 0);
+        *slot = (key, slot.1 + count);
     }
 
     /// Lets keys share counters until those suffice.
