@@ -16,7 +16,7 @@ from typing import Any
 import phases
 import plot
 import report
-from edits import EDITS
+from edits import EDITS, LAST
 from engines import Engine, Setup, Windlass, find_peers, find_windlass
 
 from common.compare import differences
@@ -100,6 +100,8 @@ def run_turn(engines: list[Engine], runs: Runs, turn: int, arguments: argparse.N
             compare(engine, references, "all")
         if arguments.edits and engine.form == "staged" and engine.is_checked:
             for edit in EDITS:
+                if edit.first > LAST and not isinstance(engine, Windlass):
+                    continue
                 edit.make(engine.code)
                 taken = run_engine(engine, edit.first, edit.name)
                 runs.edits.setdefault((engine.name, engine.form, edit.name), []).append(taken)

@@ -1,4 +1,4 @@
-"""The first edits after a run: one check, then one feature. They are made in a copy of what an engine runs."""
+"""The first edits after a run: none, a comment, one check, then one feature. They are made in a copy of what an engine runs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ class Edit:
     """A change of a few words."""
 
     name: str
-    # The first phase that it touches: a person who runs scripts starts there.
+    # The first phase that it touches: a person who runs scripts starts there, and runs none where it is behind the last.
     first: int
     # Texts and what takes their place, by file; an engine has some of the files.
     changes: dict[str, list[tuple[str, str]]]
@@ -27,11 +27,21 @@ class Edit:
                 file.write_text(text)
 
 
+LAST = 3
 LOGARITHMS = [
     ('np.log(columns["distance"])', 'np.log2(columns["distance"])'),
     ("math.log(distance)", "math.log2(distance)"),
 ]
 EDITS = [
+    Edit("nothing", LAST + 1, {}),
+    Edit(
+        "one comment",
+        LAST + 1,
+        {
+            "transforms/flight_facts.sql": [("-- Phase 1: one row", "-- Phase 1, one row")],
+            "lib/pipeline.py": [("# What is taken for granted", "# Taken for granted")],
+        },
+    ),
     Edit(
         "one check",
         3,
