@@ -24,7 +24,8 @@ static FLIGHTS: [(&str, &[u8]); 3] = [
     ("targets.yml", include_bytes!("../../../../examples/flights/targets.yml")),
     ("sources.yml", include_bytes!("../../../../examples/flights/sources.yml")),
 ];
-static FLIGHTS_FOLDERS: [(&str, Dir<'_>); 9] = [
+static FLIGHTS_FOLDERS: [(&str, Dir<'_>); 10] = [
+    ("checks", include_dir!("$CARGO_MANIFEST_DIR/../../examples/flights/checks")),
     ("data", include_dir!("$CARGO_MANIFEST_DIR/../../examples/flights/data")),
     ("functions", include_dir!("$CARGO_MANIFEST_DIR/../../examples/flights/functions")),
     ("lib", include_dir!("$CARGO_MANIFEST_DIR/../../examples/flights/lib")),

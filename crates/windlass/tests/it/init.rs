@@ -47,7 +47,7 @@ fn the_flights_have_their_data() {
     folder.windlass(["init"]).check(expect![[r#"
         exit 0
         -- stderr
-        Made a project in this folder, 31 files. Next:
+        Made a project in this folder, 32 files. Next:
 
           windlass ls --format tree
           windlass run
@@ -55,6 +55,7 @@ fn the_flights_have_their_data() {
     "#]]);
     expect![[r#"
         .gitignore
+        checks/score_flights.py
         data/README.md
         data/airlines.parquet
         data/airports.parquet
