@@ -46,7 +46,7 @@ pub enum Error {
         found: String,
     },
     /// An alias has no earlier version to go back to.
-    #[error("alias `{alias}` of model `{model}` has never been at another version")]
+    #[error("alias `{alias}` of model `{model}` has no earlier version to go back to")]
     NoEarlierVersion {
         /// The model.
         model: String,

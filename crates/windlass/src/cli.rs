@@ -5,6 +5,7 @@
 mod diff;
 mod intervals;
 mod lineage;
+pub(crate) mod models;
 mod runs;
 mod test;
 
@@ -169,6 +170,9 @@ Examples:
   windlass runs show latest"
     )]
     Runs(RunsCommand),
+    /// Look at trained models, promote versions and take that back.
+    #[command(subcommand, after_help = "Examples:\n  windlass models ls\n  windlass models promote late_risk@3")]
+    Models(models::ModelsCommand),
     /// Remove files that no table uses any more.
     #[command(after_help = "\
 Examples:

@@ -15,6 +15,7 @@ mod gc;
 mod init;
 mod lineage;
 mod ls;
+mod models;
 mod plan;
 mod profile;
 mod run;
@@ -40,6 +41,7 @@ pub(crate) fn dispatch(command: Command, settings: &Settings, printer: &Printer)
         Command::Runs(RunsCommand::Ls(args)) => runs::list(&args, settings, printer),
         Command::Runs(RunsCommand::Show(args)) => runs::show(&args, settings, printer),
         Command::Runs(RunsCommand::Logs(args)) => runs::logs(&args, settings, printer),
+        Command::Models(command) => models::run(&command, settings, printer),
         Command::Gc(args) => gc::run(&args, settings, printer),
         Command::Explain(args) => explain::run(&args, printer),
         Command::Completions(args) => completions::run(&args, printer),

@@ -33,6 +33,7 @@ mod signals;
 mod style;
 mod system;
 mod telemetry;
+mod tracking;
 mod tree;
 mod unit_tests;
 mod usage;

@@ -247,6 +247,7 @@ fn classified<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a dyn Classif
     }
     one::<BuildError>(error)
         .or_else(|| one::<windlass_engine::Error>(error))
+        .or_else(|| one::<windlass_model::Error>(error))
         .or_else(|| one::<windlass_runner::Error>(error))
         .or_else(|| one::<windlass_project::SelectionError>(error))
         .or_else(|| one::<Refusal>(error))

@@ -20,6 +20,7 @@ use crate::open::VERSION;
 pub(crate) use lineage::{LineageReport, LineageTable};
 
 mod diff;
+pub(crate) mod models;
 mod plan;
 mod profile;
 mod unit_tests;

@@ -40,8 +40,8 @@ impl KnownModel {
 }
 
 impl Engine {
-    /// Returns the registry of this environment.
-    pub(crate) fn models(&self) -> Registry {
+    /// Returns the registry of models of this environment. Nothing is read or made.
+    pub fn models(&self) -> Registry {
         let place = self.place(SYSTEM_FOLDER).join(FOLDER);
         Registry::new(Arc::clone(&place.store), place.path)
     }

@@ -115,7 +115,7 @@ async fn an_alias_goes_back_and_leads_to_its_version() {
     assert_eq!((entry.version, entry.previous, entry.is_rollback), (Some(1), Some(2), true));
     assert_eq!(registry.get("late", &champion).await.unwrap().version, 1);
     let error = registry.roll_back("late", "champion", "", "test").await.unwrap_err();
-    assert_eq!(error.to_string(), "alias `champion` of model `late` has never been at another version");
+    assert_eq!(error.to_string(), "alias `champion` of model `late` has no earlier version to go back to");
     assert_eq!(registry.get("late", &VersionRef::Latest).await.unwrap().version, 2);
 }
 

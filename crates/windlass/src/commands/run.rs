@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use windlass_engine::{Ask, Plan};
 use windlass_project::{Node, NodeKind, OnUpstreamFailure, Project};
 use windlass_runner::{
@@ -30,6 +31,7 @@ use crate::report::{self, Status};
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::signals::Watch;
+use crate::tracking::{self, Tracked};
 use crate::verdicts::{Verdicts, Wanted};
 use crate::{human, intervals, open, usage};
 
@@ -37,7 +39,9 @@ mod tally;
 
 /// How long the last OpenLineage events may take when everything else is done.
 const LAST_EVENTS_WAIT: Duration = Duration::from_secs(5);
-/// The same when the run was told to stop at once.
+/// How long MLflow may take to get what was trained; what it does not get in time it gets from the next run.
+const TRACKING_WAIT: Duration = Duration::from_secs(20);
+/// The same as either when the run was told to stop at once.
 const ABORTED_EVENTS_WAIT: Duration = Duration::from_millis(500);
 
 /// What a run is to do, and how.
@@ -169,6 +173,7 @@ impl Run<'_> {
                 printer.note(&lost);
             }
         }
+        self.track(started_at, if watch.was_aborted() { ABORTED_EVENTS_WAIT } else { TRACKING_WAIT }).await;
         if let Err(error) = recorder.into_result() {
             printer.problem(&report::failure(&error, printer.paint(), &mut BTreeSet::new()));
         }
@@ -205,6 +210,27 @@ impl Run<'_> {
                 self.printer.note(&format!("no OpenLineage events: {}", report::one_line(&error)));
                 None
             }
+        }
+    }
+
+    /// Logs to MLflow what was trained, where somebody wants it. Nothing that is wrong with it fails a run.
+    async fn track(&self, started_at: DateTime<Utc>, patience: Duration) {
+        let environment = &self.settings.environment;
+        let tracking = match tracking::tracking(environment) {
+            Ok(Some(tracking)) => tracking,
+            Ok(None) => return,
+            Err(text) => return self.printer.note(&format!("not logged to MLflow: {text}")),
+        };
+        let tracked = Tracked {
+            project: &self.project,
+            registry: self.session.engine.models(),
+            run_id: self.run_id.as_str(),
+            started_at,
+            ended_at: self.clock.now(),
+            user: environment.get("USER").filter(|user| !user.is_empty()).cloned(),
+        };
+        for note in Box::pin(tracking.log(&tracked, patience)).await {
+            self.printer.note(&note);
         }
     }
 

@@ -20,6 +20,7 @@ mod json;
 mod kill;
 mod lineage;
 mod ls;
+mod model_registry;
 mod models;
 mod openlineage;
 mod plan;
