@@ -191,6 +191,9 @@ impl Engine {
     /// [`Error::Compute`] with the user's line where one is to blame, and errors of storage; the
     /// published version is as it was.
     pub async fn build(&self, request: &BuildRequest<'_>) -> Result<Option<Built>, Error> {
+        if let Some(imported) = request.node.imported() {
+            return Box::pin(self.import(request, imported)).await;
+        }
         if let Some(model) = request.node.model() {
             return Box::pin(self.train(request, model)).await;
         }

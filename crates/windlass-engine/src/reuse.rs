@@ -98,6 +98,9 @@ impl Engine {
         node: &Node,
         (upcoming, ask): (&BTreeSet<String>, &Ask<'_>),
     ) -> Result<Decision, Error> {
+        if let Some(imported) = node.imported() {
+            return self.decide_import(node, imported).await;
+        }
         if node.model().is_some() {
             return self.decide_model(project, plan, node, upcoming).await;
         }

@@ -17,7 +17,7 @@ use crate::graph::{self, Graph};
 use crate::load::{FileSet, LoadOptions, Loaded, MANIFEST};
 use crate::location::resolve_path;
 use crate::manifest::{FolderDefaults, Manifest};
-use crate::models::read_create_model;
+use crate::models::{Import, read_create_model, read_imports};
 use crate::names::Names;
 use crate::problems::Problems;
 use crate::properties::Properties;
@@ -32,7 +32,7 @@ use crate::{Input, Model, Node, NodeKind, Project, Seed, Target, error_table};
 mod declared;
 
 pub(crate) use declared::start_of;
-use declared::{Declared, check_folders, declare, of_subject, properties, select, stem};
+use declared::{Declared, check_folders, declare, declare_imports, is_yaml, of_subject, properties, select, stem};
 
 /// Variables over all others.
 pub(crate) type Overrides = IndexMap<String, Yaml>;
@@ -69,7 +69,10 @@ fn build(
     };
     let place = Some((target.name.clone(), target.env.clone()));
 
+    let imports =
+        read_imports(&select(files, |path| path.starts_with("models/") && is_yaml(path)), &options.root, problems);
     let mut declared = declare(files, problems);
+    declare_imports(&imports, &mut declared, problems);
     broken.extend(declared.iter().filter(|(_, node)| !node.is_usable).map(|(name, _)| name.clone()));
     let source_files: Vec<Arc<SourceFile>> =
         select(files, |path| path == "sources.yml" || path.starts_with("sources/"));
@@ -100,7 +103,8 @@ fn build(
     let is_query = |path: &str| path.starts_with("checks/") && path.ends_with(".sql");
     let mut singular = read_singular(&select(files, is_query), &templates, problems);
     singular.extend(coded.into_iter().filter_map(|check| check.resolve(&names, problems)));
-    let parts = Parts { manifest: &manifest, properties, templates, options, names, blocked: blocked(&shared) };
+    let parts =
+        Parts { manifest: &manifest, properties, templates, options, names, blocked: blocked(&shared), imports };
     let mut nodes = nodes(&parts, &declared, drafts, problems);
     nodes.extend(sources.nodes.into_iter().map(|node| (node.name.clone(), node)));
     let tables =
@@ -246,6 +250,8 @@ struct Parts<'a> {
     names: Names,
     /// Nodes that need a file which cannot be used.
     blocked: BTreeSet<String>,
+    /// Models that were trained elsewhere.
+    imports: IndexMap<String, Import>,
 }
 
 fn nodes(
@@ -280,6 +286,9 @@ impl Parts<'_> {
             let path = resolve_path(&self.options.root, &declared.path);
             let seed = Seed { path, delimiter: settings.delimiter };
             (settings, NodeKind::Seed(seed))
+        } else if let Some(import) = self.imports.get(name) {
+            let settings = resolve(&self.manifest.models, &place, properties, &Patch::default());
+            (settings, NodeKind::Imported(Box::new(import.model.clone()?)))
         } else if declared.subject == Subject::Model {
             let (model, patch) = self.model(name, &declared.file, problems)?;
             let settings = resolve(&self.manifest.models, &place, properties, &patch);
@@ -295,7 +304,7 @@ impl Parts<'_> {
         Some(Node {
             name: name.to_owned(),
             file: Arc::clone(&declared.file),
-            location: start_of(&declared.file),
+            location: self.imports.get(name).map_or_else(|| start_of(&declared.file), |import| import.at.clone()),
             kind,
             config: settings.config,
             columns: properties.map(|found| found.columns.clone()).unwrap_or_default(),

@@ -43,7 +43,7 @@ pub use graph::Graph;
 pub use incremental::{ByInterval, Incremental, OnDefinitionChange, Strategy};
 pub use intervals::{INTERVAL_END, INTERVAL_START, IntervalUnit, parse_time, spell_time, with_interval};
 pub use load::{LoadOptions, Loaded, find_root, load, load_tests};
-pub use models::{Algorithm, Gate, KMeans, Model, Pca, Regression, Split, models_named};
+pub use models::{Algorithm, Gate, ImportedModel, KMeans, Model, ModelFormat, Pca, Regression, Split, models_named};
 pub use node::{
     Column, ErrorLimit, FileFormat, Input, InputPart, Materialized, Node, NodeConfig, NodeKind, OnUpstreamFailure,
     Project, SYSTEM_FOLDER, Seed, SortKey, SourceTable, Transform, error_table, failures_table,

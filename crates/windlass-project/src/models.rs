@@ -1,10 +1,11 @@
-//! Models as nodes: `models/*.sql`, each one `CREATE MODEL … OPTIONS(…) AS SELECT`.
+//! Models as nodes: `models/*.sql`, each one `CREATE MODEL … OPTIONS(…) AS SELECT`, and imports of `models/*.yml`.
 //!
 //! The statement is read as far as the project needs it: its name, its options, each with its place, and
 //! the query of the training rows, which the engine plans like that of any transform. `mentions` finds the
 //! models that other SQL scores with, which makes them inputs.
 
 mod create;
+mod imported;
 mod mentions;
 mod options;
 mod tokens;
@@ -15,6 +16,8 @@ use indexmap::IndexMap;
 use windlass_error::Location;
 
 pub(crate) use create::read_create_model;
+pub(crate) use imported::{IMPORT_KEYS, Import, read_imports};
+pub use imported::{ImportedModel, ModelFormat};
 pub(crate) use mentions::{mentions, no_table};
 
 use crate::checks::Threshold;
@@ -117,7 +120,7 @@ pub struct Gate {
 /// Returns the models of a project that some SQL names: node, reference and where it stands in the SQL. Names that mean
 /// nothing are left out.
 pub fn models_named(project: &Project, sql: &str) -> Vec<(String, String, Range<usize>)> {
-    let models = project.nodes.values().filter(|node| node.model().is_some()).map(|node| node.name.clone()).collect();
+    let models = project.nodes.values().filter(|node| node.is_model()).map(|node| node.name.clone()).collect();
     let (found, _) = mentions(sql, &models);
     found.into_iter().map(|found| (found.node, found.reference, found.span)).collect()
 }

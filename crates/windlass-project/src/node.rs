@@ -10,7 +10,9 @@ use indexmap::IndexMap;
 use windlass_error::{Location, SourceFile};
 
 use crate::checks::CheckDefinition;
-use crate::{ByInterval, Function, Graph, Incremental, Model, PythonTransform, SourceMap, Strategy, Target};
+use crate::{
+    ByInterval, Function, Graph, ImportedModel, Incremental, Model, PythonTransform, SourceMap, Strategy, Target,
+};
 
 /// A project folder, read and checked.
 #[derive(Debug)]
@@ -63,6 +65,8 @@ pub enum NodeKind {
     Python(Box<PythonTransform>),
     /// Registers a version of a model that it trains.
     Model(Box<Model>),
+    /// Registers a version of a model that was trained elsewhere.
+    Imported(Box<ImportedModel>),
 }
 
 /// A table of a source.
@@ -286,13 +290,26 @@ impl Node {
         }
     }
 
+    /// Returns the import of a model that was trained elsewhere.
+    pub fn imported(&self) -> Option<&ImportedModel> {
+        match &self.kind {
+            NodeKind::Imported(model) => Some(model),
+            _ => None,
+        }
+    }
+
+    /// Returns whether it is a model, however it came to be.
+    pub fn is_model(&self) -> bool {
+        matches!(self.kind, NodeKind::Model(_) | NodeKind::Imported(_))
+    }
+
     /// Returns what a transform or model reads; nothing for sources and seeds.
     pub fn inputs(&self) -> &[Input] {
         match &self.kind {
             NodeKind::Transform(transform) => &transform.inputs,
             NodeKind::Python(python) => &python.inputs,
             NodeKind::Model(model) => &model.query.inputs,
-            NodeKind::Source(_) | NodeKind::Seed(_) => &[],
+            NodeKind::Source(_) | NodeKind::Seed(_) | NodeKind::Imported(_) => &[],
         }
     }
 
@@ -316,13 +333,13 @@ impl Node {
             NodeKind::Seed(_) => true,
             NodeKind::Transform(_) => self.config.materialized != Materialized::View,
             NodeKind::Python(_) => true,
-            NodeKind::Model(_) => false,
+            NodeKind::Model(_) | NodeKind::Imported(_) => false,
         }
     }
 
     /// Returns whether a run makes something of this node that stays: a table, or a version of a model.
     pub fn is_kept(&self) -> bool {
-        self.is_published() || self.model().is_some()
+        self.is_published() || self.is_model()
     }
 
     /// Returns the word for its kind: `source`, `seed`, `view`, `table`, `incremental`, `python` or `model`.
@@ -331,7 +348,7 @@ impl Node {
             (NodeKind::Source(_), _) => "source",
             (NodeKind::Seed(_), _) => "seed",
             (NodeKind::Python(_), _) => "python",
-            (NodeKind::Model(_), _) => "model",
+            (NodeKind::Model(_) | NodeKind::Imported(_), _) => "model",
             (NodeKind::Transform(_), Materialized::View) => "view",
             (NodeKind::Transform(_), Materialized::Table) => "table",
             (NodeKind::Transform(_), Materialized::Incremental) => "incremental",

@@ -11,6 +11,7 @@ use crate::columns::decode_columns;
 use crate::config::{Patch, Subject};
 use crate::decode::{Fields, Named, missing_key, named};
 use crate::manifest::parse_file;
+use crate::models::IMPORT_KEYS;
 use crate::problems::Problems;
 use crate::unit_tests::UNIT_TESTS;
 use crate::yaml::duplicate;
@@ -80,7 +81,7 @@ pub(crate) fn read_properties(
 fn read_item(subject: Subject, item: &Named<'_>, problems: &mut Problems) -> Properties {
     let settings = subject.settings().iter().copied();
     let mut known: Vec<&str> = match subject {
-        Subject::Model => settings.chain(["config"]).collect(),
+        Subject::Model => settings.chain(["config"]).chain(IMPORT_KEYS).collect(),
         _ => settings.chain(["columns", "config"]).chain(CHECK_KEYS).collect(),
     };
     if subject == Subject::Python && item.has("materialized") {

@@ -71,7 +71,14 @@ impl Engine {
         let shape = ModelShape::of_version(&record);
         let main = record.main_artifact().map(|artifact| artifact.path.clone()).unwrap_or_default();
         let bytes = self.models().artifact(&record, &main).await.map_err(failed)?;
-        let scorer = Scorer::load(record.format, &bytes).map_err(failed)?;
+        let mut scorer = Scorer::load(record.format, &bytes).map_err(failed)?;
+        let names: Vec<String> = record.signature.inputs.iter().map(|input| input.name.clone()).collect();
+        if !scorer.signature().inputs.iter().map(|input| &input.name).eq(&names) {
+            scorer = scorer.with_inputs(&names).map_err(failed)?;
+        }
+        if let Some(classes) = record.classes.as_deref().filter(|classes| scorer.classes() != Some(classes)) {
+            scorer = scorer.with_classes(classes.to_vec()).map_err(failed)?;
+        }
         let native = match record.format {
             windlass_model::Format::Windlass => Some(NativeModel::from_json(&bytes).map_err(failed)?),
             _ => None,

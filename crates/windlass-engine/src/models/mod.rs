@@ -3,7 +3,7 @@
 //! `sql` lets the parser read `ML.PREDICT(MODEL m, TABLE t)`; `relation` plans it as a projection over a scalar
 //! function (`function`), so that filters and columns go through it as through any SELECT. `shape` is what is
 //! known of a model without its weights: a model that the same run trains is planned by it. `train` feeds
-//! staged rows to `windlass_model::train`; `register` keeps the version and promotes it; `decide` holds the version
+//! staged rows to `windlass_model::train`; `register` keeps the version and promotes it; `import` does so with files of others; `decide` holds the version
 //! that a definition has led to against what it would be made from now.
 //!
 //! Must stay true: a version is registered by one write and never changed; a reader sees the version that an alias
@@ -13,6 +13,7 @@ mod answer;
 mod decide;
 mod evaluate;
 mod function;
+mod import;
 mod known;
 mod register;
 mod relation;

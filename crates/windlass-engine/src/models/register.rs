@@ -165,7 +165,7 @@ fn inputs(shape: &ModelShape) -> Vec<Column> {
 }
 
 /// Returns when the run began, in UTC.
-fn moment(request: &BuildRequest<'_>) -> String {
+pub(super) fn moment(request: &BuildRequest<'_>) -> String {
     let moment = chrono::DateTime::from_timestamp_micros(request.started_us).unwrap_or_default();
     moment.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema};
 use windlass_error::{Code, Diagnostic, Location, nearest};
 use windlass_model::train::{Input, InputKind};
-use windlass_model::{ColumnType, Label, ModelVersion, Task};
+use windlass_model::{ColumnType, Label, ModelVersion, Signature, Task};
 use windlass_project::{Algorithm, Model, Node};
 
 use super::LABEL_PARAM;
@@ -22,6 +22,8 @@ pub(crate) struct ModelShape {
     pub(crate) inputs: Vec<Input>,
     /// What it predicts: the column and, of a classifier, the type of its classes.
     pub(crate) label: Option<(String, DataType)>,
+    /// The type of the classes of a classifier.
+    class_type: DataType,
     /// How many components a projection has.
     pub(crate) components: usize,
 }
@@ -29,19 +31,23 @@ pub(crate) struct ModelShape {
 impl ModelShape {
     /// Returns the shape of a version that is registered.
     pub(crate) fn of_version(version: &ModelVersion) -> Self {
+        let label = version.params.get(LABEL_PARAM).map(String::as_str);
+        Self::new(version.task, &version.signature, version.classes.as_deref(), label)
+    }
+
+    /// Returns the shape of a model that predicts a column, by what it says of itself.
+    pub(crate) fn new(task: Task, signature: &Signature, classes: Option<&[Label]>, label: Option<&str>) -> Self {
         let input = |column: &windlass_model::Column| Input {
             name: column.name.clone(),
             kind: if column.data_type == ColumnType::String { InputKind::Text } else { InputKind::Number },
         };
-        let data_type = match &version.classes {
-            Some(classes) => Label::type_of(classes).arrow(),
-            None => DataType::Float64,
-        };
+        let data_type = classes.map_or(DataType::Float64, |classes| Label::type_of(classes).arrow());
         Self {
-            task: version.task,
-            inputs: version.signature.inputs.iter().map(input).collect(),
-            label: version.params.get(LABEL_PARAM).map(|label| (label.clone(), data_type)),
-            components: version.signature.outputs.len(),
+            task,
+            inputs: signature.inputs.iter().map(input).collect(),
+            class_type: data_type.clone(),
+            label: label.map(|label| (label.to_string(), data_type)),
+            components: signature.outputs.len(),
         }
     }
 
@@ -56,7 +62,7 @@ impl ModelShape {
         };
         let fields = match self.task {
             Task::Classification => {
-                let class = self.class_type();
+                let class = self.class_type.clone();
                 let probabilities = pairs("label", class.clone(), "prob");
                 vec![column(&predicted, class), column(&format!("{predicted}_probs"), probabilities)]
             }
@@ -79,11 +85,6 @@ impl ModelShape {
             Task::Clustering => Some(DataType::Int64),
             Task::Projection => None,
         }
-    }
-
-    /// Returns the type of the classes.
-    pub(crate) fn class_type(&self) -> DataType {
-        self.label.as_ref().map_or(DataType::Utf8, |(_, data_type)| data_type.clone())
     }
 
     /// Returns the inputs as parameters: `(dep_delay number, carrier text)`.
@@ -164,7 +165,8 @@ pub(crate) fn planned_shape(node: &Node, model: &Model, columns: &Schema) -> Res
         Algorithm::KMeans(kmeans) => (Task::Clustering, kmeans.clusters as usize),
         Algorithm::Pca(pca) => (Task::Projection, pca.components as usize),
     };
-    if mistakes.is_empty() { Ok(ModelShape { task, inputs, label, components }) } else { Err(mistakes) }
+    let class_type = label.as_ref().map_or(DataType::Float64, |(_, data_type)| data_type.clone());
+    if mistakes.is_empty() { Ok(ModelShape { task, inputs, label, class_type, components }) } else { Err(mistakes) }
 }
 
 /// Returns the label's column and the type of its classes.

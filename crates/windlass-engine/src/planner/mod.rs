@@ -89,6 +89,8 @@ pub(crate) enum Content {
     Table(PublishedTable),
     /// A model: what it reads and answers, and the query of its training rows where this run may train it.
     Model(Arc<ModelShape>, Option<Arc<LogicalPlan>>),
+    /// A model whose file this run may import.
+    Imported(Arc<ModelShape>),
 }
 
 /// Where the tables of a query come from.
@@ -196,7 +198,8 @@ impl Engine {
                 }
                 self.plan_model(project, node, model, plan).await.map(Some)
             }
-            NodeKind::Model(_) => self.plan_trained_model(project, node).await.map(Some),
+            NodeKind::Imported(imported) if selected => self.plan_imported(node, imported).await.map(Some),
+            NodeKind::Model(_) | NodeKind::Imported(_) => self.plan_trained_model(project, node).await.map(Some),
             NodeKind::Seed(_) | NodeKind::Transform(_) | NodeKind::Python(_) => {
                 self.plan_from_lake(project, node).await.map(Some)
             }
@@ -354,7 +357,7 @@ impl Engine {
                 read.insert(name.to_string(), table.input_version().await);
                 table.provider(name).await
             }
-            (Content::Model(..), ..) => Err(Error::NoTable { model: name.to_string() }),
+            (Content::Model(..) | Content::Imported(_), ..) => Err(Error::NoTable { model: name.to_string() }),
             (Content::Python, _, Tables::BySchema) | (_, true, Tables::BySchema) => {
                 Ok(Arc::new(EmptyTable::new(Arc::clone(&planned.schema))))
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::prelude::SessionContext;
 use windlass_error::{Code, Diagnostic};
-use windlass_project::{Input, InputPart, Model, Node, Project};
+use windlass_project::{ImportedModel, Input, InputPart, Model, Node, Project};
 
 use super::{Content, Plan, PlannedNode, Reading, Tables};
 use crate::fingerprint::Inputs;
@@ -29,6 +29,14 @@ impl Engine {
         let schema = Arc::clone(checked.schema().inner());
         let shape = planned_shape(node, model, &schema).map_err(|diagnostics| Error::Mistakes { diagnostics })?;
         let content = Content::Model(Arc::new(shape), Some(Arc::new(query)));
+        Ok(PlannedNode { schema, rows: None, is_published: false, errors: None, content, incremental: None })
+    }
+
+    /// Plans a model whose file this run may import.
+    pub(super) async fn plan_imported(&self, node: &Node, imported: &ImportedModel) -> Result<PlannedNode, Error> {
+        let file = self.read_import(node, imported).await?;
+        let content = Content::Imported(Arc::new(file.shape));
+        let schema = Arc::new(datafusion::arrow::datatypes::Schema::empty());
         Ok(PlannedNode { schema, rows: None, is_published: false, errors: None, content, incremental: None })
     }
 
@@ -69,7 +77,9 @@ impl Engine {
         for input in inputs.iter().filter(|input| input.part == InputPart::Model) {
             let Some(planned) = reading.plan.nodes.get(&input.node) else { continue };
             let model = match (&planned.content, reading.tables) {
-                (Content::Model(shape, Some(_)), Tables::BySchema) if input.reference == input.node => {
+                (Content::Model(shape, Some(_)) | Content::Imported(shape), Tables::BySchema)
+                    if input.reference == input.node =>
+                {
                     KnownModel::of_shape(&input.reference, shape)
                 }
                 _ => {

@@ -456,3 +456,53 @@ async fn a_model_is_the_same_to_the_bit_in_another_lake() {
     };
     assert_eq!(files().await, files().await);
 }
+
+/// Returns a model of LightGBM with one tree: `low` up to a half, `high` above it.
+fn tree(name: &str, objective: &str, low: f64, high: f64) -> String {
+    format!(
+        "-- files/{name}.txt --\ntree\nversion=v4\nnum_class=1\nnum_tree_per_iteration=1\nfeature_names=a\nfeature_infos=[0:1]\n\
+         objective={objective}\n\nTree=0\nsplit_feature=0\nthreshold=0.5\ndecision_type=2\nleft_child=-1\nright_child=-2\n\
+         leaf_value={low} {high}\n\n\nend of trees\n\npandas_categorical:null\n"
+    )
+}
+
+#[tokio::test]
+async fn models_that_were_trained_elsewhere_score_as_well() {
+    let mut world = World::new(&format!(
+        "-- seeds/points.csv --\nid,x\n1,0.25\n2,0.75\n-- models/about.yml --\nmodels:\n  \
+         step: {{path: files/step.txt, label: y, inputs: [x]}}\n  \
+         risk: {{path: files/risk.txt, inputs: [x], classes: ['no', 'yes']}}\n\
+         -- transforms/scored.sql --\nselect id, predicted_y, prediction, round(risk(x), 3) as p\n\
+         from ml.predict(model step, (select id, x, prediction from ml.predict(model risk, table {{{{ ref('points') }}}})))\n{}{}",
+        tree("step", "regression", 1.0, 2.0),
+        tree("risk", "binary sigmoid:1", -1.0, 1.0),
+    ));
+    world.run().await.unwrap();
+    expect![[r#"
+        +----+-------------+------------+-------+
+        | id | predicted_y | prediction | p     |
+        +----+-------------+------------+-------+
+        | 1  | 1.0         | no         | 0.269 |
+        | 2  | 2.0         | yes        | 0.731 |
+        +----+-------------+------------+-------+"#]]
+    .assert_eq(&world.sql("select * from scored order by id").await);
+    assert_eq!(decision(&world, "step").await, "version 1");
+    world.edit(&tree("step", "regression", 3.0, 4.0));
+    assert_eq!(decision(&world, "step").await, "build: step.txt or what is said of it changed");
+    world.run().await.unwrap();
+    assert_eq!(
+        world
+            .sql("select step@1(x) as a, step(x) as b from points where id = 1")
+            .await
+            .matches("| 1.0 | 3.0 |")
+            .count(),
+        1
+    );
+    world.edit("-- files/risk.txt --\nno model\n");
+    let plan = world.plan().await;
+    expect![[r#"
+        error[E1002]: cannot read the lightgbm model: it has no `end of trees`
+          --> models/about.yml:3:16 `files/risk.txt`
+    "#]]
+    .assert_eq(&plain(&plan.diagnostics));
+}

@@ -12,6 +12,7 @@ use crate::config::Subject;
 use crate::decode::is_identifier;
 use crate::load::FileSet;
 use crate::manifest::Manifest;
+use crate::models::Import;
 use crate::problems::Problems;
 use crate::properties::{KnownNodes, Properties, read_properties};
 use crate::python::is_module;
@@ -85,6 +86,42 @@ pub(super) fn declare(files: &FileSet, problems: &mut Problems) -> BTreeMap<Stri
     declared
 }
 
+/// Adds models that were trained elsewhere; reports names that are taken or no identifiers.
+pub(super) fn declare_imports(
+    imports: &IndexMap<String, Import>,
+    declared: &mut BTreeMap<String, Declared>,
+    problems: &mut Problems,
+) {
+    for (name, import) in imports {
+        let path = import.file.path.to_string_lossy().into_owned();
+        let mut node = Declared {
+            file: Arc::clone(&import.file),
+            path,
+            subject: Subject::Model,
+            is_read: true,
+            is_usable: import.model.is_some(),
+        };
+        if !is_identifier(name) {
+            let message = format!("`{name}` is not a name for a model");
+            let problem = Diagnostic::error(Code::INVALID_VALUE, message).at(import.at.clone()).node(name);
+            problems.push(problem.hint("names consist of letters, digits and `_`, and do not start with a digit"));
+            node.is_usable = false;
+        }
+        if let Some(first) = declared.get_mut(name) {
+            first.is_usable = false;
+            let problem = yaml::duplicate(&format!("node `{name}`"), &start_of(&first.file), &import.at);
+            problems.push(problem.node(name).hint("an import with `path` is a node of its own; rename one of them"));
+            continue;
+        }
+        declared.insert(name.clone(), node);
+    }
+}
+
+/// Returns whether a path is that of a YAML file.
+pub(super) fn is_yaml(path: &str) -> bool {
+    path.ends_with(".yml") || path.ends_with(".yaml")
+}
+
 pub(super) fn properties(
     files: &FileSet,
     declared: &BTreeMap<String, Declared>,
@@ -99,7 +136,6 @@ pub(super) fn properties(
         of_others.map(|(name, node)| (name.as_str(), node.subject.folder())).collect()
     };
     let known = |subjects: &[Subject], python| KnownNodes { names: names(subjects), python, others: others(subjects) };
-    let is_yaml = |path: &str| path.ends_with(".yml") || path.ends_with(".yaml");
     let of = |folder: &str| select(files, |path| path.starts_with(folder) && is_yaml(path));
     let mut found = read_properties(Subject::Seed, &of("seeds/"), &known(&[Subject::Seed], Vec::new()), problems);
     let transforms = known(&TRANSFORMS, names(&[Subject::Python]));

@@ -77,6 +77,7 @@ fn describe(project: &Project) -> String {
                 out.push_str(&format!("  vars {:?}\n", transform.vars));
             }
             NodeKind::Python(python) => out.push_str(&format!("  {}\n", python.code.object)),
+            NodeKind::Imported(model) => out.push_str(&format!("  {}\n", model.path)),
             NodeKind::Model(model) => out.push_str(&format!("  {}\n", model.algorithm.name())),
         }
         out.push_str(&format!("  {:?}\n", node.config));

@@ -204,6 +204,39 @@ fn a_model_takes_part_in_the_graph() {
 }
 
 #[test]
+fn a_model_that_was_trained_elsewhere_is_a_node() {
+    let project = project(&format!(
+        "{TABLE}-- models/about.yml --\nmodels:\n  churn: {{path: files/churn.txt, label: gone, classes: ['no', 'yes'], tags: [ml]}}\n\
+         -- transforms/scored.sql --\nselect churn(x) as p from {{{{ ref('feat') }}}}\n"
+    ));
+    let churn = &project.nodes["churn"];
+    let model = churn.imported().expect("it is imported");
+    assert_eq!(
+        (model.path.as_str(), model.format, churn.config.tags.len()),
+        ("/p/files/churn.txt", ModelFormat::Lightgbm, 1)
+    );
+    assert_eq!((churn.location.to_string().as_str(), churn.kind_name()), ("models/about.yml:2:3", "model"));
+    assert_eq!(project.nodes["scored"].inputs()[1].table(), "churn");
+    expect![[r#"
+        error[E0203]: what `files/churn.bin` is does not show in its name
+          models/about.yml:2:17
+          |   churn: {path: files/churn.bin}
+          |                 ^^^^^^^^^^^^^^^
+          hint: say it: `format: lightgbm`, `xgboost` or `onnx`
+          node: churn
+        error[E0203]: expected one of `lightgbm`, `xgboost`, `onnx` for `format`, found `pickle`
+          models/about.yml:3:32
+          |   late: {path: a.onnx, format: pickle}
+          |                                ^^^^^^
+          node: late
+        broken: churn, late
+    "#]]
+    .assert_eq(&problems(
+        "-- models/about.yml --\nmodels:\n  churn: {path: files/churn.bin}\n  late: {path: a.onnx, format: pickle}\n",
+    ));
+}
+
+#[test]
 fn a_model_is_no_table() {
     check_problems(
         "create model late options (model_type = 'pca', num_principal_components = 1) as select x from {{ ref('feat') }}\n\
@@ -215,7 +248,7 @@ fn a_model_is_no_table() {
               models/models.yml:2:10
               |   late: {columns: {a: int}}
               |          ^^^^^^^
-              hint: known keys: `description`, `on_upstream_failure`, `owner`, `retries`, `tags`, `config`
+              hint: known keys: `description`, `on_upstream_failure`, `owner`, `retries`, `tags`, `config`, `path`, `format`, `label`, `inputs`, `classes`
               node: late
             error[E0209]: no model `feat`
               models/models.yml:3:3

@@ -126,7 +126,7 @@ fn check_names(test: &UnitTest, loaded: &Loaded, problems: &mut Problems) {
         }
         return;
     };
-    if node.model().is_some() || (node.transform().is_none() && node.python().is_none()) {
+    if node.is_model() || (node.transform().is_none() && node.python().is_none()) {
         let message = format!("`{name}` is a {} and computes nothing", node.kind_name());
         problems.push(Diagnostic::error(Code::INVALID_VALUE, message).at(test.node.location.clone()));
         return;

@@ -50,7 +50,7 @@ fn find<'a>(loaded: &'a Loaded, name: &str) -> anyhow::Result<(&'a Project, &'a 
     };
     match &found.node.kind {
         NodeKind::Transform(_) | NodeKind::Python(_) => Ok((project, found.node)),
-        NodeKind::Model(_) => {
+        NodeKind::Model(_) | NodeKind::Imported(_) => {
             let refusal = Refusal::new(format!("`{name}` is a model and has no rows to try"));
             Err(refusal.hint(format!("train it: windlass run {name}")).into())
         }

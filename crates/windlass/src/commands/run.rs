@@ -284,7 +284,7 @@ impl Run<'_> {
                 found.insert(node.name.clone());
             }
         }
-        for node in nodes().filter(|node| node.model().is_some()) {
+        for node in nodes().filter(|node| node.is_model()) {
             if self.session.engine.champion(&node.name).await?.is_some() {
                 found.insert(node.name.clone());
             }

@@ -38,7 +38,7 @@ fn a_run_trains_and_scores() {
         -- stdout
         points  seed
         high    model
-        line    model   A straight line.
+        line    model  A straight line.
         scored  table
     "#]]);
     project.windlass(["plan"]).check(expect![[r#"
