@@ -12,7 +12,7 @@ use crate::config::{Patch, Subject};
 use crate::intervals::has_interval;
 use crate::problems::Problems;
 use crate::template::{FileScope, SqlTemplates};
-use crate::{Incremental, Strategy, Transform};
+use crate::{INTERVAL_END, INTERVAL_START, Incremental, Strategy, Transform};
 
 /// The file of a SQL transform.
 pub(crate) struct SqlFile<'a> {
@@ -60,6 +60,10 @@ impl SqlFile<'_> {
         }
         let scope = FileScope { this: Some(self.name), has_interval: has_intervals };
         let adding: Transform = self.templates.render(self.file, scope, problems)?.into();
+        if let Some(quoted) = [&transform, &adding].into_iter().find_map(in_quotes) {
+            problems.push(quoted);
+            return None;
+        }
         for input in &adding.inputs {
             let is_same = |known: &crate::Input| (known.node.as_str(), known.part) == (input.node.as_str(), input.part);
             if !transform.inputs.iter().any(is_same) {
@@ -70,6 +74,21 @@ impl SqlFile<'_> {
         transform.incremental = Some(Box::new(adding));
         Some(transform)
     }
+}
+
+/// Returns that a time of an interval stands in quotes, as it does in other tools.
+fn in_quotes(transform: &Transform) -> Option<Diagnostic> {
+    let ends = [("interval_start", INTERVAL_START), ("interval_end", INTERVAL_END)];
+    let (name, start) = ends.into_iter().find_map(|(name, text)| {
+        let quoted = format!("'{text}'");
+        Some((name, transform.sql.find(&quoted)?))
+    })?;
+    let message = format!("`{name}` stands in quotes, and is a timestamp already");
+    let problem = Diagnostic::error(Code::TEMPLATE_RENDER, message).hint("remove the quotes around it");
+    Some(match transform.map.locate(start..start + 1) {
+        Some(at) => problem.at(at),
+        None => problem,
+    })
 }
 
 /// Returns whether SQL holds nothing but comments.

@@ -38,6 +38,7 @@ impl Engine {
         let incremental = match &transform.incremental {
             Some(adding) => {
                 refuse(strategy_mistakes(node, &published))?;
+                refuse(foreign_zone(node, &checked).into_iter().collect())?;
                 let this = EmptyTable::new(schema::reading(&published));
                 register(&context, &node.name, Arc::new(this))?;
                 let (query, checked) = self.plan_text(project, node, adding, &context).await?;

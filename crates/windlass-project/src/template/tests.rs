@@ -480,6 +480,19 @@ fn what_only_incremental_transforms_find() {
         broken: x
     "#]],
     );
+    check(
+        "{{ config(materialized='incremental', strategy='by_interval', time_column='t', interval='day', start='2013') }}\n\
+         select t from x where t < '{{ interval_end }}'",
+        expect![[r#"
+            error[E0307]: `interval_end` stands in quotes, and is a timestamp already
+              transforms/x.sql:2:27
+              | select t from x where t < '{{ interval_end }}'
+              |                           ^
+              hint: remove the quotes around it
+              node: x
+            broken: x
+        "#]],
+    );
     let config = "{{ config(materialized='incremental', strategy='append') }}";
     check(
         &format!("{config} select {{{{ interval_end }}}}"),
