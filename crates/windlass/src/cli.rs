@@ -6,6 +6,7 @@ mod diff;
 mod intervals;
 mod lineage;
 pub(crate) mod models;
+mod run;
 mod runs;
 mod test;
 
@@ -18,6 +19,7 @@ use crate::completion;
 pub(crate) use diff::DiffArgs;
 pub(crate) use intervals::IntervalArgs;
 pub(crate) use lineage::{LineageArgs, LineageFormat};
+pub(crate) use run::{PlanArgs, RunArgs};
 pub(crate) use runs::{RunsCommand, RunsLogsArgs, RunsLsArgs, RunsShowArgs};
 pub(crate) use test::TestArgs;
 
@@ -240,55 +242,6 @@ pub(crate) struct VarsArgs {
     /// A variable over that of `windlass.yml`, as `name=value`; may be given several times.
     #[arg(long = "vars", value_name = "NAME=VALUE")]
     pub(crate) vars: Vec<String>,
-}
-
-/// Flags of `run`.
-#[derive(Debug, Args)]
-pub(crate) struct RunArgs {
-    #[command(flatten)]
-    pub(crate) select: SelectArgs,
-    #[command(flatten)]
-    pub(crate) vars: VarsArgs,
-    #[command(flatten)]
-    pub(crate) intervals: IntervalArgs,
-    /// Compute every selected node, also where nothing has changed since its table was published.
-    #[arg(long)]
-    pub(crate) no_cache: bool,
-    /// The same, and incremental tables from nothing.
-    #[arg(long)]
-    pub(crate) full_refresh: bool,
-    /// Stop everything at the first failure; else only what needs the failed node is skipped.
-    #[arg(long)]
-    pub(crate) fail_fast: bool,
-    /// How many threads work; else `threads:` of the target, else all that the process may use.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) threads: Option<u16>,
-    /// `json` prints one object on stdout when the run is over.
-    #[arg(long, default_value = "text")]
-    pub(crate) format: Format,
-}
-
-/// Flags of `plan`.
-#[derive(Debug, Args)]
-pub(crate) struct PlanArgs {
-    #[command(flatten)]
-    pub(crate) select: SelectArgs,
-    #[command(flatten)]
-    pub(crate) vars: VarsArgs,
-    #[command(flatten)]
-    pub(crate) intervals: IntervalArgs,
-    /// Say what `run --no-cache` would do.
-    #[arg(long)]
-    pub(crate) no_cache: bool,
-    /// Say what `run --full-refresh` would do.
-    #[arg(long)]
-    pub(crate) full_refresh: bool,
-    /// End with 10 where a run would build something, for scripts.
-    #[arg(long)]
-    pub(crate) exit_code: bool,
-    /// How to print it.
-    #[arg(long, default_value = "text")]
-    pub(crate) format: Format,
 }
 
 /// Flags of `check`.
