@@ -55,10 +55,14 @@ pub struct TableDiff {
     pub version: u64,
     /// Its rows.
     pub rows: u64,
+    /// The environment that it stands in, where that is the base.
+    pub base: Option<String>,
     /// The version of the other table.
     pub other_version: u64,
     /// The rows of the other table.
     pub other_rows: u64,
+    /// The environment that the other table stands in, where that is a base.
+    pub other_base: Option<String>,
     /// Columns that are not the same on both sides.
     pub columns: Vec<ColumnChange>,
     /// Columns that identify a row; none where whole rows were compared.
@@ -152,11 +156,15 @@ impl Engine {
         let one = |Example { own, other, columns, times }| DifferingRow { own, other, columns, times };
         let examples = examples.into_iter().map(one).collect();
         let (version, other_version, key) = (own.version(), other.version(), question.key);
+        let base = |table: &PublishedTable| table.base().map(str::to_string);
+        let (base, other_base) = (base(&own), base(&other));
         Ok(TableDiff {
             version,
             rows,
+            base,
             other_version,
             other_rows,
+            other_base,
             columns,
             key,
             has_doubles,
@@ -183,7 +191,7 @@ impl Engine {
             },
             OtherTable::Version(version) => self.table_at(table, Some(version)).await,
             OtherTable::Env(env) => {
-                let opened = PublishedTable::open(table, &self.place_in(env, table), None).await?;
+                let opened = self.open_in(env, table).await?;
                 opened.ok_or_else(|| {
                     let message = format!("table `{table}` has not been published in environment `{env}`");
                     let mistake = Diagnostic::error(Code::UNKNOWN_TABLE, message);

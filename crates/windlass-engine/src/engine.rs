@@ -10,11 +10,11 @@ use windlass_project::{MemoryLimit, Project, SYSTEM_FOLDER, error_table};
 use windlass_worker::Workers;
 
 use crate::Error;
+use crate::environments::Base;
 use crate::python::{PythonSettings, workers};
 use crate::session::{Session, SessionSettings};
 use crate::storage::{Place, Storage};
 use crate::tables::gc::{self, Garbage, GcOptions};
-use crate::tables::published::PublishedTable;
 
 /// What an engine is made from; see `Target` for where the values come from.
 #[derive(Debug, Clone)]
@@ -23,6 +23,8 @@ pub struct EngineConfig {
     pub lake: String,
     /// The first folder below the lake.
     pub env: String,
+    /// The environment that is read where `env` has no table of its own.
+    pub base: Option<String>,
     /// How much memory queries may use together.
     pub memory: MemoryLimit,
     /// Partitions that work at the same time.
@@ -42,8 +44,10 @@ pub struct Engine {
     pub(crate) session: Session,
     pub(crate) storage: Storage,
     pub(crate) workers: Arc<Workers>,
-    lake: Place,
-    lake_root: Place,
+    pub(crate) lake: Place,
+    pub(crate) lake_root: Place,
+    /// What is read where the environment has nothing of its own.
+    pub(crate) base: Option<Base>,
     /// Tables that queries find beside those of the lake, by name.
     pub(crate) provided: Mutex<BTreeMap<String, RecordBatch>>,
 }
@@ -71,7 +75,9 @@ impl Engine {
         let storage = Storage::new(session.runtime(), config.storage, config.environment);
         let lake_root = storage.open(&config.lake)?;
         let lake = lake_root.join(&config.env);
-        Ok(Self { session, storage, workers, lake, lake_root, provided: Mutex::default() })
+        let base = config.base.filter(|base| *base != config.env);
+        let base = base.map(|env| Base { place: lake_root.join(&env), env: env.into() });
+        Ok(Self { session, storage, workers, lake, lake_root, base, provided: Mutex::default() })
     }
 
     /// Returns the bytes that queries may use together.
@@ -84,9 +90,11 @@ impl Engine {
         self.lake_root.display()
     }
 
-    /// Fails where the lake cannot be written; makes its folder.
+    /// Fails where the lake cannot be written; makes its folder, and notes there what is read below it.
     pub async fn ensure_writable(&self) -> Result<(), Error> {
-        self.lake.ensure_writable().await
+        self.lake.ensure_writable().await?;
+        self.note_base().await;
+        Ok(())
     }
 
     /// Returns where a table stands.
@@ -99,44 +107,9 @@ impl Engine {
         self.lake_root.join(env).join(table)
     }
 
-    /// Returns a published table at its newest version.
-    pub(crate) async fn open_table(&self, table: &str) -> Result<Option<PublishedTable>, Error> {
-        PublishedTable::open(table, &self.place(table), None).await
-    }
-
-    /// Returns a published table at a version, or at its newest.
-    pub(crate) async fn table_at(&self, table: &str, version: Option<u64>) -> Result<PublishedTable, Error> {
-        let not_published = || Error::NotPublished { table: table.to_string() };
-        let newest = self.open_table(table).await?.ok_or_else(not_published)?;
-        match version {
-            None => Ok(newest),
-            Some(version) if version > newest.version() => {
-                Err(Error::NoVersion { table: table.to_string(), version, newest: newest.version() })
-            }
-            Some(version) => {
-                PublishedTable::open(table, &self.place(table), Some(version)).await?.ok_or_else(not_published)
-            }
-        }
-    }
-
-    /// Returns a node's error rows as they belong to its newest version; `None` where it has none.
-    pub(crate) async fn open_errors(&self, node: &str) -> Result<Option<PublishedTable>, Error> {
-        let Some(table) = self.open_table(node).await? else { return Ok(None) };
-        let Some(version) = table.errors_version().await else { return Ok(None) };
-        let name = error_table(node);
-        PublishedTable::open(&name, &self.place(&name), Some(version)).await
-    }
-
     /// Stops all Python workers and waits until they are gone.
     pub async fn shutdown(&self) {
         self.workers.shutdown().await;
-    }
-
-    /// Returns the newest version of a published table, its rows and bytes; `None` where there is none.
-    pub async fn published(&self, table: &str) -> Result<Option<(u64, Option<u64>, u64)>, Error> {
-        let Some(table) = self.open_table(table).await? else { return Ok(None) };
-        let (rows, bytes) = table.size();
-        Ok(Some((table.version(), rows, bytes)))
     }
 
     /// Finds, and unless told otherwise removes, files that no table refers to. Looks at every table
@@ -157,7 +130,7 @@ impl Engine {
         Ok(garbage)
     }
 
-    async fn table_folders(&self) -> Result<Vec<String>, Error> {
+    pub(crate) async fn table_folders(&self) -> Result<Vec<String>, Error> {
         let listed = self.lake.store.list_with_delimiter(Some(&self.lake.path)).await;
         match listed {
             Ok(listed) => {

@@ -163,6 +163,14 @@ pub enum Error {
         /// Each gate that was missed, with what was found.
         missed: Vec<String>,
     },
+    /// Files of a table cannot be put where it is to be published.
+    #[error("cannot copy the files of table `{table}`")]
+    Copy {
+        /// Table name.
+        table: String,
+        /// Why.
+        source: object_store::Error,
+    },
     /// The commit that publishes a table failed.
     #[error("cannot commit version {version} of table `{table}`")]
     Commit {

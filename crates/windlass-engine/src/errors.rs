@@ -143,6 +143,9 @@ impl Engine {
     pub async fn replay(&self, request: &BuildRequest<'_>) -> Result<Option<Replayed>, Error> {
         let node = &request.node.name;
         let nothing = || Error::NoErrors { node: node.clone() };
+        if let Some(table) = self.open_table(node).await? {
+            self.adopt(request, &table).await?;
+        }
         let Some(errors) = self.open_errors(node).await? else { return Err(nothing()) };
         let (Some(before @ 1..), _) = errors.size() else { return Err(nothing()) };
         let Some(built) = self.build_from(request, &RowsFrom::Errors(Box::new(errors))).await? else {

@@ -15,6 +15,7 @@ mod build;
 mod checks;
 mod diff;
 mod engine;
+mod environments;
 mod error;
 mod errors;
 mod estimates;
@@ -43,6 +44,10 @@ pub use build::{BuildProgress, BuildRequest, Built, FailedRows, Phase, Rechecked
 pub use checks::outcome::{CheckOutcome, CheckStatus};
 pub use diff::{ColumnChange, DiffKey, DiffRequest, DifferingRow, OtherTable, TableDiff};
 pub use engine::{Engine, EngineConfig};
+pub use environments::{
+    Below, Environment, EnvironmentTable, Obstacle, Promotable, PromoteRequest, Promoted, Removal, RemovedEnvironment,
+    StandingTable, TableChange,
+};
 pub use error::Error;
 pub use errors::{ErrorCause, ErrorCauses, Replayed};
 pub use incremental::{Ask, IntervalsToDo, Refresh};

@@ -38,6 +38,8 @@ pub struct Standing {
     pub rows: u64,
     /// What definition and inputs hash to.
     pub fingerprint: String,
+    /// The environment that it stands in, where that is the base.
+    pub base: Option<String>,
 }
 
 /// Why a node is built.
@@ -49,6 +51,15 @@ pub struct Reason {
     pub text: String,
     /// The intervals that are computed, where the table has such.
     pub intervals: Option<IntervalsToDo>,
+}
+
+/// What becomes of a node whose result is another one every time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Volatile {
+    /// It is built.
+    Builds,
+    /// It stands while what it is made from does.
+    Stands,
 }
 
 /// What makes a build necessary.
@@ -98,6 +109,16 @@ impl Engine {
         node: &Node,
         (upcoming, ask): (&BTreeSet<String>, &Ask<'_>),
     ) -> Result<Decision, Error> {
+        self.decide_about(project, plan, node, (upcoming, ask, Volatile::Builds)).await
+    }
+
+    pub(crate) async fn decide_about(
+        &self,
+        project: &Project,
+        plan: &Plan,
+        node: &Node,
+        (upcoming, ask, of_volatile): (&BTreeSet<String>, &Ask<'_>, Volatile),
+    ) -> Result<Decision, Error> {
         if let Some(imported) = node.imported() {
             return self.decide_import(node, imported).await;
         }
@@ -121,7 +142,9 @@ impl Engine {
         else {
             return build(ReasonKind::Missing, "nothing is known of how it was made".to_string());
         };
-        if let Some(what) = volatile(project, plan, node) {
+        // What the base has is made anew by its own runs.
+        let is_built = of_volatile == Volatile::Builds && table.base().is_none();
+        if let Some(what) = volatile(project, plan, node).filter(|_| is_built) {
             return build(ReasonKind::Volatile, format!("new every time: {what}"));
         }
         if let Some(difference) = changed_definition(&known, &self.definition(project, plan, node).await?) {
@@ -130,13 +153,13 @@ impl Engine {
         if provenance.is_changed() {
             return build(ReasonKind::OtherWriter, "another writer has changed its rows".to_string());
         }
-        if provenance.errors().is_some() && self.open_errors(&node.name).await?.is_none() {
+        if provenance.errors().is_some() && self.errors_of(&node.name, &table).await?.is_none() {
             return build(ReasonKind::Missing, format!("`{}` is gone", error_table(&node.name)));
         }
         if let Some(parent) = first_upcoming(project, node, upcoming) {
             return build(ReasonKind::Upstream, format!("reads `{parent}`, which is built"));
         }
-        let known = provenance.inputs();
+        let known = table.inputs(&provenance);
         if let Some(difference) = changed_input(&known, &self.inputs_now(project, plan, node, &known).await?) {
             return Ok(Decision::Build(told(project, &difference)));
         }
@@ -151,9 +174,10 @@ impl Engine {
         node: &Node,
         (table, provenance): (&PublishedTable, &Provenance),
     ) -> Result<Decision, Error> {
-        let standing =
-            Standing { version: table.version(), rows: provenance.rows(), fingerprint: provenance.fingerprint() };
-        let checks = self.open_checks(project, plan, node, provenance).await?;
+        let (version, fingerprint) = (table.version(), provenance.fingerprint());
+        let base = table.base().map(str::to_string);
+        let standing = Standing { version, rows: provenance.rows(), fingerprint, base };
+        let checks = self.open_checks(project, plan, node, (table, provenance)).await?;
         // Failing rows are stored by the run that writes the table.
         if let Some(check) = node.checks.iter().find(|check| check.store_failures && checks.contains(&check.name)) {
             let text = format!("check {} is to be made and stores its failing rows", check.name);

@@ -87,6 +87,7 @@ impl Engine {
             verdicts: &[],
             incremental: None,
             is_computed: true,
+            promoted: None,
         };
         let mut tries = 1;
         loop {
@@ -177,20 +178,31 @@ impl Engine {
     }
 
     async fn checks_provider(&self) -> Result<Arc<dyn TableProvider>, Error> {
-        match PublishedTable::open(CHECKS, &self.checks_place(), None).await? {
+        let own = PublishedTable::open(CHECKS, &self.checks_place(), None).await?;
+        let known = match (own, &self.base) {
+            // No run has checked anything here yet.
+            (None, Some(base)) => PublishedTable::open(CHECKS, &checks_in(&base.place), None).await?,
+            (own, _) => own,
+        };
+        match known {
             Some(table) => table.provider(CHECKS).await,
             None => Ok(Arc::new(EmptyTable::new(schema::reading(&checks_schema())))),
         }
     }
 
     fn checks_place(&self) -> Place {
-        self.place(SYSTEM_FOLDER).join("checks")
+        checks_in(&self.lake)
     }
 
     /// Returns the system tables that stand in the lake, with their places.
     pub(crate) fn system_tables(&self) -> [(&'static str, Place); 1] {
         [(CHECKS, self.checks_place())]
     }
+}
+
+/// Returns where an environment keeps what its checks have found.
+fn checks_in(env: &Place) -> Place {
+    env.join(SYSTEM_FOLDER).join("checks")
 }
 
 fn checks_schema() -> SchemaRef {

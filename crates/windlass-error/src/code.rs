@@ -112,6 +112,8 @@ codes! {
     SELECTION_SYNTAX = "E0903", "a selection cannot be parsed";
     RUN_STORE = "E0904", "the run store cannot be used";
     NO_PROJECT = "E0905", "no project was found";
+    PROTECTED = "E0906", "an environment is protected";
+    PROMOTION = "E0907", "a table of an environment cannot be promoted as it is";
     UNKNOWN_MODEL = "E1001", "a model, version or alias does not exist";
     MODEL_FILE = "E1002", "a model's file cannot be read";
     MODEL_INPUT = "E1003", "an input of a model is missing or has another type";

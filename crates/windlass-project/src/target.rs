@@ -15,6 +15,10 @@ pub struct Target {
     pub state: std::path::PathBuf,
     /// Name of the environment, the first folder below the lake.
     pub env: String,
+    /// The environment whose tables are read where this one has none of its own; never `env` itself.
+    pub base: Option<String>,
+    /// Environments that only promotions write to, and runs that say so.
+    pub protected: Vec<String>,
     /// How much memory queries may use.
     pub memory: MemoryLimit,
     /// How many threads work; `None` takes all that the process may use.
@@ -26,15 +30,24 @@ pub struct Target {
     pub openlineage: Option<OpenLineage>,
 }
 
+impl Target {
+    /// Returns whether an environment is written to by promotions, and by runs that say so, only.
+    pub fn is_protected(&self, env: &str) -> bool {
+        self.protected.iter().any(|name| name == env)
+    }
+}
+
 /// Shows the names of storage settings, never their values.
 impl std::fmt::Debug for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name, lake, state, env, memory, threads, storage, openlineage } = self;
+        let Self { name, lake, state, env, base, protected, memory, threads, storage, openlineage } = self;
         f.debug_struct("Target")
             .field("name", name)
             .field("lake", lake)
             .field("state", state)
             .field("env", env)
+            .field("base", base)
+            .field("protected", protected)
             .field("memory", memory)
             .field("threads", threads)
             .field("storage", &storage.keys().collect::<Vec<_>>())

@@ -16,7 +16,8 @@ use crate::template::YamlTemplates;
 use crate::yaml::{Entry, Value, Yaml};
 use crate::{MemoryLimit, Target};
 
-const KEYS: [&str; 9] = ["engine", "env", "extends", "lake", "memory", "openlineage", "state", "storage", "threads"];
+const KEYS: [&str; 11] =
+    ["base", "engine", "env", "extends", "lake", "memory", "openlineage", "protected", "state", "storage", "threads"];
 const ENGINE: &str = "datafusion";
 const UNITS: [(&str, u64); 9] = [
     ("TIB", 1 << 40),
@@ -44,6 +45,8 @@ pub(crate) fn default_target(root: &Path) -> Target {
         lake: resolve(root, "lake"),
         state: root.join(".windlass"),
         env: "prod".into(),
+        base: None,
+        protected: Vec::new(),
         memory: MemoryLimit::Fraction(0.7),
         threads: None,
         storage: IndexMap::new(),
@@ -90,6 +93,8 @@ fn with_env(mut target: Target, env: Option<&str>, problems: &mut Problems) -> O
         }
         env.clone_into(&mut target.env);
     }
+    // `-e prod` under a target on top of `prod` is `prod` itself.
+    target.base = target.base.filter(|base| *base != target.env);
     Some(target)
 }
 
@@ -232,10 +237,13 @@ fn decode(name: &str, at: &Location, yaml: &Yaml, root: &Path, problems: &mut Pr
         target.state = resolve_path(root, &state);
     }
     if let Some(value) = fields.value("env") {
-        target.env = text(value, "env", problems)?;
-        if !is_folder_name(&target.env) {
-            problems.push(expected("a name for a folder", "`env`", value).hint(ENV_HINT));
-        }
+        target.env = env_name(value, "env", problems)?;
+    }
+    if let Some(value) = fields.value("base") {
+        target.base = env_name(value, "base", problems);
+    }
+    if let Some(value) = fields.value("protected") {
+        target.protected = protected(value, &target.env, problems);
     }
     if let Some(value) = fields.value("memory") {
         target.memory = memory(value, problems)?;
@@ -250,6 +258,29 @@ fn decode(name: &str, at: &Location, yaml: &Yaml, root: &Path, problems: &mut Pr
         target.openlineage = openlineage::decode(value, root, problems);
     }
     Some(target)
+}
+
+/// Decodes the name of an environment.
+fn env_name(value: &Yaml, key: &str, problems: &mut Problems) -> Option<String> {
+    let name = text(value, key, problems)?;
+    if !is_folder_name(&name) {
+        problems.push(expected("a name for a folder", &format!("`{key}`"), value).hint(ENV_HINT));
+    }
+    Some(name)
+}
+
+/// Decodes which environments are protected: `true` stands for the target's own.
+fn protected(value: &Yaml, own: &str, problems: &mut Problems) -> Vec<String> {
+    if let Some(is_protected) = value.scalar().and_then(|scalar| scalar.as_bool()) {
+        return if is_protected { vec![own.to_owned()] } else { Vec::new() };
+    }
+    match &value.value {
+        Value::List(names) => names.iter().filter_map(|name| env_name(name, "protected", problems)).collect(),
+        _ => {
+            problems.push(expected("`true`, `false` or a list of environments", "`protected`", value));
+            Vec::new()
+        }
+    }
 }
 
 fn check_engine(value: &Yaml, problems: &mut Problems) {

@@ -43,6 +43,8 @@ pub struct NodeOutcome {
     pub files: u64,
     /// The Delta version that holds the rows.
     pub version: Option<u64>,
+    /// The environment of that version, where it is not the run's own.
+    pub env: Option<String>,
     /// The node's fingerprint.
     pub fingerprint: Option<String>,
     /// Rows that failed, where the node has an error table.

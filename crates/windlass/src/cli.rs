@@ -3,6 +3,7 @@
 //! Nothing here reads the environment or the disk; `settings` says what the flags mean.
 
 mod diff;
+mod env;
 mod intervals;
 mod lineage;
 pub(crate) mod models;
@@ -17,6 +18,7 @@ use clap_complete::ArgValueCompleter;
 
 use crate::completion;
 pub(crate) use diff::DiffArgs;
+pub(crate) use env::{EnvCommand, EnvDiffArgs, EnvDropArgs, EnvLsArgs, EnvPromoteArgs};
 pub(crate) use intervals::IntervalArgs;
 pub(crate) use lineage::{LineageArgs, LineageFormat};
 pub(crate) use run::{PlanArgs, RunArgs};
@@ -163,6 +165,15 @@ Examples:
   windlass ls tag:hourly
   windlass ls --format tree")]
     Ls(LsArgs),
+    /// List, compare, promote and drop environments.
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  windlass env ls
+  windlass env promote dev_ana"
+    )]
+    Env(EnvCommand),
     /// Look at earlier runs.
     #[command(
         subcommand,
@@ -353,6 +364,9 @@ pub(crate) struct ErrorsArgs {
     /// Run the error rows again with the code as it is now, and merge what comes of them.
     #[arg(long, requires = "node", conflicts_with_all = ["export", "traceback"])]
     pub(crate) replay: bool,
+    /// Merge them also where `targets.yml` protects the environment.
+    #[arg(long, requires = "replay")]
+    pub(crate) yes: bool,
     /// How many threads work at a replay; else `threads:` of the target, else all there are.
     #[arg(long, value_name = "N", requires = "replay", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,

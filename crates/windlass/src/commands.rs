@@ -9,6 +9,7 @@ mod attempt;
 mod check;
 mod completions;
 mod diff;
+mod env;
 mod errors;
 mod explain;
 mod gc;
@@ -38,6 +39,7 @@ pub(crate) fn dispatch(command: Command, settings: &Settings, printer: &Printer)
         Command::Errors(args) => errors::run(&args, settings, printer),
         Command::Lineage(args) => lineage::run(&args, settings, printer),
         Command::Ls(args) => ls::run(&args, settings, printer),
+        Command::Env(command) => env::run(&command, settings, printer),
         Command::Runs(RunsCommand::Ls(args)) => runs::list(&args, settings, printer),
         Command::Runs(RunsCommand::Show(args)) => runs::show(&args, settings, printer),
         Command::Runs(RunsCommand::Logs(args)) => runs::logs(&args, settings, printer),

@@ -67,6 +67,18 @@ pub(crate) struct EngineBackend {
 #[derive(Debug)]
 pub(crate) struct BuildError(windlass_engine::Error);
 
+/// Gives leave to publish a promoted table while both environments are ours.
+pub(crate) struct PromotionLeave {
+    /// The table.
+    pub(crate) node: String,
+    /// The leases of both environments.
+    pub(crate) leases: Vec<LeaseWatch>,
+    /// Where a test holds the process.
+    pub(crate) hold_at: Option<HoldPoint>,
+    /// Tells the test that it is held.
+    pub(crate) printer: Printer,
+}
+
 /// Passes a build's progress on to the runner, and asks for leave to publish.
 struct Reporter {
     node: String,
@@ -251,12 +263,7 @@ impl BuildProgress for Reporter {
         if phase == Phase::Staging {
             self.progress.begin_staging();
         }
-        if let Some(point) = self.hold_at.as_ref().filter(|point| point.phase == phase && point.node == self.node) {
-            self.printer.problem(&format!("held at {point}"));
-            loop {
-                std::thread::park();
-            }
-        }
+        hold(self.hold_at.as_ref(), phase, &self.node, &self.printer);
     }
 
     fn expected_rows(&self, rows: u64) {
@@ -287,25 +294,57 @@ impl BuildProgress for Reporter {
     }
 }
 
+impl BuildProgress for PromotionLeave {
+    fn phase(&self, phase: Phase) {
+        hold(self.hold_at.as_ref(), phase, &self.node, &self.printer);
+    }
+
+    fn expected_rows(&self, _: u64) {}
+
+    fn rows_read(&self, _: u64) {}
+
+    fn rows_written(&self, _: u64) {}
+
+    fn rows_failed(&self, _: u64) {}
+
+    fn begin_commit(&self) -> bool {
+        self.leases.iter().all(LeaseWatch::is_held)
+    }
+
+    fn begin_step(&self) -> bool {
+        self.begin_commit()
+    }
+}
+
+/// Stops for good where a test wants to kill the process.
+fn hold(point: Option<&HoldPoint>, phase: Phase, node: &str, printer: &Printer) {
+    if let Some(point) = point.filter(|point| point.phase == phase && point.node == node) {
+        printer.problem(&format!("held at {point}"));
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
 fn view() -> NodeOutcome {
     let (rows, bytes, files) = (0, 0, 0);
-    let (version, fingerprint) = (None, None);
-    NodeOutcome { kind: OutcomeKind::View, rows, bytes, files, version, fingerprint, errors: None, nulls: None }
+    let (version, env, fingerprint, errors, nulls) = (None, None, None, None, None);
+    NodeOutcome { kind: OutcomeKind::View, rows, bytes, files, version, env, fingerprint, errors, nulls }
 }
 
 fn reused(standing: Standing) -> NodeOutcome {
-    let Standing { version, rows: _, fingerprint } = standing;
+    let Standing { version, rows: _, fingerprint, base: env } = standing;
     let (rows, bytes, files) = (0, 0, 0);
-    let (version, fingerprint) = (Some(version), Some(fingerprint));
-    NodeOutcome { kind: OutcomeKind::Reused, rows, bytes, files, version, fingerprint, errors: None, nulls: None }
+    let (version, fingerprint, errors, nulls) = (Some(version), Some(fingerprint), None, None);
+    NodeOutcome { kind: OutcomeKind::Reused, rows, bytes, files, version, env, fingerprint, errors, nulls }
 }
 
 fn published(built: Built) -> NodeOutcome {
     let Built { version, rows, bytes, files, fingerprint, failures, nulls, checks: _ } = built;
     let told = |FailedRows { rows, of, causes }| ErrorRows { rows, of, causes };
     let (errors, nulls) = (failures.map(told), nulls.map(told));
-    let (version, fingerprint) = (Some(version), Some(fingerprint));
-    NodeOutcome { kind: OutcomeKind::Published, rows, bytes, files, version, fingerprint, errors, nulls }
+    let (version, env, fingerprint) = (Some(version), None, Some(fingerprint));
+    NodeOutcome { kind: OutcomeKind::Published, rows, bytes, files, version, env, fingerprint, errors, nulls }
 }
 
 fn merged(replayed: Replayed) -> NodeOutcome {
@@ -316,6 +355,7 @@ fn merged(replayed: Replayed) -> NodeOutcome {
         bytes: 0,
         files: 0,
         version: Some(version),
+        env: None,
         fingerprint: None,
         nulls: None,
         errors: Some(ErrorRows { rows: still_failing, of: replayed + still_failing, causes }),

@@ -23,6 +23,7 @@ mod openlineage;
 mod output;
 mod printer;
 mod progress;
+mod protection;
 mod python;
 mod refusal;
 mod report;

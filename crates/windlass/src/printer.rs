@@ -97,6 +97,17 @@ impl Printer {
         }
     }
 
+    /// Asks whether to go on; `None` where nobody is there to answer.
+    pub(crate) fn confirm(&self, question: &str) -> Option<bool> {
+        if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+            return None;
+        }
+        self.problem(&format!("{question} [y/N]"));
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).ok()?;
+        Some(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
+    }
+
     fn write(&self, text: &str) {
         let mut stderr = AutoStream::new(std::io::stderr(), self.stderr).lock();
         let _ = stderr.write_all(text.as_bytes());

@@ -238,7 +238,8 @@ fn finished(outcome: &NodeOutcome, elapsed: Duration) -> String {
         OutcomeKind::View => "view".to_owned(),
         OutcomeKind::Reused => {
             let version = outcome.version.map(|version| format!("  version {version}")).unwrap_or_default();
-            format!("unchanged{version}")
+            let env = outcome.env.as_ref().map(|env| format!(" of {env}")).unwrap_or_default();
+            format!("unchanged{version}{env}")
         }
         OutcomeKind::Published => {
             let rows = format!("{:>16}", human::counted(outcome.rows, "row"));

@@ -54,6 +54,7 @@ impl Session {
         let config = EngineConfig {
             lake: project.target.lake.clone(),
             env: project.target.env.clone(),
+            base: project.target.base.clone(),
             memory: project.target.memory,
             threads,
             spill: settings.temporary.clone(),

@@ -20,12 +20,16 @@ use crate::open::VERSION;
 pub(crate) use lineage::{LineageReport, LineageTable};
 
 mod diff;
+mod env;
 pub(crate) mod models;
 mod plan;
 mod profile;
 mod unit_tests;
 
 pub(crate) use diff::DiffReport;
+pub(crate) use env::{
+    EnvDiffReport, EnvDiffTable, EnvDropReport, EnvListing, EnvPromoteReport, EnvRun, ListedEnv, PromotedTable,
+};
 pub(crate) use plan::PlanReason;
 pub(crate) use profile::ProfileReport;
 pub(crate) use unit_tests::TestReport;
@@ -84,6 +88,7 @@ pub(crate) struct DeclaredColumn {
 pub(crate) struct PlanReport {
     pub(crate) target: String,
     pub(crate) env: String,
+    pub(crate) base: Option<String>,
     pub(crate) lake: String,
     pub(crate) nodes: Vec<PlannedNode>,
     pub(crate) not_checked: Vec<&'static str>,
@@ -98,6 +103,7 @@ pub(crate) struct PlannedNode {
     pub(crate) action: &'static str,
     pub(crate) reason: Option<PlanReason>,
     pub(crate) table_version: Option<u64>,
+    pub(crate) table_env: Option<String>,
     pub(crate) inputs: Vec<String>,
     pub(crate) columns: Vec<TypedColumn>,
     pub(crate) last_run: Option<LastRun>,
@@ -164,6 +170,7 @@ pub(crate) enum Shown {
         rows: Box<RawValue>,
         row_count: usize,
         table_version: Option<u64>,
+        table_env: Option<String>,
         table_rows: Option<u64>,
     },
     /// `--compiled`.
@@ -265,6 +272,7 @@ pub(crate) struct RunNode {
     pub(crate) bytes: Option<u64>,
     pub(crate) files: Option<u64>,
     pub(crate) table_version: Option<u64>,
+    pub(crate) table_env: Option<String>,
     pub(crate) elapsed_ms: Option<u64>,
     pub(crate) error: Option<WireError>,
     pub(crate) checks: Vec<WireCheck>,

@@ -118,7 +118,6 @@ impl Engine {
         baseline: &Baseline,
     ) -> std::result::Result<Vec<PublishedTable>, Error> {
         let name = &subject.node.name;
-        let place = self.place(name);
         let newest = match baseline {
             Baseline::Stored => None,
             Baseline::Version(version) => match self.open_table(name).await? {
@@ -133,7 +132,7 @@ impl Engine {
         let since_ms = subject.now_us / 1000 - i64::try_from(span.as_millis()).unwrap_or(i64::MAX / 2);
         let mut versions = Vec::new();
         for version in newest.published_since(since_ms, VERSIONS).await {
-            versions.extend(PublishedTable::open(name, &place, Some(version)).await?);
+            versions.extend(newest.at(name, version).await?);
         }
         Ok(versions)
     }

@@ -50,7 +50,7 @@ impl Engine {
         match (subject.is_published, newest.version()) {
             (false, _) => Ok(Some(newest)),
             (true, 0) => Ok(None),
-            (true, version) => PublishedTable::open(name, &self.place(name), Some(version - 1)).await,
+            (true, version) => newest.at(name, version - 1).await,
         }
     }
 

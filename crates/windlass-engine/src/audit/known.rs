@@ -1,8 +1,8 @@
 //! What is known of checks from earlier runs, so that one that has passed is not made again.
 //!
 //! A check is the same while it says the same and while the other tables that it reads have the same
-//! rows. For a table its commit says which checks its rows have passed; for a source or view a small
-//! file below the lake does.
+//! rows. For a table its commit says which checks its rows have passed; for a source or view, and for a
+//! table of the base that is looked at from above, a small file below the environment does.
 //!
 //! Must stay true: only checks that let their table pass are remembered, and none whose answer depends
 //! on the time at which it is asked.
@@ -16,17 +16,17 @@ use windlass_project::{InputPart, Node, Project, SYSTEM_FOLDER};
 
 use crate::checks::outcome::CheckOutcome;
 use crate::fingerprint::{self, Provenance};
-use crate::models;
 use crate::planner::{Content, Plan};
 use crate::python::environment_request;
 use crate::storage::Place;
+use crate::tables::published::PublishedTable;
 use crate::{Engine, Error};
 
 /// The checks that rows have passed: what each said, by name.
 pub(crate) type PassedChecks = BTreeMap<String, String>;
 
-/// What is kept of a source or view that was looked at.
-#[derive(Debug, Serialize, Deserialize)]
+/// What is kept of a node that was looked at.
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Passed {
     /// What tells its rows.
     rows: String,
@@ -63,25 +63,41 @@ impl Engine {
         project: &Project,
         plan: &Plan,
         node: &Node,
-        provenance: &Provenance,
+        (table, provenance): (&PublishedTable, &Provenance),
     ) -> Result<Vec<String>, Error> {
-        let (passed, now) = (provenance.passed_checks(), self.check_identities(project, plan, node).await?);
+        let (mut passed, now) = (provenance.passed_checks(), self.check_identities(project, plan, node).await?);
+        if table.base().is_some() {
+            let looked_at = read(&self.passed_place(node)).await.unwrap_or_default();
+            let is_same = looked_at.rows == rows_of(table).await;
+            passed.extend(looked_at.checks.into_iter().filter(|_| is_same));
+        }
         Ok(not_passed(node, &passed, &now))
     }
 
     /// Returns whether the rows of a source or view have passed all of its checks in an earlier run.
     pub async fn has_passed(&self, project: &Project, plan: &Plan, node: &Node) -> Result<bool, Error> {
-        let place = self.passed_place(node);
-        let Ok(found) = place.store.get(&place.path).await else { return Ok(false) };
-        let Ok(text) = found.bytes().await else { return Ok(false) };
-        let Ok(passed) = serde_json::from_slice::<Passed>(&text) else { return Ok(false) };
+        let own = read(&self.passed_place(node)).await;
+        let below = match (&own, &self.base) {
+            (None, Some(base)) => read(&passed_in(&base.place, node)).await,
+            _ => None,
+        };
+        if own.is_none() && below.is_none() {
+            return Ok(false);
+        }
         let now = self.check_identities(project, plan, node).await?;
-        Ok(not_passed(node, &passed.checks, &now).is_empty()
-            && passed.rows == self.rows_identity(project, plan, node).await?)
+        let is_passed = |passed: &Passed| not_passed(node, &passed.checks, &now).is_empty();
+        match (own, below) {
+            (Some(own), _) => Ok(is_passed(&own) && own.rows == self.rows_identity(project, plan, node).await?),
+            (None, Some(below)) => {
+                let rows = self.rows_identity_in_base(project, plan, node).await?;
+                Ok(is_passed(&below) && rows.is_some_and(|rows| rows == below.rows))
+            }
+            (None, None) => Ok(false),
+        }
     }
 
-    /// Remembers that the rows of a source or view have passed its checks. Where that cannot be written,
-    /// the next run makes them again.
+    /// Remembers that the rows of a node have passed some of its checks, where no commit says so. Where that
+    /// cannot be written, the next run makes them again.
     pub async fn remember_passed(
         &self,
         project: &Project,
@@ -91,9 +107,20 @@ impl Engine {
     ) -> Result<(), Error> {
         let mut checks = self.check_identities(project, plan, node).await?;
         checks.retain(|name, _| outcomes.iter().any(|outcome| outcome.check == *name && !outcome.blocks()));
-        let passed = Passed { rows: self.rows_identity(project, plan, node).await?, checks };
-        let text = serde_json::to_vec(&passed).unwrap_or_default();
+        let rows = match self.open_table(&node.name).await? {
+            Some(table) if node.is_published() => rows_of(&table).await,
+            _ => self.rows_identity(project, plan, node).await?,
+        };
         let place = self.passed_place(node);
+        if node.is_published()
+            && let Some(before) = read(&place).await.filter(|before| before.rows == rows)
+        {
+            // Only what has changed was looked at.
+            let others = before.checks.into_iter().filter(|(name, _)| !outcomes.iter().any(|o| o.check == *name));
+            checks.extend(others);
+        }
+        let passed = Passed { rows, checks };
+        let text = serde_json::to_vec(&passed).unwrap_or_default();
         if let Err(error) = place.store.put(&place.path, PutPayload::from(text)).await {
             tracing::warn!(node = %node.name, %error, "passed checks not remembered");
         }
@@ -101,13 +128,26 @@ impl Engine {
     }
 
     fn passed_place(&self, node: &Node) -> Place {
-        self.place(SYSTEM_FOLDER).join("passed").join(&format!("{}.json", node.name))
+        passed_in(&self.lake, node)
     }
 
     /// Returns what tells the rows of a node that is not published.
     async fn rows_identity(&self, project: &Project, plan: &Plan, node: &Node) -> Result<String, Error> {
         let inputs = self.inputs_now(project, plan, node, &Default::default()).await?;
         Ok(fingerprint::fingerprint(&self.definition(project, plan, node).await?, &inputs))
+    }
+
+    /// The same as the base would say; `None` where the node reads a table that the base does not have.
+    async fn rows_identity_in_base(
+        &self,
+        project: &Project,
+        plan: &Plan,
+        node: &Node,
+    ) -> Result<Option<String>, Error> {
+        let Some(base) = &self.base else { return Ok(None) };
+        let inputs = self.inputs_now(project, plan, node, &Default::default()).await?;
+        let Some(inputs) = fingerprint::seen_from_base(&inputs, &base.env) else { return Ok(None) };
+        Ok(Some(fingerprint::fingerprint(&self.definition(project, plan, node).await?, &inputs)))
     }
 
     /// Returns the state of the other tables that a check reads.
@@ -126,10 +166,10 @@ impl Engine {
             let state = match (input.part, &planned.content) {
                 (InputPart::Errors, _) => {
                     let table = self.open_errors(&input.node).await?;
-                    table.map(|table| fingerprint::version_text(table.version())).unwrap_or_default()
+                    table.map(|table| table.identity()).unwrap_or_default()
                 }
                 (InputPart::Model, _) => {
-                    let version = models::input_version(&self.model_record(&input.reference).await?);
+                    let version = self.found_model(&input.reference).await?.input_version();
                     version.content.unwrap_or(version.identity)
                 }
                 (InputPart::Result, Content::Files(files)) if !planned.is_published => files.identity.clone(),
@@ -137,10 +177,7 @@ impl Engine {
                     Box::pin(self.rows_identity(project, plan, other)).await?
                 }
                 (InputPart::Result, _) => match self.open_table(&input.node).await? {
-                    Some(table) => {
-                        let version = table.input_version().await;
-                        version.content.unwrap_or(version.identity)
-                    }
+                    Some(table) => rows_of(&table).await,
                     None => String::new(),
                 },
             };
@@ -148,6 +185,23 @@ impl Engine {
         }
         Ok(tables)
     }
+}
+
+/// Returns where an environment keeps what a node has passed.
+fn passed_in(env: &Place, node: &Node) -> Place {
+    env.join(SYSTEM_FOLDER).join("passed").join(&format!("{}.json", node.name))
+}
+
+/// Returns what is kept of a node; `None` where there is nothing that can be understood.
+async fn read(place: &Place) -> Option<Passed> {
+    let text = place.store.get(&place.path).await.ok()?.bytes().await.ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+/// Returns what tells the rows of a published table.
+async fn rows_of(table: &PublishedTable) -> String {
+    let version = table.input_version().await;
+    version.content.unwrap_or(version.identity)
 }
 
 /// Returns the checks of a node that are not among those that were passed as they are now.

@@ -36,6 +36,7 @@ impl Engine {
             verdicts: &[],
             incremental: None,
             is_computed: true,
+            promoted: None,
         };
         // Delta has no commit over two tables. Error rows go first and count only once the result names
         // their version, so whatever happens in between, readers see both tables of one run.
@@ -130,6 +131,7 @@ impl Engine {
             verdicts: &[],
             incremental: None,
             is_computed: true,
+            promoted: None,
         };
         let kind = prepared.errors.as_ref().ok_or_else(|| Error::NoErrors { node: node.name.clone() })?;
         let errors_version = self.publish_errors(node, &kind.schema(), errors, origin).await?;

@@ -56,6 +56,7 @@ impl Engine {
             verdicts: &[],
             incremental: None,
             is_computed: true,
+            promoted: None,
         };
         let (schema, files, mode) = (columns.as_ref(), staged.files, Mode::Replace);
         publish(Publication { table: &table, place: &place, schema, partition_by: &[], files, mode, origin }).await?;

@@ -1,6 +1,7 @@
 //! Checks that have changed, on a table that has not: its rows are looked at again, and nothing is built.
 //!
-//! Must stay true: the commit that says what they found adds and removes no row.
+//! Must stay true: the commit that says what they found adds and removes no row, and no commit is made in a base:
+//! there a file of the environment says it.
 
 use windlass_project::Node;
 
@@ -39,7 +40,15 @@ impl Engine {
         if !request.progress.begin_commit() {
             return Ok(None);
         }
-        let version = self.publish_verdicts(request, &outcomes).await?;
+        let not_published = || Error::NotPublished { table: node.name.clone() };
+        let table = self.open_table(&node.name).await?.ok_or_else(not_published)?;
+        let version = match table.base() {
+            None => self.publish_verdicts(request, &outcomes).await?,
+            Some(_) => {
+                self.remember_passed(request.project, request.plan, request.node, &outcomes).await?;
+                table.version()
+            }
+        };
         Ok(Some(Rechecked { version, checks: outcomes }))
     }
 
@@ -76,6 +85,7 @@ impl Engine {
                 verdicts: &verdicts,
                 incremental: (!known.incremental().is_null()).then(|| known.incremental()),
                 is_computed: false,
+                promoted: None,
             },
         })
         .await

@@ -307,6 +307,7 @@ impl Engine {
                 verdicts: &verdicts,
                 incremental: Some(&step.ledger),
                 is_computed: true,
+                promoted: None,
             },
         })
         .await?;

@@ -164,6 +164,11 @@ impl Engine {
         let prospect = Prospect { project, plan, node, incremental, upcoming: &upcoming, ask: &ask };
         Ok(match self.todo(&prospect).await? {
             Todo::Rebuild(_, before) => Next::Whole(Box::new(from_nothing(&incremental.strategy, &ask, before))),
+            Todo::Extend(extension) if extension.table.base().is_some() => {
+                // Rows are added to what the base has, and never in the base.
+                self.adopt(request, &extension.table).await?;
+                return Box::pin(self.next_step(request, incremental)).await;
+            }
             Todo::Extend(extension) => Next::Parts(extension),
             Todo::Nothing(table, known) => Next::Done(Built {
                 version: table.version(),

@@ -10,7 +10,6 @@ use windlass_project::{Input, InputPart, Node, Project, PythonCode, PythonMode, 
 
 use super::record::{Definition, EnvironmentRecord, InputVersion, Inputs};
 use super::{hash, sql};
-use crate::models;
 use crate::operators::python::PythonError;
 use crate::planner::{Content, Plan, Reading, Tables, calls};
 use crate::session::PlanStyle;
@@ -79,8 +78,8 @@ impl Engine {
         let through: Vec<&Node> = read_through(project, node).into_iter().chain(views).collect();
         let inputs_of = through.iter().flat_map(|node| node.inputs());
         for input in inputs_of.clone().filter(|input| input.part == InputPart::Model) {
-            let record = self.model_record(&input.reference).await?;
-            inputs.insert(input.reference.clone(), models::input_version(&record));
+            let found = self.found_model(&input.reference).await?;
+            inputs.insert(input.reference.clone(), found.input_version());
         }
         let tables = inputs_of.filter(|input| input.part != InputPart::Model);
         let reads = tables.map(|input| (input.node.as_str(), input.part));
@@ -97,7 +96,7 @@ impl Engine {
             let Some(planned) = plan.nodes.get(name) else { continue };
             let version = match (part, &planned.content) {
                 (InputPart::Errors, _) => match self.open_errors(name).await? {
-                    Some(errors) => Some(InputVersion::of_identity(version_text(errors.version()))),
+                    Some(errors) => Some(InputVersion::of_identity(errors.identity())),
                     None => return Err(Error::NotPublished { table }),
                 },
                 (InputPart::Model, _) => None,
@@ -167,11 +166,6 @@ impl Engine {
 
 /// Changes with what training makes of the same rows.
 const TRAINER: &str = "trainer 1";
-
-/// Returns the word for a Delta version, or that of a model, among inputs.
-pub(crate) fn version_text(version: u64) -> String {
-    format!("version {version}")
-}
 
 /// Returns a node and the views that it reads through.
 fn read_through<'a>(project: &'a Project, node: &'a Node) -> Vec<&'a Node> {

@@ -1,6 +1,7 @@
 //! What decides a table's rows, and whether it would come out the same again.
 //!
-//! `record` is what a commit keeps: the definition and the versions of what was read; `sql` brings
+//! `record` is what a commit keeps: the definition and the versions of what was read, `identity` how those are
+//! written in an environment and above it; `sql` brings
 //! queries into a form that layout does not change; `gather` looks up what a node is made from now;
 //! `compare` finds the first thing that differs.
 //!
@@ -9,13 +10,15 @@
 
 mod compare;
 mod gather;
+mod identity;
 mod record;
 mod sql;
 
 use sha2::{Digest, Sha256};
 
 pub(crate) use compare::{Difference, changed_definition, changed_input};
-pub(crate) use gather::{ADDING, version_text};
+pub(crate) use gather::ADDING;
+pub(crate) use identity::{base_text, is_own_version, seen_from_above, seen_from_base, version_text};
 pub(crate) use record::{Definition, InputVersion, Inputs, Provenance, fingerprint};
 pub(crate) use sql::{place_of_line, reads, schema, volatile_function};
 

@@ -88,6 +88,11 @@ impl InputVersion {
         Self { identity: identity.into(), content: None }
     }
 
+    /// Returns whether both are known to hold the same, wherever they stand.
+    pub(crate) fn is_same_content(&self, other: &Self) -> bool {
+        self.content.is_some() && self.content == other.content
+    }
+
     /// Returns whether both stand for the same rows.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.identity == other.identity || (self.content.is_some() && self.content == other.content)
@@ -158,6 +163,12 @@ impl Provenance {
     /// Returns what each check has found.
     pub(crate) fn verdicts(&self) -> Vec<Value> {
         self.info["checks"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Returns whether the files are those of a version of another environment.
+    pub(crate) fn is_promoted_from(&self, env: &str, version: u64, table: &str) -> bool {
+        let known = &self.info["promoted"];
+        !self.is_changed && known["env"] == env && known["version"] == version && known["table"] == table
     }
 
     /// Returns the version of the error table that belongs to the table's, and its rows.

@@ -106,7 +106,7 @@ impl Engine {
                 self.intervals_to_do(prospect, by_interval, (table, known, ledger)).await
             }
             Strategy::Merge { .. } | Strategy::Append => {
-                let reason = if is_of_run { None } else { self.why_again(prospect, &known).await? };
+                let reason = if is_of_run { None } else { self.why_again(prospect, (&table, &known)).await? };
                 Ok(match reason {
                     Some(reason) => Todo::Extend(Box::new(Extension {
                         reason,
@@ -138,7 +138,7 @@ impl Engine {
             None => {
                 let missing = all.without(&ledger.done);
                 let (open, why) = match by_interval.lookback > 0 || ask.refresh == Refresh::Always {
-                    true => (newest(by_interval, &all), self.why_again(prospect, &known).await?),
+                    true => (newest(by_interval, &all), self.why_again(prospect, (&table, &known)).await?),
                     false => (Spans::default(), None),
                 };
                 match why {
@@ -159,18 +159,22 @@ impl Engine {
     }
 
     /// Returns why rows may be others than when the table was last extended.
-    async fn why_again(&self, prospect: &Prospect<'_>, known: &Provenance) -> Result<Option<Reason>, Error> {
+    async fn why_again(
+        &self,
+        prospect: &Prospect<'_>,
+        (table, known): (&PublishedTable, &Provenance),
+    ) -> Result<Option<Reason>, Error> {
         let Prospect { project, plan, node, upcoming, ask, .. } = *prospect;
         if ask.refresh == Refresh::Always {
             return Ok(Some(Reason::forced("--no-cache")));
         }
-        if let Some(what) = volatile(project, plan, node) {
+        if let Some(what) = volatile(project, plan, node).filter(|_| table.base().is_none()) {
             return Ok(Some(Reason::new(ReasonKind::Volatile, format!("new every time: {what}"))));
         }
         if let Some(parent) = first_upcoming(project, node, upcoming) {
             return Ok(Some(Reason::new(ReasonKind::Upstream, format!("reads `{parent}`, which is built"))));
         }
-        let inputs = known.inputs();
+        let inputs = table.inputs(known);
         let difference = changed_input(&inputs, &self.inputs_now(project, plan, node, &inputs).await?);
         Ok(difference.map(|difference| told(project, &difference)))
     }

@@ -122,7 +122,12 @@ impl Engine {
         };
         let file = self.read_import(node, imported).await?;
         Ok(if version.fingerprint == file.fingerprint {
-            Decision::Reuse(Standing { version: version.version, rows: 0, fingerprint: version.fingerprint })
+            Decision::Reuse(Standing {
+                version: version.version,
+                rows: 0,
+                fingerprint: version.fingerprint,
+                base: None,
+            })
         } else {
             let name = imported.path.rsplit('/').next().unwrap_or(&imported.path);
             Decision::Build(Reason::new(ReasonKind::Input, format!("{name} or what is said of it changed")))

@@ -8,7 +8,8 @@ use windlass_model::{Error as ModelError, ModelVersion, NativeModel, Registry, S
 use windlass_project::{Input, SYSTEM_FOLDER};
 
 use super::{CHAMPION, FOLDER, ModelShape};
-use crate::fingerprint::{InputVersion, version_text};
+use crate::fingerprint::{InputVersion, base_text, version_text};
+use crate::storage::Place;
 use crate::{Engine, Error};
 
 /// A model that a query may score with.
@@ -24,6 +25,15 @@ pub(crate) struct KnownModel {
     pub(super) scorer: Option<Scorer>,
     /// The weights of a model of our own.
     pub(super) native: Option<NativeModel>,
+}
+
+/// A version of a model, and where it stands.
+pub(crate) struct FoundModel {
+    /// The version.
+    pub(crate) record: ModelVersion,
+    registry: Registry,
+    /// The environment, where it is the base.
+    base: Option<Arc<str>>,
 }
 
 impl KnownModel {
@@ -42,8 +52,39 @@ impl KnownModel {
 impl Engine {
     /// Returns the registry of models of this environment. Nothing is read or made.
     pub fn models(&self) -> Registry {
-        let place = self.place(SYSTEM_FOLDER).join(FOLDER);
-        Registry::new(Arc::clone(&place.store), place.path)
+        registry_of(&self.lake)
+    }
+
+    /// Returns the registry of the base, and the base.
+    pub(super) fn models_below(&self) -> Option<(Registry, Arc<str>)> {
+        self.base.as_ref().map(|base| (registry_of(&base.place), Arc::clone(&base.env)))
+    }
+
+    /// Returns the version that a reference means: in this environment, or in its base where there is none.
+    pub(crate) async fn found_model(&self, reference: &str) -> Result<FoundModel, Error> {
+        let failed = |source| Error::UseModel { model: reference.to_string(), source };
+        let (model, version) = match reference.split_once('@') {
+            Some((model, version)) => (model, VersionRef::from_str(version).map_err(failed)?),
+            None => (reference, VersionRef::Alias(CHAMPION.to_string())),
+        };
+        let registry = self.models();
+        match (registry.get(model, &version).await, self.models_below()) {
+            (Err(ModelError::UnknownModel { .. } | ModelError::UnknownVersion { .. }), Some((registry, base))) => {
+                let record = registry.get(model, &version).await.map_err(failed)?;
+                Ok(FoundModel { record, registry, base: Some(base) })
+            }
+            (found, _) => Ok(FoundModel { record: found.map_err(failed)?, registry, base: None }),
+        }
+    }
+
+    /// Returns what a reference means in the base, in its own words; `None` where it has no such version.
+    pub(crate) async fn model_below(&self, reference: &str) -> Option<InputVersion> {
+        let (registry, _) = self.models_below()?;
+        let (model, version) = match reference.split_once('@') {
+            Some((model, version)) => (model, VersionRef::from_str(version).ok()?),
+            None => (reference, VersionRef::Alias(CHAMPION.to_string())),
+        };
+        registry.get(model, &version).await.ok().map(|record| input_version(&record))
     }
 
     /// Returns the record of the version that a reference means: that of the champion where it names none.
@@ -52,25 +93,22 @@ impl Engine {
     ///
     /// [`Error::UseModel`] where there is none, and errors of storage.
     pub(crate) async fn model_record(&self, reference: &str) -> Result<ModelVersion, Error> {
-        let failed = |source| Error::UseModel { model: reference.to_string(), source };
-        let (model, version) = match reference.split_once('@') {
-            Some((model, version)) => (model, VersionRef::from_str(version).map_err(failed)?),
-            None => (reference, VersionRef::Alias(CHAMPION.to_string())),
-        };
-        self.models().get(model, &version).await.map_err(failed)
+        Ok(self.found_model(reference).await?.record)
     }
 
-    /// Returns the model that a reference means, ready to score.
+    /// Returns the model that a reference means, ready to score, and which version that is among inputs.
     ///
     /// # Errors
     ///
     /// As [`Self::model_record`], and where its file cannot be read.
-    pub(crate) async fn known_model(&self, reference: &str) -> Result<Arc<KnownModel>, Error> {
+    pub(crate) async fn known_model(&self, reference: &str) -> Result<(Arc<KnownModel>, InputVersion), Error> {
         let failed = |source| Error::UseModel { model: reference.to_string(), source };
-        let record = self.model_record(reference).await?;
+        let found = self.found_model(reference).await?;
+        let version = found.input_version();
+        let FoundModel { record, registry, .. } = found;
         let shape = ModelShape::of_version(&record);
         let main = record.main_artifact().map(|artifact| artifact.path.clone()).unwrap_or_default();
-        let bytes = self.models().artifact(&record, &main).await.map_err(failed)?;
+        let bytes = registry.artifact(&record, &main).await.map_err(failed)?;
         let mut scorer = Scorer::load(record.format, &bytes).map_err(failed)?;
         let names: Vec<String> = record.signature.inputs.iter().map(|input| input.name.clone()).collect();
         if !scorer.signature().inputs.iter().map(|input| &input.name).eq(&names) {
@@ -84,20 +122,36 @@ impl Engine {
             _ => None,
         };
         let reference = reference.to_string();
-        Ok(Arc::new(KnownModel { reference, shape, record: Some(record), scorer: Some(scorer), native }))
+        let known = KnownModel { reference, shape, record: Some(record), scorer: Some(scorer), native };
+        Ok((Arc::new(known), version))
     }
 
     /// Returns the model of an input, ready to score, and notes which version that is. One that does not exist
     /// is a mistake where the input stands.
     pub(crate) async fn model_input(&self, input: &Input) -> Result<(Arc<KnownModel>, InputVersion), Error> {
-        let known = self.known_model(&input.reference).await.map_err(|error| not_there(input, error))?;
-        let version = known.record.as_ref().map(input_version).unwrap_or_default();
-        Ok((known, version))
+        self.known_model(&input.reference).await.map_err(|error| not_there(input, error))
     }
 }
 
+impl FoundModel {
+    /// Returns the word for the version among inputs.
+    pub(crate) fn input_version(&self) -> InputVersion {
+        let version = input_version(&self.record);
+        match &self.base {
+            Some(base) => InputVersion { identity: base_text(base, &version.identity), ..version },
+            None => version,
+        }
+    }
+}
+
+/// Returns the registry of an environment.
+fn registry_of(env: &Place) -> Registry {
+    let place = env.join(SYSTEM_FOLDER).join(FOLDER);
+    Registry::new(Arc::clone(&place.store), place.path)
+}
+
 /// Returns what tells a version's answers from those of others.
-pub(crate) fn input_version(record: &ModelVersion) -> InputVersion {
+fn input_version(record: &ModelVersion) -> InputVersion {
     let content = record.main_artifact().map(|artifact| artifact.sha256.clone());
     InputVersion { identity: version_text(record.version), content }
 }

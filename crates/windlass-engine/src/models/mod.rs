@@ -22,7 +22,7 @@ mod sql;
 mod stage;
 mod train;
 
-pub(crate) use known::{KnownModel, input_version};
+pub(crate) use known::KnownModel;
 pub(crate) use relation::register;
 pub(crate) use shape::{ModelShape, planned_shape};
 pub(crate) use sql::{logical_plan, parse, statement};

@@ -1,6 +1,7 @@
 //! Keeps what was trained as a version of its model, and makes it the one that readers get.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use windlass_error::Classify;
@@ -116,6 +117,16 @@ impl Engine {
         }
         registry.set_alias(name, &change(TRAINED, Gating::Ignored)).await.map_err(failed)?;
         Ok(())
+    }
+
+    /// Returns the version that the definition of a model has led to in the base, and the base.
+    pub(super) async fn trained_below(&self, node: &Node) -> Result<Option<(ModelVersion, Arc<str>)>, Error> {
+        let Some((registry, base)) = self.models_below() else { return Ok(None) };
+        match registry.get(&node.name, &VersionRef::Alias(TRAINED.to_string())).await {
+            Ok(version) => Ok(Some((version, base))),
+            Err(ModelError::UnknownModel { .. } | ModelError::UnknownVersion { .. }) => Ok(None),
+            Err(source) => Err(Error::UseModel { model: node.name.clone(), source }),
+        }
     }
 
     /// Returns the version that a model's definition has led to; `None` where it was never trained.

@@ -35,7 +35,7 @@ use windlass_project::{
     SourceTable, error_table,
 };
 
-use crate::fingerprint::{InputVersion, Inputs, version_text};
+use crate::fingerprint::{InputVersion, Inputs};
 use crate::models::{self, ModelShape};
 use crate::python::functions::Caller;
 use crate::python::{input_query, planned_columns};
@@ -300,7 +300,7 @@ impl Engine {
         }
         let errors = error_table(name);
         let table = self.open_errors(name).await?.ok_or_else(|| Error::NotPublished { table: errors.clone() })?;
-        read.insert(errors.clone(), InputVersion::of_identity(version_text(table.version())));
+        read.insert(errors.clone(), InputVersion::of_identity(table.identity()));
         table.provider(&errors).await
     }
 

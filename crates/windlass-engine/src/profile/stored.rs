@@ -65,18 +65,13 @@ enum Stored {
 const FORMAT: u32 = 1;
 
 impl Engine {
-    /// Returns the profile of a table that was accepted last; `None` where none was.
+    /// Returns the profile of a table that was accepted last, in the environment or else in its base; `None`
+    /// where none was.
     pub(crate) async fn stored_profile(&self, table: &str) -> Result<Option<StoredProfile>, Error> {
-        let place = self.profiles_place(table);
-        let failed = |source| Error::ReadProfile { table: table.to_string(), source };
-        let Some(last) = numbers(&place).await.map_err(|error| failed(error.into()))?.into_iter().max() else {
-            return Ok(None);
-        };
-        let bytes = async { place.store.get(&file(&place, last)).await?.bytes().await };
-        let bytes = bytes.await.map_err(|error| failed(error.into()))?;
-        let stored = serde_json::from_slice::<File>(&bytes).map_err(|error| failed(error.into()))?;
-        let broken = || failed(format!("`{}` is no profile of this form", file(&place, last)).into());
-        (stored.format == FORMAT).then(|| read(stored)).flatten().map(Some).ok_or_else(broken)
+        match (stored_at(&self.profiles_place(table), table).await?, &self.base) {
+            (None, Some(base)) => stored_at(&profiles_in(&base.place, table), table).await,
+            (own, _) => Ok(own),
+        }
     }
 
     /// Stores a profile, from now on the one that counts.
@@ -97,8 +92,26 @@ impl Engine {
     }
 
     fn profiles_place(&self, table: &str) -> Place {
-        self.place(SYSTEM_FOLDER).join("profiles").join(table)
+        profiles_in(&self.lake, table)
     }
+}
+
+/// Returns where an environment keeps the profiles of a table.
+fn profiles_in(env: &Place, table: &str) -> Place {
+    env.join(SYSTEM_FOLDER).join("profiles").join(table)
+}
+
+/// Returns the newest profile of a place; `None` where there is none.
+async fn stored_at(place: &Place, table: &str) -> Result<Option<StoredProfile>, Error> {
+    let failed = |source| Error::ReadProfile { table: table.to_string(), source };
+    let Some(last) = numbers(place).await.map_err(|error| failed(error.into()))?.into_iter().max() else {
+        return Ok(None);
+    };
+    let bytes = async { place.store.get(&file(place, last)).await?.bytes().await };
+    let bytes = bytes.await.map_err(|error| failed(error.into()))?;
+    let stored = serde_json::from_slice::<File>(&bytes).map_err(|error| failed(error.into()))?;
+    let broken = || failed(format!("`{}` is no profile of this form", file(place, last)).into());
+    (stored.format == FORMAT).then(|| read(stored)).flatten().map(Some).ok_or_else(broken)
 }
 
 fn file(place: &Place, number: u64) -> Path {

@@ -60,9 +60,11 @@ pub enum GarbageReason {
 }
 
 /// A file of a table's folder.
-struct Found {
-    path: String,
-    bytes: u64,
+pub(crate) struct Found {
+    /// Its path below the table's folder.
+    pub(crate) path: String,
+    /// Its size.
+    pub(crate) bytes: u64,
     modified: DateTime<Utc>,
 }
 
@@ -142,12 +144,18 @@ fn is_over(run: &str, written: DateTime<Utc>, options: &GcOptions) -> bool {
     options.finished_runs.contains(run) || (options.now - written).to_std().is_ok_and(|age| age > UNKNOWN_RUN)
 }
 
+/// Returns the run id in the name at the end of a path.
+pub(crate) fn run_of_path(path: &str) -> Option<&str> {
+    run_of(path.rsplit('/').next().unwrap_or_default())
+}
+
 /// Returns the run id in a staged file's name, `part-00000-<36 letters of the run>-...`.
 fn run_of(name: &str) -> Option<&str> {
     name.strip_prefix("part-")?.split_once('-')?.1.get(..36)
 }
 
-async fn list(place: &Place) -> Result<Vec<Found>, Error> {
+/// Returns all files of a table's folder.
+pub(crate) async fn list(place: &Place) -> Result<Vec<Found>, Error> {
     if let Some(folder) = place.local() {
         return list_local(&folder);
     }

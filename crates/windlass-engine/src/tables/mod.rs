@@ -2,6 +2,7 @@
 
 pub(crate) mod candidate;
 pub(crate) mod contract;
+pub(crate) mod copy;
 pub(crate) mod error_layout;
 pub(crate) mod error_rows;
 pub(crate) mod files;

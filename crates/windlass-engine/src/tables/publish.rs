@@ -97,6 +97,19 @@ pub(crate) struct Origin<'a> {
     pub(crate) incremental: Option<&'a Value>,
     /// Whether the rows were computed for this version; if not, they are those of the one before.
     pub(crate) is_computed: bool,
+    /// Where the files come from, where another environment has computed them.
+    pub(crate) promoted: Option<PromotedFrom<'a>>,
+}
+
+/// The version of another environment whose files a version has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PromotedFrom<'a> {
+    /// The environment.
+    pub(crate) env: &'a str,
+    /// The version there.
+    pub(crate) version: Version,
+    /// Delta's id of the table there.
+    pub(crate) id: &'a str,
 }
 
 /// Publishes and returns the new version. A repeated attempt of one run changes nothing.
@@ -184,6 +197,9 @@ fn commit_info(origin: &Origin<'_>) -> HashMap<String, Value> {
     }
     if let Some((version, rows)) = origin.errors {
         ours["errors"] = json!({"version": version, "rows": rows});
+    }
+    if let Some(PromotedFrom { env, version, id }) = origin.promoted {
+        ours["promoted"] = json!({"env": env, "version": version, "table": id});
     }
     HashMap::from([("windlass".to_string(), ours)])
 }

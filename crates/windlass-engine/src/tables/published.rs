@@ -19,7 +19,7 @@ use serde_json::Value;
 use super::files::FilesTable;
 use super::{schema, statistics};
 use crate::Error;
-use crate::fingerprint::{InputVersion, Provenance, version_text};
+use crate::fingerprint::{InputVersion, Inputs, Provenance, base_text, seen_from_above, version_text};
 use crate::storage::Place;
 
 /// Commits of others, such as compactions, behind which ours is looked for.
@@ -30,6 +30,8 @@ const FOREIGN_COMMITS: Version = 64;
 pub(crate) struct PublishedTable {
     place: Place,
     table: DeltaTable,
+    /// The environment, where it is the base of the one that works.
+    base: Option<Arc<str>>,
 }
 
 /// A file of a table at one version.
@@ -49,13 +51,39 @@ impl PublishedTable {
             None => table.load().await,
         };
         match loaded {
-            Ok(()) => Ok(Some(Self { place: place.clone(), table })),
+            Ok(()) => Ok(Some(Self { place: place.clone(), table, base: None })),
             Err(DeltaTableError::NotATable(_)) => Ok(None),
             Err(source) => match is_absent(&table).await {
                 true => Ok(None),
                 false => Err(Error::OpenTable { table: name.to_string(), source }),
             },
         }
+    }
+
+    /// Returns the table as one of a base.
+    pub(crate) fn of_base(self, env: &Arc<str>) -> Self {
+        Self { base: Some(Arc::clone(env)), ..self }
+    }
+
+    /// Returns the environment that the table stands in, where it is the base of the one that works.
+    pub(crate) fn base(&self) -> Option<&str> {
+        self.base.as_deref()
+    }
+
+    /// Returns another version of the table; `None` where it is gone.
+    pub(crate) async fn at(&self, name: &str, version: Version) -> Result<Option<Self>, Error> {
+        let opened = Self::open(name, &self.place, Some(version)).await?;
+        Ok(opened.map(|table| Self { base: self.base.clone(), ..table }))
+    }
+
+    /// Returns where the table stands.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Returns what tells the table from one that was made anew in its place.
+    pub(crate) fn id(&self) -> String {
+        self.snapshot().metadata().id().to_string()
     }
 
     /// Returns the version.
@@ -132,7 +160,19 @@ impl PublishedTable {
     /// Returns what tells its rows from those of other versions.
     pub(crate) async fn input_version(&self) -> InputVersion {
         let content = self.provenance().await.and_then(|provenance| provenance.content());
-        InputVersion { identity: version_text(self.version()), content }
+        InputVersion { identity: self.identity(), content }
+    }
+
+    /// Returns the word for this version among inputs: the environment is part of it where it is the base.
+    pub(crate) fn identity(&self) -> String {
+        let version = version_text(self.version());
+        self.base().map_or_else(|| version.clone(), |base| base_text(base, &version))
+    }
+
+    /// Returns what its commit says that it was made from, in the words of the environment that works.
+    pub(crate) fn inputs(&self, provenance: &Provenance) -> Inputs {
+        let inputs = provenance.inputs();
+        self.base().map_or_else(|| inputs.clone(), |base| seen_from_above(&inputs, base))
     }
 
     /// Returns whether it is split into folders by these columns.

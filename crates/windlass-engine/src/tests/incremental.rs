@@ -203,7 +203,7 @@ async fn intervals_before_one_that_fails_are_done() {
     let mut world = daily(", batch_intervals=1", &events(1..4).replace(",3\n", ",0\n"));
     let error = run(&mut world, "daily").await.unwrap_err();
     assert_eq!(error.code(), Some(Code::DIVISION_BY_ZERO));
-    assert_eq!(world.engine.published("daily").await.unwrap().unwrap().0, 1);
+    assert_eq!(world.engine.published("daily").await.unwrap().unwrap().version, 1);
     assert_eq!(why(&world, "daily").await, "interval: 1 of 3 days to do: 2013-05-03");
     edit(&mut world, &events(1..4));
     assert_eq!(run(&mut world, "daily").await.unwrap(), (2, 1));
@@ -217,7 +217,7 @@ async fn an_attempt_goes_on_where_the_one_before_has_ended() {
     edit(&mut world, &events(1..4).replace(",1\n", ",7\n").replace(",2\n", ",8\n").replace(",3\n", ",0\n"));
     world.ask.range = Some((parse_time("2013-05-01").unwrap(), parse_time("2013-05-04").unwrap()));
     assert!(run(&mut world, "daily").await.is_err());
-    assert_eq!(world.engine.published("daily").await.unwrap().unwrap().0, 4);
+    assert_eq!(world.engine.published("daily").await.unwrap().unwrap().version, 4);
     edit(&mut world, &events(1..4).replace(",1\n", ",70\n").replace(",2\n", ",80\n").replace(",3\n", ",9\n"));
     assert_eq!(again(&world, "daily").await.unwrap(), (5, 1));
     let rows = world.sql("select n from daily order by day").await;

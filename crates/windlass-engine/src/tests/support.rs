@@ -181,6 +181,7 @@ fn engine(root: &Path, memory: MemoryLimit, env: &str) -> Engine {
     Engine::try_new(EngineConfig {
         lake: root.canonicalize().unwrap().join("lake").display().to_string(),
         env: env.to_string(),
+        base: None,
         memory,
         threads: 2,
         spill: root.join("spill"),

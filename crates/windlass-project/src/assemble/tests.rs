@@ -97,6 +97,8 @@ fn example_loads() {
             lake: "/p/lake",
             state: "/p/.windlass",
             env: "dev_ana",
+            base: None,
+            protected: [],
             memory: Fraction(
                 0.7,
             ),

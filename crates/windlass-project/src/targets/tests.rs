@@ -28,7 +28,7 @@ fn without_a_file_there_is_local() {
     check(
         "",
         expect![[r#"
-            Target { name: "local", lake: "/p/lake", state: "/p/.windlass", env: "prod", memory: Fraction(0.7), threads: None, storage: [], openlineage: None }
+            Target { name: "local", lake: "/p/lake", state: "/p/.windlass", env: "prod", base: None, protected: [], memory: Fraction(0.7), threads: None, storage: [], openlineage: None }
         "#]],
     );
     check_with(
@@ -43,7 +43,7 @@ fn without_a_file_there_is_local() {
         "",
         &LoadOptions { env_name: Some("dev".into()), ..options() },
         expect![[r#"
-            Target { name: "local", lake: "/p/lake", state: "/p/.windlass", env: "dev", memory: Fraction(0.7), threads: None, storage: [], openlineage: None }
+            Target { name: "local", lake: "/p/lake", state: "/p/.windlass", env: "dev", base: None, protected: [], memory: Fraction(0.7), threads: None, storage: [], openlineage: None }
         "#]],
     );
     check_with(
@@ -78,7 +78,7 @@ fn only_the_selected_target_is_rendered() {
     check(
         TARGETS,
         expect![[r#"
-            Target { name: "dev", lake: "/p/lake", state: "/var/state", env: "dev_ana", memory: Bytes(4294967296), threads: Some(4), storage: ["region", "endpoint", "access_key_id"], openlineage: None }
+            Target { name: "dev", lake: "/p/lake", state: "/var/state", env: "dev_ana", base: None, protected: [], memory: Bytes(4294967296), threads: Some(4), storage: ["region", "endpoint", "access_key_id"], openlineage: None }
               region: us
               endpoint: http://x
               access_key_id: hunter2
@@ -119,7 +119,7 @@ fn one_target_needs_no_default() {
     check(
         "targets: {only: {lake: x}}",
         expect![[r#"
-            Target { name: "only", lake: "/p/x", state: "/p/.windlass", env: "prod", memory: Fraction(0.7), threads: None, storage: [], openlineage: None }
+            Target { name: "only", lake: "/p/x", state: "/p/.windlass", env: "prod", base: None, protected: [], memory: Fraction(0.7), threads: None, storage: [], openlineage: None }
         "#]],
     );
     check(
@@ -208,7 +208,7 @@ fn values_are_checked() {
     check(
         "",
         expect![[r#"
-            Target { name: "local", lake: "/p/lake", state: "/p/.windlass", env: "prod", memory: Fraction(0.7), threads: None, storage: [], openlineage: None }
+            Target { name: "local", lake: "/p/lake", state: "/p/.windlass", env: "prod", base: None, protected: [], memory: Fraction(0.7), threads: None, storage: [], openlineage: None }
         "#]],
     );
     check(
@@ -296,21 +296,21 @@ fn events_go_to_a_server_or_a_file() {
     check(
         &one(url),
         expect![[r#"
-        Target { name: "x", lake: "/p/x", state: "/p/.windlass", env: "prod", memory: Fraction(0.7), threads: None, storage: [], openlineage: Some(OpenLineage { destination: Http { url: "http://localhost:5000", endpoint: None }, api_key: false, namespace: None }) }
-    "#]],
+            Target { name: "x", lake: "/p/x", state: "/p/.windlass", env: "prod", base: None, protected: [], memory: Fraction(0.7), threads: None, storage: [], openlineage: Some(OpenLineage { destination: Http { url: "http://localhost:5000", endpoint: None }, api_key: false, namespace: None }) }
+        "#]],
     );
     check(
         &one("events/today.jsonl"),
         expect![[r#"
-        Target { name: "x", lake: "/p/x", state: "/p/.windlass", env: "prod", memory: Fraction(0.7), threads: None, storage: [], openlineage: Some(OpenLineage { destination: File("/p/events/today.jsonl"), api_key: false, namespace: None }) }
-    "#]],
+            Target { name: "x", lake: "/p/x", state: "/p/.windlass", env: "prod", base: None, protected: [], memory: Fraction(0.7), threads: None, storage: [], openlineage: Some(OpenLineage { destination: File("/p/events/today.jsonl"), api_key: false, namespace: None }) }
+        "#]],
     );
     let map = format!("{{url: '{url}', api_key: \"{{{{ env_var('S3_KEY') }}}}\", endpoint: api/v2, namespace: shop}}");
     check(
         &one(&map),
         expect![[r#"
-        Target { name: "x", lake: "/p/x", state: "/p/.windlass", env: "prod", memory: Fraction(0.7), threads: None, storage: [], openlineage: Some(OpenLineage { destination: Http { url: "http://localhost:5000", endpoint: Some("api/v2") }, api_key: true, namespace: Some("shop") }) }
-    "#]],
+            Target { name: "x", lake: "/p/x", state: "/p/.windlass", env: "prod", base: None, protected: [], memory: Fraction(0.7), threads: None, storage: [], openlineage: Some(OpenLineage { destination: Http { url: "http://localhost:5000", endpoint: Some("api/v2") }, api_key: true, namespace: Some("shop") }) }
+        "#]],
     );
     check(
         &one("{file: a.jsonl, url: 'https://x'}"),
@@ -362,6 +362,46 @@ fn events_go_to_a_server_or_a_file() {
           targets.yml:4:18
           |     openlineage: [a]
           |                  ^^^
+    "#]],
+    );
+}
+
+#[test]
+fn an_environment_stands_on_a_base_and_is_protected_by_name() {
+    let of = |text: &str, env: Option<&str>| {
+        let options = LoadOptions { env_name: env.map(Into::into), ..options() };
+        let loaded = load_with(&format!("-- targets.yml --\ntargets: {{t: {{lake: x, {text}}}}}\n"), &options);
+        let target = loaded.project.unwrap().target;
+        let is_protected = target.is_protected(&target.env);
+        (target.env, target.base, is_protected)
+    };
+    let expected = |env: &str, base: Option<&str>, protected| (env.to_owned(), base.map(str::to_owned), protected);
+    assert_eq!(of("env: prod, base: prod, protected: true", None), expected("prod", None, true));
+    assert_eq!(of("env: prod, base: prod, protected: true", Some("dev")), expected("dev", Some("prod"), false));
+    assert_eq!(of("env: dev, base: prod, protected: [prod]", None), expected("dev", Some("prod"), false));
+    assert_eq!(of("env: dev, base: prod, protected: [prod]", Some("prod")), expected("prod", None, true));
+    check(
+        "targets: {t: {lake: x, base: a/b, protected: [x, ../y]}}",
+        expect![[r#"
+        error[E0203]: expected a name for a folder for `base`, found `a/b`
+          targets.yml:1:30
+          | targets: {t: {lake: x, base: a/b, protected: [x, ../y]}}
+          |                              ^^^
+          hint: an environment is a folder of the lake: letters, digits, `_`, `-` and `.`
+        error[E0203]: expected a name for a folder for `protected`, found `../y`
+          targets.yml:1:50
+          | targets: {t: {lake: x, base: a/b, protected: [x, ../y]}}
+          |                                                  ^^^^
+          hint: an environment is a folder of the lake: letters, digits, `_`, `-` and `.`
+    "#]],
+    );
+    check(
+        "targets: {t: {lake: x, protected: prod}}",
+        expect![[r#"
+        error[E0203]: expected `true`, `false` or a list of environments for `protected`, found `prod`
+          targets.yml:1:35
+          | targets: {t: {lake: x, protected: prod}}
+          |                                   ^^^^
     "#]],
     );
 }

@@ -47,7 +47,8 @@ impl Drop for TellDrop {
 fn published(rows: u64) -> NodeOutcome {
     let (bytes, files) = (rows * 10, 1);
     let (version, fingerprint) = (Some(3), None);
-    NodeOutcome { kind: OutcomeKind::Published, rows, bytes, files, version, fingerprint, errors: None, nulls: None }
+    let (env, errors, nulls) = (None, None, None);
+    NodeOutcome { kind: OutcomeKind::Published, rows, bytes, files, version, env, fingerprint, errors, nulls }
 }
 
 #[async_trait]

@@ -54,8 +54,17 @@ fn started(node: &str, attempt: Attempt) -> RunEvent {
 fn finished(node: &str, kind: OutcomeKind) -> RunEvent {
     let errors = (kind == OutcomeKind::Published).then(|| ErrorRows { rows: 3, of: 8, causes: Vec::new() });
     let fingerprint = Some("f00".to_owned());
-    let outcome =
-        NodeOutcome { kind, rows: 5, bytes: 50, files: 1, version: Some(2), fingerprint, errors, nulls: None };
+    let outcome = NodeOutcome {
+        kind,
+        rows: 5,
+        bytes: 50,
+        files: 1,
+        version: Some(2),
+        env: None,
+        fingerprint,
+        errors,
+        nulls: None,
+    };
     RunEvent::NodeFinished { node: node.to_owned(), attempt: Attempt::FIRST, outcome, elapsed: Duration::from_secs(1) }
 }
 

@@ -80,7 +80,7 @@ fn successes(connection: &Connection, lake: &str, env: &str) -> rusqlite::Result
     let sql = "SELECT node, elapsed_ms, node_runs.rows AS rows, node_runs.bytes AS bytes, \
                max(node_runs.started_at) AS started_at \
                FROM node_runs JOIN runs USING (run_id) \
-               WHERE node_runs.outcome = 'success' AND node_runs.kind IS NOT 'replayed' \
+               WHERE node_runs.outcome = 'success' AND coalesce(node_runs.kind, '') NOT IN ('replayed', 'promoted') \
                AND lake = ?1 AND env = ?2 GROUP BY node";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([lake, env], |row| {

@@ -61,7 +61,7 @@ pub struct NodeRunRow {
     pub node: String,
     /// Which try, from 1; 0 for a node that was skipped.
     pub attempt: u32,
-    /// What was left behind: `published`, `view`, `reused` or `replayed`.
+    /// What was left behind: `published`, `view`, `reused`, `replayed` or `promoted`.
     pub kind: Option<String>,
     /// `success`, `failed`, `skipped`, `cancelled` or `reused`; `None` while it goes on.
     pub outcome: Option<String>,

@@ -19,6 +19,9 @@ pub(crate) struct RunArgs {
     /// The same, and incremental tables from nothing.
     #[arg(long)]
     pub(crate) full_refresh: bool,
+    /// Write to the environment also where `targets.yml` protects it.
+    #[arg(long)]
+    pub(crate) yes: bool,
     /// Stop everything at the first failure; else only what needs the failed node is skipped.
     #[arg(long)]
     pub(crate) fail_fast: bool,

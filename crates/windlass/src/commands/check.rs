@@ -38,7 +38,7 @@ pub(super) fn run(args: &CheckArgs, settings: &Settings, printer: &Printer) -> a
         // The version that is looked at; one of others that comes in between is looked at next time.
         let is_current = node.is_published() && rows == Inspected::Current;
         let published = if is_current { session.block_on(session.engine.published(&node.name)) } else { Ok(None) };
-        let version = published.ok().flatten().map(|(version, ..)| version);
+        let version = published.ok().flatten().map(|table| table.version);
         let inspected = session.block_on(Box::pin(session.engine.inspect(&project, &plan, node, (rows, now))));
         let error = match inspected {
             Ok(outcomes) => {

@@ -39,7 +39,7 @@ pub(super) fn run(args: &DiffArgs, settings: &Settings, printer: &Printer) -> an
     let request = DiffRequest { table: &args.table, other, key, examples: args.limit };
     let session = Session::open(settings, project, None, Output::new(printer, Prefix::Worker))?;
     let diff = session.block_on(Box::pin(session.engine.diff(&request)))?;
-    let label = label(&request.other, diff.other_version);
+    let label = label(&request.other, &diff);
     match args.format {
         Format::Json => printer.json("diff", &DiffReport::new(&request, &project.target.env, &diff))?,
         Format::Text => printer.data(&text(&args.table, &label, &diff, printer.data_paint())?)?,
@@ -73,16 +73,23 @@ fn parse(to: &str) -> anyhow::Result<OtherTable<'_>> {
     Ok(OtherTable::Version(version))
 }
 
-fn label(other: &OtherTable<'_>, version: u64) -> String {
-    match other {
-        OtherTable::Before | OtherTable::Version(_) => format!("version {version}"),
-        OtherTable::Env(env) => format!("version {version} in {env}"),
-        OtherTable::Table(table) => format!("{table} version {version}"),
+fn label(other: &OtherTable<'_>, diff: &TableDiff) -> String {
+    let version = diff.other_version;
+    match (other, &diff.other_base) {
+        (OtherTable::Env(env), Some(base)) => format!("version {version} in {base}, the base of {env}"),
+        (OtherTable::Env(env), None) => format!("version {version} in {env}"),
+        (OtherTable::Table(table), base) => format!("{table} version {version}{}", in_base(base)),
+        (OtherTable::Before | OtherTable::Version(_), base) => format!("version {version}{}", in_base(base)),
     }
 }
 
+fn in_base(base: &Option<String>) -> String {
+    base.as_ref().map(|base| format!(" of {base}")).unwrap_or_default()
+}
+
 fn text(table: &str, other: &str, diff: &TableDiff, paint: Paint) -> anyhow::Result<String> {
-    let mut lines = vec![format!("{} version {} against {other}", paint.strong(table), diff.version)];
+    let mut lines =
+        vec![format!("{} version {}{} against {other}", paint.strong(table), diff.version, in_base(&diff.base))];
     if diff.is_equal() {
         lines.push(format!("  equal, {}", human::counted(diff.rows, "row")));
         return Ok(lines.join("\n"));

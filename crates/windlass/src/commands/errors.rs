@@ -18,7 +18,7 @@ use crate::session::Session;
 use crate::settings::Settings;
 use crate::style::Paint;
 use crate::wire::{ErrorsReport, NodeErrors};
-use crate::{check, choice, human, open};
+use crate::{check, choice, human, open, protection};
 
 /// Endings of files that error rows are written to.
 const ENDINGS: [&str; 3] = ["csv", "json", "parquet"];
@@ -157,6 +157,8 @@ fn replay(
 ) -> anyhow::Result<Status> {
     let select = SelectArgs { selections: vec![name.to_owned()], ..SelectArgs::default() };
     let choice = choice::choose(loaded, &select)?;
+    let command = format!("windlass errors {name} --replay");
+    protection::permit(&choice.project.target, &command, args.yes)?;
     let checked = check::check(choice, check::Purpose::Compute, args.threads, settings, printer)?;
     let project = &checked.choice.project;
     let node = project.nodes.get(name).ok_or_else(|| Refusal::new(format!("no node `{name}`")))?;
@@ -192,7 +194,7 @@ fn open_session(project: &Project, settings: &Settings, printer: &Printer) -> an
 /// Returns the error rows of a node; `None` where its newest version has no table of them.
 async fn failed<'a>(engine: &Engine, project: &Project, node: &'a Node) -> anyhow::Result<Option<Failed<'a>>> {
     let Some(errors) = engine.error_causes(project, &node.name).await? else { return Ok(None) };
-    let table_rows = engine.published(&node.name).await?.and_then(|(_, rows, _)| rows);
+    let table_rows = engine.published(&node.name).await?.and_then(|table| table.rows);
     Ok(Some(Failed { node, errors, table_rows }))
 }
 

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use chrono::SecondsFormat;
 use indexmap::IndexMap;
-use windlass_engine::{Ask, Decision, Plan, Reason};
+use windlass_engine::{Ask, Decision, Plan, Reason, Standing};
 use windlass_error::Diagnostic;
-use windlass_project::{Node, NodeKind, Project};
+use windlass_project::{Node, NodeKind, Project, Target};
 use windlass_runner::{Clock, NodeHistory, SystemClock};
 
 use crate::check::{self, Checked, Purpose};
@@ -57,6 +57,15 @@ pub(super) fn run(args: &PlanArgs, settings: &Settings, printer: &Printer) -> an
     Ok(if args.exit_code && builds { Status::Changes } else { Status::Done })
 }
 
+/// Where a run would work.
+#[derive(Debug, Clone, Default)]
+struct Place {
+    target: String,
+    env: String,
+    base: Option<String>,
+    lake: String,
+}
+
 /// What a run would do, and what is known from earlier ones.
 struct Outlook<'a> {
     choice: &'a Choice,
@@ -96,7 +105,12 @@ async fn decide(
 pub(super) fn history(project: &Project) -> HashMap<String, NodeHistory> {
     let store = open::existing_store(project).ok().flatten();
     let target = &project.target;
-    store.and_then(|store| store.last_successes(&target.lake, &target.env).ok()).unwrap_or_default()
+    let Some(store) = store else { return HashMap::new() };
+    let of = |env: &String| store.last_successes(&target.lake, env).unwrap_or_default();
+    // What was never built here takes as long as in the base.
+    let mut known = target.base.as_ref().map(of).unwrap_or_default();
+    known.extend(of(&target.env));
+    known
 }
 
 /// Returns the selected nodes that a run has something to do for, in order.
@@ -119,7 +133,8 @@ fn text(outlook: &Outlook<'_>, begun: Instant, paint: Paint) -> String {
     let nodes: Vec<&Node> = to_run(choice).collect();
     let took = human::duration(begun.elapsed());
     let target = &choice.project.target;
-    let mut lines = vec![format!("target {}, env {}, planned in {took}", target.name, target.env), String::new()];
+    let base = target.base.as_ref().map(|base| format!(", base {base}")).unwrap_or_default();
+    let mut lines = vec![format!("target {}, env {}{base}, planned in {took}", target.name, target.env), String::new()];
     let width = nodes.iter().map(|node| node.name.chars().count()).max().unwrap_or_default();
     for node in &nodes {
         let columns = plan.nodes.get(&node.name).map_or(0, |planned| planned.schema.fields().len());
@@ -128,9 +143,9 @@ fn text(outlook: &Outlook<'_>, begun: Instant, paint: Paint) -> String {
         let why = match decision {
             Some(Decision::Build(reason)) => format!("  {}", reason.text),
             Some(Decision::Check(standing, checks)) => {
-                format!("  unchanged, version {}; {}", standing.version, changed(checks))
+                format!("  unchanged, {}; {}", version(standing), changed(checks))
             }
-            Some(Decision::Reuse(standing)) => paint.faint(&format!("  unchanged, version {}", standing.version)),
+            Some(Decision::Reuse(standing)) => paint.faint(&format!("  unchanged, {}", version(standing))),
             None => String::new(),
         };
         let facts = paint.faint(&format!("{}{}", last_time(node, outlook), code(node)));
@@ -180,25 +195,26 @@ fn last_time(node: &Node, outlook: &Outlook<'_>) -> String {
     }
 }
 
-/// Returns names of target, environment and lake.
-fn place(project: &Project) -> (String, String, String) {
-    let target = &project.target;
-    (target.name.clone(), target.env.clone(), target.lake.clone())
+fn place(project: &Project) -> Place {
+    let Target { name, env, base, lake, .. } = project.target.clone();
+    Place { target: name, env, base, lake }
 }
 
 fn report(outlook: &Outlook<'_>) -> PlanReport {
     let Outlook { choice, plan, decisions, history } = outlook;
-    let (target, env, lake) = place(&choice.project);
+    let place = place(&choice.project);
     let node = |node: &Node| {
         let planned = plan.nodes.get(&node.name);
         let columns = planned.map(|planned| windlass_engine::columns(&planned.schema)).unwrap_or_default();
         let decision = decisions.get(&node.name);
+        let stays = decision.and_then(standing);
         PlannedNode {
             name: node.name.clone(),
             kind: node.kind_name(),
             action: action(decision),
             reason: decision.and_then(reason),
-            table_version: decision.and_then(standing_version),
+            table_version: stays.map(|standing| standing.version),
+            table_env: stays.map(|standing| standing.base.clone().unwrap_or_else(|| place.env.clone())),
             inputs: choice.project.graph.parents(&node.name).to_vec(),
             columns: columns.into_iter().map(Into::into).collect(),
             last_run: history.get(&node.name).filter(|_| node.is_kept()).map(last_run),
@@ -207,7 +223,8 @@ fn report(outlook: &Outlook<'_>) -> PlanReport {
     let chosen: Vec<&Node> = to_run(choice).collect();
     let not_checked = not_checked(&chosen);
     let nodes = chosen.into_iter().map(node).collect();
-    PlanReport { target, env, lake, nodes, not_checked, diagnostics: Vec::new() }
+    let Place { target, env, base, lake } = place.clone();
+    PlanReport { target, env, base, lake, nodes, not_checked, diagnostics: Vec::new() }
 }
 
 fn reason(decision: &Decision) -> Option<PlanReason> {
@@ -229,17 +246,23 @@ fn changed(checks: &[String]) -> String {
     }
 }
 
-fn standing_version(decision: &Decision) -> Option<u64> {
+/// Returns which version stays, and of which base: `version 3 of prod`.
+fn version(standing: &Standing) -> String {
+    let base = standing.base.as_ref().map(|base| format!(" of {base}")).unwrap_or_default();
+    format!("version {}{base}", standing.version)
+}
+
+fn standing(decision: &Decision) -> Option<&Standing> {
     match decision {
         Decision::Build(_) => None,
-        Decision::Check(standing, _) | Decision::Reuse(standing) => Some(standing.version),
+        Decision::Check(standing, _) | Decision::Reuse(standing) => Some(standing),
     }
 }
 
-fn failed(place: Option<(String, String, String)>, diagnostics: &[Diagnostic]) -> PlanReport {
-    let (target, env, lake) = place.unwrap_or_default();
+fn failed(place: Option<Place>, diagnostics: &[Diagnostic]) -> PlanReport {
+    let Place { target, env, base, lake } = place.unwrap_or_default();
     let diagnostics = diagnostics.iter().map(Into::into).collect();
-    PlanReport { target, env, lake, nodes: Vec::new(), not_checked: NOT_CHECKED.to_vec(), diagnostics }
+    PlanReport { target, env, base, lake, nodes: Vec::new(), not_checked: NOT_CHECKED.to_vec(), diagnostics }
 }
 
 fn last_run(history: &NodeHistory) -> LastRun {

@@ -33,7 +33,7 @@ use crate::settings::Settings;
 use crate::signals::Watch;
 use crate::tracking::{self, Tracked};
 use crate::verdicts::{Verdicts, Wanted};
-use crate::{human, intervals, open, usage};
+use crate::{human, intervals, open, protection, usage};
 
 mod tally;
 
@@ -84,6 +84,7 @@ struct Ended {
 pub(super) fn run(args: &RunArgs, settings: &Settings, printer: &Printer) -> anyhow::Result<Status> {
     let loaded = open::load(settings, &args.vars.vars)?;
     let choice = choice::choose(loaded, &args.select)?;
+    protection::permit(&choice.project.target, "windlass run", args.yes)?;
     let RunArgs { full_refresh, no_cache, intervals, .. } = args;
     let flags = Flags { full_refresh: *full_refresh, no_cache: *no_cache, intervals };
     let ask = intervals::ask(&flags, &choice)?;

@@ -188,7 +188,7 @@ async fn first_rows(
         Subject::Errors(node) => engine.show(project, &error_table(&node.name), args.limit).await?,
         Subject::Kept(name) => engine.show(project, name, args.limit).await?,
     };
-    let (table_version, table_rows) = table.map_or((None, None), |(version, rows, _)| (Some(version), rows));
+    let (table_version, table_rows) = table.as_ref().map_or((None, None), |table| (Some(table.version), table.rows));
     let row_count = rows::count(&shown);
     let text = match args.format {
         ShowFormat::Json => String::new(),
@@ -198,6 +198,12 @@ async fn first_rows(
     let columns = windlass_engine::columns(&shown.schema).into_iter().map(Into::into).collect();
     let rows = if args.format == ShowFormat::Json { rows::as_json(&shown)? } else { RawValue::NULL.to_owned() };
     let mut note = beside(row_count, args.limit, table_rows, table_version);
+    let base = table.and_then(|table| table.base);
+    if let Some(base) = &base {
+        note.push_str(&format!(" of {base}"));
+    }
+    let target = &project.target;
+    let table_env = table_version.map(|_| base.unwrap_or_else(|| target.env.clone()));
     if let Subject::Kept(name) = subject
         && let Some(table) = name.strip_suffix(CANDIDATE)
         && let Some((run, is_whole)) = engine.candidate_run(table).await?
@@ -206,7 +212,7 @@ async fn first_rows(
         note.push_str(&format!(", kept back by run {run}{part}"));
     }
     let (node, sql) = names(subject);
-    let result = Shown::Rows { node, sql, columns, rows, row_count, table_version, table_rows };
+    let result = Shown::Rows { node, sql, columns, rows, row_count, table_version, table_env, table_rows };
     Ok(Answer { result, text, note: Some(note) })
 }
 

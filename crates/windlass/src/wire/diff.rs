@@ -62,11 +62,13 @@ struct WireDifferingRow {
 impl DiffReport {
     /// Returns how a table of an environment differs.
     pub(crate) fn new(request: &DiffRequest<'_>, env: &str, diff: &TableDiff) -> Self {
+        let own_env = diff.base.as_deref().unwrap_or(env);
         let (other_name, other_env) = match request.other {
             OtherTable::Before | OtherTable::Version(_) => (request.table, env),
             OtherTable::Env(other) => (request.table, other),
             OtherTable::Table(other) => (other, env),
         };
+        let other_env = diff.other_base.as_deref().unwrap_or(other_env);
         let side = |(name, env): (&str, &str), (version, rows): (u64, u64)| DiffSide {
             name: name.to_owned(),
             env: env.to_owned(),
@@ -75,7 +77,7 @@ impl DiffReport {
         };
         let differing = diff.differing.iter().map(|(name, rows)| DifferingColumn { name: name.clone(), rows: *rows });
         Self {
-            table: side((request.table, env), (diff.version, diff.rows)),
+            table: side((request.table, own_env), (diff.version, diff.rows)),
             other: side((other_name, other_env), (diff.other_version, diff.other_rows)),
             equal: diff.is_equal(),
             column_changes: diff.columns.iter().map(Into::into).collect(),

@@ -90,6 +90,7 @@ fn rows_that_were_kept_back_can_be_looked_at() {
           ],
           "row_count": 1,
           "table_version": null,
+          "table_env": null,
           "table_rows": null
         }"#]]
     .assert_eq(&pretty(project.json(["show", "orders@candidate", "-n", "1"])));

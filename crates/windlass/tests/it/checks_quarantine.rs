@@ -230,6 +230,7 @@ fn more_error_rows_than_the_budget_keep_the_table_from_being_published() {
           "rows": [],
           "row_count": 0,
           "table_version": 0,
+          "table_env": "prod",
           "table_rows": 397
         }"#]]
     .assert_eq(&pretty(project.json(["show", "orders", "-n", "0"])));

@@ -41,6 +41,7 @@ fn a_plan_knows_the_last_run() {
         {
           "target": "local",
           "env": "prod",
+          "base": null,
           "lake": "[LAKE]",
           "nodes": [
             {
@@ -49,6 +50,7 @@ fn a_plan_knows_the_last_run() {
               "action": "reuse",
               "reason": null,
               "table_version": 0,
+              "table_env": "prod",
               "inputs": [
                 "raw.orders"
               ],
@@ -94,6 +96,7 @@ fn mistakes_are_json_as_well() {
           "data": {
             "target": "local",
             "env": "prod",
+            "base": null,
             "lake": "[LAKE]",
             "nodes": [],
             "not_checked": [

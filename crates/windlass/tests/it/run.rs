@@ -106,6 +106,7 @@ fn the_summary_is_json() {
               "bytes": "[BYTES]",
               "files": 1,
               "table_version": 0,
+              "table_env": "prod",
               "elapsed_ms": "[ELAPSED_MS]",
               "error": null,
               "checks": []
@@ -124,6 +125,7 @@ fn the_summary_is_json() {
               "bytes": "[BYTES]",
               "files": 1,
               "table_version": 0,
+              "table_env": "prod",
               "elapsed_ms": "[ELAPSED_MS]",
               "error": null,
               "checks": []
@@ -208,6 +210,7 @@ fn what_needs_a_failed_node_is_skipped_and_the_rest_goes_on() {
               "bytes": "[BYTES]",
               "files": 1,
               "table_version": 1,
+              "table_env": "prod",
               "elapsed_ms": "[ELAPSED_MS]",
               "error": null,
               "checks": []
@@ -226,6 +229,7 @@ fn what_needs_a_failed_node_is_skipped_and_the_rest_goes_on() {
               "bytes": null,
               "files": null,
               "table_version": null,
+              "table_env": null,
               "elapsed_ms": "[ELAPSED_MS]",
               "error": {
                 "code": "E0801",
@@ -266,6 +270,7 @@ fn what_needs_a_failed_node_is_skipped_and_the_rest_goes_on() {
               "bytes": null,
               "files": null,
               "table_version": null,
+              "table_env": null,
               "elapsed_ms": null,
               "error": null,
               "checks": []
@@ -284,6 +289,7 @@ fn what_needs_a_failed_node_is_skipped_and_the_rest_goes_on() {
               "bytes": "[BYTES]",
               "files": 1,
               "table_version": 1,
+              "table_env": "prod",
               "elapsed_ms": "[ELAPSED_MS]",
               "error": null,
               "checks": []

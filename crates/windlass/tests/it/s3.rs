@@ -178,6 +178,42 @@ fn tables_live_in_an_object_store() {
 }
 
 #[test]
+fn promotions_copy_within_the_store() {
+    let mut store = Store::start();
+    let project = filled(&mut store);
+    project.write("targets.yml", &TARGETS.replace("PORT", &store.port).replace("MORE}", "}\n    base: prod"));
+    assert_eq!(windlass(&project, ["run"]).code, 0);
+    let sql = std::fs::read_to_string(project.path("transforms/spending.sql")).unwrap();
+    project.write("transforms/spending.sql", &sql.replace("sum(o.amount)", "max(o.amount)"));
+    windlass(&project, ["run", "-e", "dev", "spending"]).check(expect![[r#"
+        exit 0
+        -- stderr
+          ✓ spending            2 rows  [SIZE]  version 0  [TIME]
+        Published 1 of 1 to dev  [TIME]  CPU [TIME]  peak [SIZE]  run [RUN]
+    "#]]);
+    windlass(&project, ["env", "promote", "dev"]).check(expect![[r#"
+        exit 0
+        -- stderr
+          ✓ spending            2 rows  [SIZE]  version 1 of prod  [TIME]
+        Promoted 1 of 1 table of dev to prod  [TIME]  run [RUN]
+    "#]]);
+    let named = |files: Vec<String>, env: &str| -> Vec<String> {
+        let below = format!("{env}/spending/customer=ada/");
+        files.into_iter().filter(|path| path.starts_with(&below)).collect()
+    };
+    let files = data_files(&mut store, &project, "copy");
+    assert_eq!((named(files.clone(), "prod").len(), named(files, "dev").len()), (2, 1));
+    windlass(&project, ["env", "drop", "dev", "--yes", "-q"]).check(expect![[r#"
+        exit 0
+    "#]]);
+    expect![[r#"
+        {"customer":"ada","spent":10.5}
+        {"customer":"grace","spent":7.0}"#]]
+    .assert_eq(&rows(&project, "select customer, spent from spending order by 1"));
+    expect![[r#"{"n":2}"#]].assert_eq(&rows(&project, "select count(*) as n from spending"));
+}
+
+#[test]
 fn a_killed_run_leaves_nothing_that_readers_see() {
     let mut store = Store::start();
     let project = filled(&mut store);

@@ -87,6 +87,7 @@ fn rows_of_tables_sources_and_queries() {
           ],
           "row_count": 1,
           "table_version": null,
+          "table_env": null,
           "table_rows": null
         }"#]]
     .assert_eq(&pretty(project.json(["show", "raw.orders", "-n", "1"])));
@@ -107,6 +108,7 @@ fn rows_of_tables_sources_and_queries() {
           "rows": [],
           "row_count": 0,
           "table_version": 0,
+          "table_env": "prod",
           "table_rows": 3
         }"#]]
     .assert_eq(&pretty(project.json(["show", "spending", "-n", "0"])));

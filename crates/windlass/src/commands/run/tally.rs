@@ -17,13 +17,15 @@ use crate::{report, usage};
 pub(super) struct Tally {
     nodes: IndexMap<String, RunNode>,
     kinds: IndexMap<String, &'static str>,
+    /// The environment of the run.
+    env: String,
 }
 
 impl Tally {
     /// Returns a tally in which nothing has happened.
     pub(super) fn new(project: &Project) -> Self {
         let kinds = project.nodes.values().map(|node| (node.name.clone(), node.kind_name())).collect();
-        Self { nodes: IndexMap::new(), kinds }
+        Self { nodes: IndexMap::new(), kinds, env: project.target.env.clone() }
     }
 
     /// Returns the tables that an attempt began to build and did not publish, and those that took
@@ -44,10 +46,7 @@ impl Tally {
         let published = tables.iter().filter(|node| node.outcome == "success").count();
         let counts = summary.counts;
         if !tables.is_empty() && counts.reused == tables.len() {
-            return match counts.reused {
-                1 => format!("Nothing has changed, 1 table of {env} stays"),
-                reused => format!("Nothing has changed, {reused} tables of {env} stay"),
-            };
+            return stays(&tables, env);
         }
         let mut text = format!("Published {published} of {} to {env}", tables.len());
         let parts = [
@@ -115,6 +114,7 @@ impl Tally {
             bytes: None,
             files: None,
             table_version: None,
+            table_env: None,
             elapsed_ms: None,
             error: None,
             checks: Vec::new(),
@@ -122,6 +122,7 @@ impl Tally {
     }
 
     fn finish(&mut self, name: &str, outcome: &NodeOutcome, elapsed: Duration) {
+        let table_env = outcome.version.map(|_| outcome.env.clone().unwrap_or_else(|| self.env.clone()));
         let node = self.node(name);
         (node.outcome, node.reason) = match outcome.kind {
             OutcomeKind::Reused => ("reused", Some("unchanged")),
@@ -130,6 +131,7 @@ impl Tally {
         node.error = None;
         node.elapsed_ms = Some(milliseconds(elapsed));
         node.table_version = outcome.version;
+        node.table_env = table_env;
         if matches!(outcome.kind, OutcomeKind::Published | OutcomeKind::Replayed) {
             node.rows = Some(outcome.rows);
             node.error_rows = outcome.errors.as_ref().map(|errors| errors.rows);
@@ -177,6 +179,21 @@ impl Observer for Tally {
             RunEvent::Stopping { .. } | RunEvent::RunFinished { .. } => {}
         }
     }
+}
+
+/// Returns that no table is another one: `Nothing has changed, 1 table of dev and 3 tables of prod stay`.
+fn stays(tables: &[&RunNode], env: &str) -> String {
+    let mut places: IndexMap<&str, usize> = IndexMap::from([(env, 0)]);
+    for table in tables {
+        *places.entry(table.table_env.as_deref().unwrap_or(env)).or_default() += 1;
+    }
+    let counted = |(env, tables): (&str, usize)| match tables {
+        1 => format!("1 table of {env}"),
+        _ => format!("{tables} tables of {env}"),
+    };
+    let parts: Vec<String> = places.into_iter().filter(|(_, tables)| *tables > 0).map(counted).collect();
+    let verb = if tables.len() == 1 { "stays" } else { "stay" };
+    format!("Nothing has changed, {} {verb}", parts.join(" and "))
 }
 
 fn wire_error(error: &SharedError) -> WireError {
