@@ -453,7 +453,11 @@ fn classify_store(error: &object_store::Error) -> (Fault, Retry, Option<Code>) {
 
 fn classify_delta(error: &DeltaTableError) -> (Fault, Retry, Option<Code>) {
     let code = if is_conflict(error) { Code::COMMIT_CONFLICT } else { Code::STORAGE };
-    (Fault::External, Retry::Never, Some(code))
+    // What a store has answered to the kernel is left as text. `Generic` is object_store's word for all that has no name of
+    // its own, such as a server that is away.
+    let is_of_store = matches!(error, DeltaTableError::KernelError(_))
+        && error.to_string().contains("Error interacting with object store: Generic");
+    (Fault::External, if is_of_store { Retry::Backoff } else { Retry::Never }, Some(code))
 }
 
 fn classify_arrow(error: &ArrowError) -> (Fault, Retry, Option<Code>) {
