@@ -157,7 +157,7 @@ async fn models_are_measured_and_taken_apart() {
     .await;
     check(
         "select recall from ml.evaluate(model late, table trips, struct(0 as threshold)) \
-         union all select recall from ml.evaluate(model late, table trips, struct(1.0 as threshold))",
+         union all select recall from ml.evaluate(model late, table trips, struct(1.0 as threshold)) order by recall desc",
         expect![[r#"
             +--------+
             | recall |
