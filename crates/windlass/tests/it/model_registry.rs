@@ -50,7 +50,7 @@ fn record(version: u32, auc: f64) -> ModelVersion {
         params: BTreeMap::from([("num_leaves".to_owned(), (15 * version).to_string())]),
         gates: vec![Gate { rule: "auc >= 0.8".to_owned(), observed: Some(auc), verdict }],
         fingerprint: version.to_string(),
-        inputs: vec![InputVersion { table: "flights".to_owned(), version: "7".to_owned() }],
+        inputs: vec![InputVersion { table: "flights".to_owned(), version: "version 7".to_owned() }],
         signature: Signature {
             inputs: vec![Column::new("distance", ColumnType::Double, true)],
             outputs: vec![Column::new("prediction", ColumnType::Long, true)],

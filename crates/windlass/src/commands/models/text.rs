@@ -41,7 +41,7 @@ pub(super) fn detail(detail: &ModelDetail, paint: Paint) -> String {
         fact("classes", classes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
     }
     for input in &version.inputs {
-        fact("trained on", format!("{} at version {}", input.table, input.version));
+        fact("trained on", format!("{} at {}", input.table, input.version));
     }
     for (title, columns) in [("reads", &version.signature.inputs), ("answers", &version.signature.outputs)] {
         for column in columns {
