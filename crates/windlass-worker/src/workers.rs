@@ -89,6 +89,11 @@ impl Workers {
         Ok(pool)
     }
 
+    /// Returns the folder of a package that we need ourselves, for the library in it; see [`crate::fetch_wheel`].
+    pub async fn wheel(&self, name: &str, version: &str) -> Result<std::path::PathBuf, Error> {
+        crate::fetch_wheel(&self.config, name, version).await
+    }
+
     /// Ends workers that have nothing to do, as if they had been idle for long. Their pools start new
     /// ones when batches come.
     pub fn dismiss_idle(&self) {

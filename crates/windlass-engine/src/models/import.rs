@@ -43,6 +43,7 @@ impl Engine {
             };
             Error::Mistakes { diagnostics: vec![mistake] }
         };
+        self.prepare_scoring(format(imported.format), &node.name).await?;
         let mut scorer = Scorer::load(format(imported.format), &bytes).map_err(mistake)?;
         if !imported.inputs.is_empty() {
             scorer = scorer.with_inputs(&imported.inputs).map_err(mistake)?;

@@ -4,11 +4,12 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use windlass_error::{Classify, Diagnostic};
-use windlass_model::{Error as ModelError, ModelVersion, NativeModel, Registry, Scorer, VersionRef};
+use windlass_model::{Error as ModelError, Format, ModelVersion, NativeModel, Registry, Scorer, VersionRef, onnx};
 use windlass_project::{Input, SYSTEM_FOLDER};
 
 use super::{CHAMPION, FOLDER, ModelShape};
 use crate::fingerprint::{InputVersion, base_text, version_text};
+use crate::operators::python::PythonError;
 use crate::storage::Place;
 use crate::{Engine, Error};
 
@@ -96,6 +97,24 @@ impl Engine {
         Ok(self.found_model(reference).await?.record)
     }
 
+    /// Has the library at hand that scores models of a format: that of ONNX Runtime is fetched the first time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Compute`] where it cannot be fetched, [`Error::UseModel`] where it cannot be loaded.
+    pub(super) async fn prepare_scoring(&self, format: Format, model: &str) -> Result<(), Error> {
+        if format != Format::Onnx {
+            return Ok(());
+        }
+        let folder = self.workers.wheel("onnxruntime", onnx::VERSION).await.map_err(|error| Error::Compute {
+            node: model.to_string(),
+            blame: None,
+            source: PythonError::from(error).into(),
+        })?;
+        let failed = |source| Error::UseModel { model: model.to_string(), source };
+        onnx::use_library(&onnx::library_of_wheel(&folder)).map_err(failed)
+    }
+
     /// Returns the model that a reference means, ready to score, and which version that is among inputs.
     ///
     /// # Errors
@@ -109,6 +128,7 @@ impl Engine {
         let shape = ModelShape::of_version(&record);
         let main = record.main_artifact().map(|artifact| artifact.path.clone()).unwrap_or_default();
         let bytes = registry.artifact(&record, &main).await.map_err(failed)?;
+        self.prepare_scoring(record.format, reference).await?;
         let mut scorer = Scorer::load(record.format, &bytes).map_err(failed)?;
         let names: Vec<String> = record.signature.inputs.iter().map(|input| input.name.clone()).collect();
         if !scorer.signature().inputs.iter().map(|input| &input.name).eq(&names) {
