@@ -50,6 +50,14 @@ impl KnownModel {
     }
 }
 
+/// Returns the model that a reference names, and which version: that of the champion where it names none.
+fn parts(reference: &str) -> Result<(&str, VersionRef), ModelError> {
+    match reference.split_once('@') {
+        Some((model, version)) => Ok((model, VersionRef::from_str(version)?)),
+        None => Ok((reference, VersionRef::Alias(CHAMPION.to_string()))),
+    }
+}
+
 impl Engine {
     /// Returns the registry of models of this environment. Nothing is read or made.
     pub fn models(&self) -> Registry {
@@ -64,10 +72,7 @@ impl Engine {
     /// Returns the version that a reference means: in this environment, or in its base where there is none.
     pub(crate) async fn found_model(&self, reference: &str) -> Result<FoundModel, Error> {
         let failed = |source| Error::UseModel { model: reference.to_string(), source };
-        let (model, version) = match reference.split_once('@') {
-            Some((model, version)) => (model, VersionRef::from_str(version).map_err(failed)?),
-            None => (reference, VersionRef::Alias(CHAMPION.to_string())),
-        };
+        let (model, version) = parts(reference).map_err(failed)?;
         let registry = self.models();
         match (registry.get(model, &version).await, self.models_below()) {
             (Err(ModelError::UnknownModel { .. } | ModelError::UnknownVersion { .. }), Some((registry, base))) => {
@@ -81,10 +86,7 @@ impl Engine {
     /// Returns what a reference means in the base, in its own words; `None` where it has no such version.
     pub(crate) async fn model_below(&self, reference: &str) -> Option<InputVersion> {
         let (registry, _) = self.models_below()?;
-        let (model, version) = match reference.split_once('@') {
-            Some((model, version)) => (model, VersionRef::from_str(version).ok()?),
-            None => (reference, VersionRef::Alias(CHAMPION.to_string())),
-        };
+        let (model, version) = parts(reference).ok()?;
         registry.get(model, &version).await.ok().map(|record| input_version(&record))
     }
 
