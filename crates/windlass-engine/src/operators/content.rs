@@ -1,9 +1,11 @@
 //! What the rows of a table hash to, whatever their order and however they lie in files.
 //!
 //! The sum of a hash of each row: two tables with the same sum have the same rows, as far as 128 bits
-//! can tell. Not known for columns of lists and structs.
+//! can tell. A list counts as its items in their order, a struct as its fields.
 
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, OffsetSizeTrait, RecordBatch};
+use datafusion::arrow::buffer::NullBuffer;
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
 
@@ -24,13 +26,7 @@ impl Content {
 
     /// Returns the content of a batch.
     pub(crate) fn of(batch: &RecordBatch) -> Result<Self> {
-        let arrays = batch.columns().iter().map(normalise).collect::<std::result::Result<Vec<_>, _>>()?;
-        let views: Vec<View<'_>> = arrays.iter().map(View::of).collect();
-        if views.iter().any(|view| matches!(view.values, Values::Opaque)) {
-            return Ok(Self(None));
-        }
-        let mut rows = vec![(FACTORS[1], FACTORS[0]); batch.num_rows()];
-        views.iter().for_each(|view| add_column(&mut rows, view));
+        let Some(rows) = rows(batch.columns(), batch.num_rows())? else { return Ok(Self(None)) };
         let hashes = rows.into_iter().map(|(left, right)| u128::from(left) << 64 | u128::from(right));
         Ok(Self(Some(hashes.fold(0, u128::wrapping_add))))
     }
@@ -70,32 +66,80 @@ impl Content {
     }
 }
 
-/// Adds a column to the two hashes of each row. Every table that is written passes here, so this is two multiplications a
-/// value; both hashes have to meet for two rows to be taken for the same.
-fn add_column(rows: &mut [(u64, u64)], column: &View<'_>) {
+/// The two hashes of a row or value; both have to meet for two to be taken for the same.
+type Hashes = (u64, u64);
+
+const START: Hashes = (FACTORS[1], FACTORS[0]);
+
+/// Returns the hashes of rows of these columns; `None` where some value cannot be hashed.
+fn rows(columns: &[ArrayRef], count: usize) -> Result<Option<Vec<Hashes>>> {
+    let mut rows = vec![START; count];
+    for column in columns {
+        let nested = match column.data_type() {
+            DataType::List(_) => lists::<i32>(column)?,
+            DataType::LargeList(_) => lists::<i64>(column)?,
+            DataType::Struct(_) => self::rows(column.as_struct().columns(), count)?,
+            _ => {
+                let column = normalise(column)?;
+                let view = View::of(&column);
+                if matches!(view.values, Values::Opaque) {
+                    return Ok(None);
+                }
+                add_column(&mut rows, &view);
+                continue;
+            }
+        };
+        let Some(values) = nested else { return Ok(None) };
+        add(&mut rows, column.nulls(), |row| values[row]);
+    }
+    Ok(Some(rows))
+}
+
+/// Returns the hashes of lists: those of their items in order, then how many there are.
+fn lists<O: OffsetSizeTrait>(column: &ArrayRef) -> Result<Option<Vec<Hashes>>> {
+    let lists = column.as_list::<O>();
+    let offsets: Vec<usize> = lists.value_offsets().iter().map(|offset| offset.as_usize()).collect();
+    let (Some(first), Some(last)) = (offsets.first().copied(), offsets.last().copied()) else {
+        return Ok(Some(Vec::new()));
+    };
+    let Some(items) = rows(&[lists.values().slice(first, last - first)], last - first)? else { return Ok(None) };
+    let list = |ends: &[usize]| {
+        let mut list = START;
+        items[ends[0] - first..ends[1] - first].iter().for_each(|item| absorb(&mut list, *item));
+        absorb(&mut list, twice((ends[1] - ends[0]) as u64));
+        list
+    };
+    Ok(Some(offsets.windows(2).map(list).collect()))
+}
+
+/// Adds a column to the hashes of each row. Every table that is written passes here, so this is two multiplications a
+/// value.
+fn add_column(rows: &mut [Hashes], column: &View<'_>) {
+    let nulls = column.nulls.as_ref();
     match &column.values {
-        Values::Boolean(array) => add(rows, column, |row| twice(u64::from(array.value(row)))),
-        Values::Integer(values) => add(rows, column, |row| twice(values[row] as u64)),
-        Values::Float(values) => add(rows, column, |row| twice(float_bits(values[row]))),
-        Values::Decimal(values, _) => add(rows, column, |row| (values[row] as u64, (values[row] >> 64) as u64)),
+        Values::Boolean(array) => add(rows, nulls, |row| twice(u64::from(array.value(row)))),
+        Values::Integer(values) => add(rows, nulls, |row| twice(values[row] as u64)),
+        Values::Float(values) => add(rows, nulls, |row| twice(float_bits(values[row]))),
+        Values::Decimal(values, _) => add(rows, nulls, |row| (values[row] as u64, (values[row] >> 64) as u64)),
         Values::Text(text) => {
             let hashes = text.map(two64);
-            add(rows, column, |row| hashes[row]);
+            add(rows, nulls, |row| hashes[row]);
         }
         Values::Opaque => {}
     }
 }
 
-fn twice(value: u64) -> (u64, u64) {
+fn twice(value: u64) -> Hashes {
     (value, value)
 }
 
-fn add(rows: &mut [(u64, u64)], column: &View<'_>, value: impl Fn(usize) -> (u64, u64)) {
-    let absorb = |(left, right): &mut (u64, u64), value: (u64, u64)| {
-        *left = fold(*left ^ value.0, FACTORS[0]);
-        *right = fold(right.wrapping_add(value.1), FACTORS[1]);
-    };
-    match &column.nulls {
+fn absorb((left, right): &mut Hashes, value: Hashes) {
+    *left = fold(*left ^ value.0, FACTORS[0]);
+    *right = fold(right.wrapping_add(value.1), FACTORS[1]);
+}
+
+fn add(rows: &mut [Hashes], nulls: Option<&NullBuffer>, value: impl Fn(usize) -> Hashes) {
+    match nulls {
         None => rows.iter_mut().enumerate().for_each(|(row, hash)| absorb(hash, value(row))),
         Some(nulls) => rows.iter_mut().enumerate().for_each(|(row, hash)| {
             absorb(hash, if nulls.is_null(row) { NULL } else { value(row) });
@@ -113,8 +157,10 @@ impl Default for Content {
 mod tests {
     use std::sync::Arc;
 
-    use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, ListArray, StringArray, StringViewArray};
-    use datafusion::arrow::datatypes::Int64Type;
+    use datafusion::arrow::array::{
+        Float64Array, Int64Array, IntervalMonthDayNanoArray, ListArray, StringArray, StringViewArray, StructArray,
+    };
+    use datafusion::arrow::datatypes::{Field, Int64Type, IntervalMonthDayNano};
 
     use super::*;
 
@@ -176,10 +222,58 @@ mod tests {
         assert_eq!(part(1, "a").plus(part(2, "a")), together);
     }
 
+    fn lists(lists: &[Option<Vec<Option<i64>>>]) -> ArrayRef {
+        Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(lists.iter().cloned()))
+    }
+
+    #[test]
+    fn items_of_lists_count_in_their_order() {
+        let some = |items: &[i64]| Some(items.iter().copied().map(Some).collect::<Vec<_>>());
+        let rows = [some(&[1, 2]), None, some(&[]), Some(vec![None]), some(&[3]), some(&[0])];
+        let whole = content(vec![lists(&rows)]);
+        assert!(whole.is_known());
+        let turned: Vec<_> = rows.iter().rev().cloned().collect();
+        assert_eq!(whole, content(vec![lists(&turned)]), "rows count in any order");
+        let parts = lists(&rows);
+        let parts = [parts.slice(0, 2), parts.slice(2, 4)].map(|part| content(vec![part]));
+        assert_eq!(whole, parts[0].plus(parts[1]), "a part of an array is its rows");
+        let others = [some(&[2, 1]), some(&[1]), some(&[1, 2, 2]), some(&[0]), None, some(&[]), Some(vec![None, None])];
+        let mut seen = vec![content(vec![lists(&[some(&[1, 2])])])];
+        for other in others {
+            let other = content(vec![lists(&[other])]);
+            assert!(!seen.contains(&other));
+            seen.push(other);
+        }
+        // What is in one list is not in the next.
+        assert_ne!(
+            content(vec![lists(&[some(&[1]), some(&[2, 3])])]),
+            content(vec![lists(&[some(&[1, 2]), some(&[3])])])
+        );
+    }
+
+    #[test]
+    fn fields_of_structs_count_with_their_rows() {
+        let field = |name: &str, data_type| Arc::new(Field::new(name, data_type, true));
+        let of = |numbers: [i64; 2], tags: &[Option<Vec<Option<i64>>>], is_there: [bool; 2]| {
+            let tags = lists(tags);
+            let fields = vec![field("n", DataType::Int64), field("tags", tags.data_type().clone())];
+            let columns = vec![self::numbers(&numbers.map(Some)), tags];
+            let nulls = NullBuffer::from(is_there.to_vec());
+            content(vec![Arc::new(StructArray::new(fields.into(), columns, Some(nulls)))])
+        };
+        let (one, two) = (Some(vec![Some(1)]), Some(vec![Some(2)]));
+        let both = of([1, 2], &[one.clone(), two.clone()], [true; 2]);
+        assert_eq!(both, of([2, 1], &[two.clone(), one.clone()], [true; 2]));
+        assert_ne!(both, of([1, 2], &[two.clone(), one.clone()], [true; 2]));
+        assert_ne!(both, of([1, 2], &[one.clone(), two.clone()], [true, false]));
+        // What stands in a row that is NULL means nothing.
+        assert_eq!(of([1, 2], &[one.clone(), two], [true, false]), of([1, 7], &[one, None], [true, false]));
+    }
+
     #[test]
     fn what_cannot_be_hashed_is_not_known() {
-        let lists = ListArray::from_iter_primitive::<Int64Type, _, _>([Some(vec![Some(1)])]);
-        let unknown = content(vec![Arc::new(lists)]);
+        let spans = IntervalMonthDayNanoArray::from(vec![IntervalMonthDayNano::new(1, 2, 3)]);
+        let unknown = content(vec![Arc::new(spans)]);
         assert!(!unknown.is_known() && !unknown.plus(Content::EMPTY).is_known());
         let known = content(vec![numbers(&[Some(7)])]);
         assert_eq!(Content::parse(&known.text()), known);

@@ -237,6 +237,30 @@ fn equal_rows_stop_the_wave() {
 }
 
 #[test]
+fn equal_lists_and_structs_stop_the_wave() {
+    let nested = |tags: &str, note: &str| {
+        format!(
+            "select value as id, {tags} as tags, named_struct('note', {note}, 'tags', [value]) as facts\n\
+             from generate_series(1, 50) t(value)\n"
+        )
+    };
+    let project = Project::new("-- transforms/above.sql --\nselect id, tags[1] as first from {{ ref('nested') }}\n");
+    let built = |tags: &str, note: &str| {
+        project.write("transforms/nested.sql", &nested(tags, note));
+        let answer = project.windlass(["run", "--format", "json"]);
+        assert_eq!(answer.code, 0, "{answer}");
+        let report = crate::support::parsed(&answer.stdout);
+        let nodes = report["data"]["nodes"].as_array().unwrap().iter();
+        let built = nodes.filter(|node| node["outcome"] == "success");
+        built.map(|node| node["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(built("[value, value + 1]", "'a'"), ["nested", "above"]);
+    assert_eq!(built("[value, 1 + value]", "concat('a', '')"), ["nested"]);
+    assert_eq!(built("[value + 1, value]", "'a'"), ["nested", "above"]);
+    assert_eq!(built("[value + 1, value]", "'b'"), ["nested", "above"]);
+}
+
+#[test]
 fn sources_are_told_by_their_files() {
     let project = Project::new(CHAIN);
     project.windlass(["run", "-q"]);
