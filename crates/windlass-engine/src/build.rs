@@ -12,6 +12,7 @@ mod candidate;
 mod commit;
 mod failures;
 mod parts;
+mod pieces;
 mod prepare;
 mod recheck;
 mod replaced;
@@ -19,6 +20,7 @@ mod replay;
 mod second_look;
 mod steps;
 
+pub use pieces::Continuation;
 pub use recheck::Rechecked;
 
 use std::sync::Arc;
@@ -28,7 +30,6 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream_partitioned};
 use futures::{FutureExt, TryStreamExt};
@@ -48,6 +49,7 @@ use crate::session::PlanStyle;
 use crate::tables::error_rows::ErrorRows;
 use crate::tables::published::PublishedTable;
 use crate::{Engine, Error};
+use prepare::Ground;
 use steps::Step;
 
 /// How often a running build reports what it has read.
@@ -76,6 +78,10 @@ pub trait BuildProgress: Send + Sync {
     fn rows_written(&self, added: u64);
     /// So many more rows have failed.
     fn rows_failed(&self, added: u64);
+    /// Rows that an earlier attempt has finished are taken over: so many of all that are read.
+    fn continues(&self, rows: u64, of: u64) {
+        let _ = (rows, of);
+    }
     /// Asks to publish; `false` means that nothing may be published any more.
     fn begin_commit(&self) -> bool;
     /// Asks to go on with the next step of an incremental table after one that is published; `false` means
@@ -152,11 +158,8 @@ pub(crate) enum RowsFrom {
     Errors(Box<PublishedTable>),
 }
 
-/// A node's plan with what it reads.
+/// What staged files were made from.
 struct Prepared {
-    query: LogicalPlan,
-    state: SessionState,
-    plan: Arc<dyn ExecutionPlan>,
     read: Inputs,
     definition: Definition,
     fingerprint: String,
@@ -224,6 +227,7 @@ impl Engine {
         };
         request.progress.phase(Phase::Committed);
         if let RowsFrom::Inputs | RowsFrom::Step(_) = rows {
+            self.forget_pieces(request.node).await;
             self.forget_candidates(&request.node.name).await;
         }
         Ok(Some(built))
@@ -250,23 +254,35 @@ impl Engine {
         rows: &RowsFrom,
         style: PlanStyle,
     ) -> Result<(Prepared, Staged), Error> {
-        let prepared = self.prepare(request, rows, style).await?;
-        request.progress.expected_rows(expected_rows(&prepared.plan));
-        request.progress.phase(Phase::Staging);
-        match run(&prepared.plan, &prepared.state, Some(request.progress.as_ref())).await {
-            Ok(staged) => Ok((prepared, staged)),
-            Err(source) if python::python_error(&source).is_some() => Err(self.blame_python(request, source)),
-            Err(source) => {
-                let blame = match crate::error::code_of(&source) {
-                    Some(Code::BAD_FILE) => {
-                        let sources = text_sources(request, &prepared.read);
-                        blame::find_file(request.project, &sources, &prepared.state).await
-                    }
-                    _ => blame::find(request.project, request.node, &prepared.query, &prepared.state, &source).await,
-                };
-                Err(Error::Compute { node: request.node.name.clone(), blame: blame.map(Box::new), source })
-            }
+        let ground = self.look_up(request, rows, style).await?;
+        if let Some(table) = ground.pieced.clone() {
+            return Box::pin(self.stage_in_pieces(request, ground, &table)).await;
         }
+        let (plan, errors) = self.plan_rows(request, rows, &ground, None).await?;
+        request.progress.expected_rows(expected_rows(&plan));
+        request.progress.phase(Phase::Staging);
+        let ran = run(&plan, &ground.context.state(), Some(request.progress.as_ref())).await;
+        match ran {
+            Ok(staged) => Ok((ground.prepared(errors), staged)),
+            Err(source) => Err(self.blame(request, &ground, source).await),
+        }
+    }
+
+    /// Returns a failure with the line of the user's that is to blame, where one is.
+    async fn blame(&self, request: &BuildRequest<'_>, ground: &Ground, source: DataFusionError) -> Error {
+        if python::python_error(&source).is_some() {
+            return self.blame_python(request, source);
+        }
+        let state = ground.context.state();
+        let blame = match (crate::error::code_of(&source), ground.queries.first()) {
+            (Some(Code::BAD_FILE), _) => {
+                let sources = text_sources(request, &ground.read);
+                blame::find_file(request.project, &sources, &state).await
+            }
+            (_, Some(query)) => blame::find(request.project, request.node, query, &state, &source).await,
+            (_, None) => None,
+        };
+        Error::Compute { node: request.node.name.clone(), blame: blame.map(Box::new), source }
     }
 
     fn blame_python(&self, request: &BuildRequest<'_>, source: DataFusionError) -> Error {
@@ -276,21 +292,32 @@ impl Engine {
     }
 }
 
-/// Runs all partitions of a plan and gathers what they staged.
+/// Runs all partitions of a plan and gathers what they staged; an error where more rows failed than may.
 async fn run(
     plan: &Arc<dyn ExecutionPlan>,
     state: &SessionState,
     progress: Option<&dyn BuildProgress>,
 ) -> Result<Staged, DataFusionError> {
+    let report = |rows| {
+        if let Some(progress) = progress {
+            progress.rows_read(rows);
+        }
+    };
+    let mut staged = gather(plan, state, &report).await?;
+    judge(plan, &mut staged)?;
+    Ok(staged)
+}
+
+/// Runs all partitions of a plan and gathers what they staged, whatever failed.
+async fn gather(
+    plan: &Arc<dyn ExecutionPlan>,
+    state: &SessionState,
+    report_rows: &(dyn Fn(u64) + Sync),
+) -> Result<Staged, DataFusionError> {
     let mut partitions = JoinSet::new();
     for stream in execute_stream_partitioned(Arc::clone(plan), state.task_ctx())? {
         partitions.spawn(stream.try_collect::<Vec<_>>());
     }
-    let report_rows = || {
-        if let Some(progress) = progress {
-            progress.rows_read(rows_read(plan));
-        }
-    };
     let mut report = tokio::time::interval(REPORT_EVERY);
     report.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut staged = Staged::default();
@@ -298,7 +325,7 @@ async fn run(
         let joined = futures::select_biased! {
             joined = partitions.join_next().fuse() => joined,
             _ = report.tick().fuse() => {
-                report_rows();
+                report_rows(rows_read(plan));
                 continue;
             }
         };
@@ -310,8 +337,7 @@ async fn run(
             staged.errors.extend(errors);
         }
     }
-    report_rows();
-    judge(plan, &mut staged)?;
+    report_rows(rows_read(plan));
     staged.gathered = state.config().get_extension::<CheckSink>().and_then(|sink| sink.take());
     Ok(staged)
 }

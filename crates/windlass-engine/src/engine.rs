@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use datafusion::arrow::array::RecordBatch;
 use indexmap::IndexMap;
@@ -44,6 +45,8 @@ pub struct Engine {
     pub(crate) session: Session,
     pub(crate) storage: Storage,
     pub(crate) workers: Arc<Workers>,
+    /// How long a transform computes at least before it keeps what it has.
+    pub(crate) piece: Duration,
     pub(crate) lake: Place,
     pub(crate) lake_root: Place,
     /// What is read where the environment has nothing of its own.
@@ -71,13 +74,14 @@ impl Engine {
             threads,
             spill: config.spill,
         })?;
+        let piece = config.python.piece;
         let workers = workers(config.python, &session.runtime(), threads);
         let storage = Storage::new(session.runtime(), config.storage, config.environment);
         let lake_root = storage.open(&config.lake)?;
         let lake = lake_root.join(&config.env);
         let base = config.base.filter(|base| *base != config.env);
         let base = base.map(|env| Base { place: lake_root.join(&env), env: env.into() });
-        Ok(Self { session, storage, workers, lake, lake_root, base, provided: Mutex::default() })
+        Ok(Self { session, storage, workers, piece, lake, lake_root, base, provided: Mutex::default() })
     }
 
     /// Returns the bytes that queries may use together.

@@ -23,6 +23,8 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 
+use crate::operators::meter::MeterExec;
+
 /// Rows of a group, where nothing is known about its keys. Too many only costs where groups are all
 /// but as many as rows: both sides are of one size then.
 const ROWS_A_GROUP: usize = 10;
@@ -43,8 +45,9 @@ pub(crate) fn exact_rows(plan: &Arc<dyn ExecutionPlan>) -> Option<u64> {
             _ => None,
         };
     }
-    let keeps_rows =
-        plan.downcast_ref::<ProjectionExec>().is_some() || plan.downcast_ref::<RepartitionExec>().is_some();
+    let keeps_rows = plan.downcast_ref::<ProjectionExec>().is_some()
+        || plan.downcast_ref::<RepartitionExec>().is_some()
+        || plan.downcast_ref::<MeterExec>().is_some();
     match plan.children().as_slice() {
         [input] if keeps_rows => exact_rows(input),
         _ => None,

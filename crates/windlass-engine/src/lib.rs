@@ -40,7 +40,7 @@ mod unit_tests;
 
 pub use attempt::Tried;
 pub use audit::{CheckFailure, Inspected, line as outcome_line};
-pub use build::{BuildProgress, BuildRequest, Built, FailedRows, Phase, Rechecked};
+pub use build::{BuildProgress, BuildRequest, Built, Continuation, FailedRows, Phase, Rechecked};
 pub use checks::outcome::{CheckOutcome, CheckStatus};
 pub use diff::{ColumnChange, DiffKey, DiffRequest, DifferingRow, OtherTable, TableDiff};
 pub use engine::{Engine, EngineConfig};

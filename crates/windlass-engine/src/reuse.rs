@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 
 use windlass_project::{Node, Project, error_table};
 
+use crate::build::Continuation;
 use crate::fingerprint::{
     ADDING, Difference, InputVersion, Provenance, changed_definition, changed_input, place_of_line, volatile_function,
 };
-use crate::incremental::{Ask, IntervalsToDo, Prospect, Todo};
+use crate::incremental::{Ask, IntervalsToDo, Prospect, Refresh, Todo};
 use crate::planner::{Content, Plan, calls};
 use crate::tables::published::PublishedTable;
 use crate::{Engine, Error};
@@ -51,6 +52,8 @@ pub struct Reason {
     pub text: String,
     /// The intervals that are computed, where the table has such.
     pub intervals: Option<IntervalsToDo>,
+    /// What an earlier attempt has done of it.
+    pub continues: Option<Continuation>,
 }
 
 /// What becomes of a node whose result is another one every time.
@@ -109,7 +112,14 @@ impl Engine {
         node: &Node,
         (upcoming, ask): (&BTreeSet<String>, &Ask<'_>),
     ) -> Result<Decision, Error> {
-        self.decide_about(project, plan, node, (upcoming, ask, Volatile::Builds)).await
+        let mut decision = self.decide_about(project, plan, node, (upcoming, ask, Volatile::Builds)).await?;
+        if let Decision::Build(reason) = &mut decision
+            && ask.refresh == Refresh::IfChanged
+            && first_upcoming(project, node, upcoming).is_none()
+        {
+            reason.continues = self.continuation(project, plan, node).await;
+        }
+        Ok(decision)
     }
 
     pub(crate) async fn decide_about(
@@ -216,7 +226,7 @@ impl Reason {
     }
 
     pub(crate) fn new(kind: ReasonKind, text: impl Into<String>) -> Self {
-        Self { kind, text: text.into(), intervals: None }
+        Self { kind, text: text.into(), intervals: None, continues: None }
     }
 }
 

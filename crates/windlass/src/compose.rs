@@ -18,6 +18,7 @@ use windlass_runner::{
     Attempt, Backend, BackendError, Clock, ErrorRows, LeaseWatch, NodeOutcome, NodeProgress, OutcomeKind, RunId,
 };
 
+use crate::human;
 use crate::printer::Printer;
 use crate::refusal::Refusal;
 use crate::settings::HoldPoint;
@@ -283,6 +284,11 @@ impl BuildProgress for Reporter {
 
     fn rows_failed(&self, added: u64) {
         self.progress.add_failed(added);
+    }
+
+    fn continues(&self, rows: u64, of: u64) {
+        let (node, done) = (&self.node, human::continued(rows, of));
+        self.printer.note(&format!("`{node}` continues: {done}"));
     }
 
     fn begin_commit(&self) -> bool {

@@ -21,6 +21,11 @@ pub(crate) fn counted(number: u64, noun: &str) -> String {
     format!("{} {noun}{plural}", count(number))
 }
 
+/// Returns how far a transform has got: `61,440 of 100,000 rows are done`.
+pub(crate) fn continued(rows: u64, of: u64) -> String {
+    format!("{} of {} are done", count(rows), counted(of, "row"))
+}
+
 /// Returns a part of a whole: `1.60%`.
 pub(crate) fn percent(part: u64, whole: u64) -> String {
     let percent = 100.0 * part as f64 / whole.max(1) as f64;

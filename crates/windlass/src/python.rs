@@ -26,6 +26,7 @@ pub(crate) fn settings(settings: &Settings, project: &Project, output: &Arc<Outp
         offline: options.offline,
         interpreter: options.interpreter.clone(),
         gpus: gpus(options.visible_gpus.as_deref(), Path::new(GPU_FOLDER)),
+        piece: options.piece,
         env: settings.environment.clone(),
         output: Arc::clone(output) as Arc<dyn WorkerOutput>,
         notices: Arc::new(move |text| notices.notice(text)),

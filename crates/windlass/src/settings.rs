@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
@@ -11,6 +12,10 @@ use windlass_worker::LockMode;
 
 use crate::cli::{Cli, GlobalArgs};
 use crate::refusal::Refusal;
+
+/// How long a transform computes at least before it keeps what it has: little to lose, and so much that what a
+/// piece costs does not matter.
+const PIECE: Duration = Duration::from_secs(20);
 
 /// What all commands need to know.
 #[derive(Debug, Clone)]
@@ -48,6 +53,8 @@ pub(crate) struct PythonOptions {
     pub(crate) interpreter: Option<PathBuf>,
     /// The GPUs that the process may use, where it is told.
     pub(crate) visible_gpus: Option<Vec<String>>,
+    /// How long a transform computes at least before it keeps what it has; tests have less patience.
+    pub(crate) piece: Duration,
 }
 
 /// A point of a build at which the process stops for good: `staged:feat_flight`.
@@ -110,6 +117,7 @@ impl PythonOptions {
             interpreter,
             // An empty value hides all of them.
             visible_gpus: environment.get("CUDA_VISIBLE_DEVICES").map(|devices| visible(devices)),
+            piece: variable("WINDLASS_TEST_PIECE_MS").map_or(Ok(PIECE), |text| piece(text))?,
         })
     }
 }
@@ -141,6 +149,12 @@ impl std::fmt::Display for HoldPoint {
         };
         write!(f, "{phase}:{}", self.node)
     }
+}
+
+/// Reads how long a piece of a transform takes at least, in milliseconds.
+fn piece(text: &str) -> anyhow::Result<Duration> {
+    let refused = |_| Refusal::new(format!("WINDLASS_TEST_PIECE_MS is `{text}`, which is no number of milliseconds"));
+    Ok(Duration::from_millis(text.parse().map_err(refused)?))
 }
 
 /// Reads a variable that turns something on.

@@ -30,7 +30,7 @@ pub(crate) use diff::DiffReport;
 pub(crate) use env::{
     EnvDiffReport, EnvDiffTable, EnvDropReport, EnvListing, EnvPromoteReport, EnvRun, ListedEnv, PromotedTable,
 };
-pub(crate) use plan::PlanReason;
+pub(crate) use plan::{Continues, PlanReason};
 pub(crate) use profile::ProfileReport;
 pub(crate) use unit_tests::TestReport;
 

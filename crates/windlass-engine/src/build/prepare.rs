@@ -1,4 +1,4 @@
-//! The first step of a build: the plan that computes a node and stages its files.
+//! The first step of a build: what a node is made from, and the plans that compute it and stage its files.
 
 use std::sync::Arc;
 
@@ -17,12 +17,12 @@ use datafusion::prelude::SessionContext;
 use windlass_project::{Node, Project, PythonEnvironment, PythonMode, error_table};
 use windlass_worker::Environment;
 
-use super::{BuildProgress, BuildRequest, Prepared, RowsFrom, replay};
+use super::{BuildProgress, BuildRequest, Prepared, RowsFrom, pieces, replay};
 use crate::checks::suspects::Suspected;
-use crate::fingerprint::{InputVersion, Inputs, fingerprint};
+use crate::fingerprint::{Definition, InputVersion, Inputs, fingerprint};
 use crate::models;
 use crate::operators::check::{CheckSink, Writing};
-use crate::operators::python::{FailureObserver, Limit, PythonError, PythonExec, WorkersHandle};
+use crate::operators::python::{Budget, FailureObserver, Limit, PythonError, PythonExec, WorkersHandle};
 use crate::operators::write::{WriteExec, WriteObserver, WriteSpec};
 use crate::operators::{Leave, specialise};
 use crate::planner::{Content, Reading, Tables, blame};
@@ -31,24 +31,48 @@ use crate::python::{self, WorkRequest};
 use crate::session::PlanStyle;
 use crate::tables::error_layout::{self, Stamp};
 use crate::tables::error_rows::ErrorRows;
+use crate::tables::pieced::PiecedTable;
 use crate::tables::schema;
 use crate::{Engine, Error};
 
+/// What a build is made from, looked up once: the plans for parts of its rows read the same.
+pub(super) struct Ground {
+    pub(super) context: SessionContext,
+    pub(super) queries: Vec<LogicalPlan>,
+    pub(super) read: Inputs,
+    pub(super) definition: Definition,
+    pub(super) fingerprint: String,
+    pub(super) published: SchemaRef,
+    /// The input, where it may be read in pieces.
+    pub(super) pieced: Option<Arc<PiecedTable>>,
+    environment: Option<Environment>,
+    style: PlanStyle,
+}
+
+impl Ground {
+    /// Returns what is said of the rows once they are staged.
+    pub(super) fn prepared(self, errors: Option<ErrorRows>) -> Prepared {
+        let Self { read, definition, fingerprint, published, .. } = self;
+        Prepared { read, definition, fingerprint, published, errors }
+    }
+}
+
 impl Engine {
-    pub(super) async fn prepare(
+    /// Looks up what a node is made from.
+    pub(super) async fn look_up(
         &self,
         request: &BuildRequest<'_>,
         rows: &RowsFrom,
         style: PlanStyle,
-    ) -> Result<Prepared, Error> {
+    ) -> Result<Ground, Error> {
         let node = request.node;
         let failed = |source| Error::Compute { node: node.name.clone(), blame: None, source };
         let context = self.observed_context(style, &request.progress);
-        let (queries, mut read) = match rows {
+        let (queries, mut read, pieced) = match rows {
             RowsFrom::Inputs | RowsFrom::Step(_) => self.queries(request, &context, rows).await?,
             RowsFrom::Errors(errors) => {
                 let errors = errors.provider(&error_table(&node.name)).await?;
-                (vec![replay::rows_of_input(request.project, node, &context, errors).await?], Inputs::new())
+                (vec![replay::rows_of_input(request.project, node, &context, errors).await?], Inputs::new(), None)
             }
         };
         if let RowsFrom::Inputs | RowsFrom::Step(_) = rows {
@@ -66,7 +90,22 @@ impl Engine {
             Some(code) => python::planned_columns(&context, node, code).await?,
             None => schema::published(&node.name, queries[0].schema().as_arrow())?,
         };
-        let mut plans = self.compute(request, &context, &queries, style).await?;
+        Ok(Ground { context, queries, read, definition, fingerprint, published, pieced, environment, style })
+    }
+
+    /// Returns the plan that computes rows and stages them, and what the error table holds, where there is one.
+    /// Rows that fail are counted in `budget`, where there is one that counts for several plans.
+    pub(super) async fn plan_rows(
+        &self,
+        request: &BuildRequest<'_>,
+        rows: &RowsFrom,
+        ground: &Ground,
+        budget: Option<&Arc<Budget>>,
+    ) -> Result<(Arc<dyn ExecutionPlan>, Option<ErrorRows>), Error> {
+        let Ground { context, queries, fingerprint, published, style, .. } = ground;
+        let node = request.node;
+        let failed = |source| Error::Compute { node: node.name.clone(), blame: None, source };
+        let mut plans = self.compute(request, context, queries, *style).await?;
         // Rows of an earlier result are what Python made already.
         let runs_python = !matches!(rows, RowsFrom::Errors(_)) || error_layout::fails_by_row(node);
         let code = node.python().filter(|_| runs_python);
@@ -74,13 +113,13 @@ impl Engine {
             Some(code) => python::whole_tables(node, code, plans)?,
             None => plans.swap_remove(0),
         };
-        let stamp = Stamp { run_id: request.run_id, fingerprint: &fingerprint, at_us: request.started_us };
-        let errors = error_layout::of(node, Some(&plan.schema()), &published, stamp)?;
-        let plan = match (code, environment) {
+        let stamp = Stamp { run_id: request.run_id, fingerprint, at_us: request.started_us };
+        let errors = error_layout::of(node, Some(&plan.schema()), published, stamp)?;
+        let plan = match (code, ground.environment.clone()) {
             (Some(python), Some(environment)) => {
-                let (project, output) = (request.project, Arc::clone(&published));
+                let (project, output) = (request.project, Arc::clone(published));
                 let work = WorkRequest { project, node, python, environment, output, errors: errors.as_ref() };
-                self.answers(&context, plan, &work, rows).await?
+                self.answers(context, plan, &work, (rows, budget)).await?
             }
             _ => plan,
         };
@@ -89,12 +128,10 @@ impl Engine {
         let writing = Some(Writing { errors: diverted, limit: rows.limit(node), ends_early: true });
         let plan = self.with_checks(node, plan, &context.state(), (writing, Suspected::new())).map_err(failed)?;
         let error_columns = errors.as_ref().map(ErrorRows::schema);
-        let spec = self.write_spec(request, &published, error_columns.as_ref());
+        let spec = self.write_spec(request, published, error_columns.as_ref());
         let plan: Arc<dyn ExecutionPlan> = Arc::new(WriteExec::new(plan, spec));
         tracing::debug!(node = %node.name, plan = %datafusion::physical_plan::displayable(plan.as_ref()).indent(false), "planned");
-        let state = context.state();
-        let query = queries.into_iter().next().unwrap_or_default();
-        Ok(Prepared { query, state, plan, read, definition, fingerprint, published, errors })
+        Ok((plan, errors))
     }
 
     /// Notes the tables that decide which rows leave this one.
@@ -159,13 +196,16 @@ impl Engine {
         context: &SessionContext,
         plan: Arc<dyn ExecutionPlan>,
         request: &WorkRequest<'_>,
-        rows: &RowsFrom,
+        (rows, budget): (&RowsFrom, Option<&Arc<Budget>>),
     ) -> Result<Arc<dyn ExecutionPlan>, Error> {
         let mut work = self.python_work(context, &plan, request)?;
         if let RowsFrom::Errors(_) = rows {
             work.limit = Limit::None;
         }
-        let answers: Arc<dyn ExecutionPlan> = Arc::new(PythonExec::new(plan, Arc::new(work)));
+        let answers: Arc<dyn ExecutionPlan> = Arc::new(match budget {
+            Some(budget) => PythonExec::counting(plan, Arc::new(work), Arc::clone(budget)),
+            None => PythonExec::new(plan, Arc::new(work)),
+        });
         let (RowsFrom::Errors(failed_rows), Some(errors)) = (rows, request.errors) else { return Ok(answers) };
         let node = request.node;
         let failed_rows = failed_rows.provider(&error_table(&node.name)).await?;
@@ -239,7 +279,7 @@ impl Engine {
         request: &BuildRequest<'_>,
         context: &SessionContext,
         rows: &RowsFrom,
-    ) -> Result<(Vec<LogicalPlan>, Inputs), Error> {
+    ) -> Result<(Vec<LogicalPlan>, Inputs, Option<Arc<PiecedTable>>), Error> {
         let node = request.node;
         let failed = |source| Error::Compute { node: node.name.clone(), blame: None, source };
         let reading = Reading { project: request.project, plan: request.plan, tables: Tables::InLake };
@@ -247,11 +287,12 @@ impl Engine {
         self.register_functions(context, request.project, caller).await;
         if let Some(python) = node.python() {
             let read = self.register_inputs(context, &python.inputs, &reading).await?;
+            let pieced = pieces::in_pieces(request, context, python, rows).await?;
             let queries = match python.mode {
                 PythonMode::Batch => vec![python::input_query(context, request.project, node, python).await?],
                 PythonMode::Table { .. } => python::table_queries(context, node, python).await?,
             };
-            return Ok((queries, read));
+            return Ok((queries, read, pieced));
         }
         let Some(transform) = node.transform() else {
             let Some(Content::Files(files)) = request.plan.nodes.get(&node.name).map(|planned| &planned.content) else {
@@ -259,14 +300,14 @@ impl Engine {
             };
             let table = context.read_table(Arc::clone(&files.provider)).map_err(failed)?;
             let read = Inputs::from([(node.name.clone(), InputVersion::of_identity(&files.identity))]);
-            return Ok((vec![table.into_unoptimized_plan()], read));
+            return Ok((vec![table.into_unoptimized_plan()], read, None));
         };
         let read = self.register_inputs(context, &transform.inputs, &reading).await?;
         if let RowsFrom::Step(step) = rows {
-            return Ok((vec![self.step_query(node, transform, context, step).await?], read));
+            return Ok((vec![self.step_query(node, transform, context, step).await?], read, None));
         }
         let query = models::logical_plan(&context.state(), &transform.sql).await.map_err(failed)?;
-        Ok((vec![query], read))
+        Ok((vec![query], read, None))
     }
 
     /// Adds what `partition_by` and `sort_by` ask for, and spreads a single stream over all threads

@@ -9,6 +9,7 @@ use windlass_project::SYSTEM_FOLDER;
 use super::overview::folders;
 use crate::storage::Place;
 use crate::tables::gc::{self, Found};
+use crate::tables::pieces;
 use crate::tables::published::PublishedTable;
 use crate::{Engine, Error};
 
@@ -89,7 +90,8 @@ impl Engine {
 
 /// Returns whether a file is part of a table of ours.
 fn is_of_table(path: &str) -> bool {
-    path.starts_with("_delta_log/") || path.starts_with("_candidate/") || gc::run_of_path(path).is_some()
+    let ours = ["_delta_log/", "_candidate/", pieces::FOLDER];
+    ours.iter().any(|folder| path.starts_with(folder)) || gc::run_of_path(path).is_some()
 }
 
 /// Returns what orders files for removal, the last first: the pointer to a checkpoint, checkpoints, entries

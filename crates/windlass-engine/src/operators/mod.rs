@@ -4,6 +4,7 @@ pub(crate) mod check;
 pub(crate) mod content;
 pub(crate) mod gather;
 mod lookup;
+pub(crate) mod meter;
 mod moving_mean;
 mod partition;
 pub(crate) mod python;

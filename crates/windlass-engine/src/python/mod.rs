@@ -20,7 +20,7 @@ pub(crate) use requires::requirements;
 pub use settings::PythonSettings;
 pub(crate) use settings::workers;
 use transform::handed_over;
-pub(crate) use transform::{definition, input_query, planned_columns, table_queries};
+pub(crate) use transform::{definition, input_query, planned_columns, reference, table_queries};
 pub(crate) use trial::Trial;
 use work::for_trying;
 pub(crate) use work::{WorkRequest, whole_tables};

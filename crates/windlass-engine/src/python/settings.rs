@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -24,6 +25,8 @@ pub struct PythonSettings {
     pub interpreter: Option<PathBuf>,
     /// GPUs to share out.
     pub gpus: Vec<Gpu>,
+    /// How long a transform computes at least before it keeps what it has.
+    pub piece: Duration,
     /// Environment variables of this process.
     pub env: BTreeMap<String, String>,
     /// Receives what user code prints.

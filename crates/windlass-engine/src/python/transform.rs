@@ -60,7 +60,8 @@ pub(crate) async fn table_queries(
     Ok(queries)
 }
 
-fn reference(input: &Input) -> TableReference {
+/// Returns the name under which a context knows an input.
+pub(crate) fn reference(input: &Input) -> TableReference {
     let name = input.table();
     match name.split_once('.') {
         Some((schema, table)) => TableReference::partial(schema, table),

@@ -5,7 +5,8 @@
 //! their place, or `gc` removes them.
 //!
 //! Must stay true: the list is written after all files and removed before any, and as a whole, so that
-//! whatever is killed when, it names files that are there; files without a list are leftovers for `gc`.
+//! whatever is killed when, it names files that are there; files without a list are leftovers for `gc`. A file
+//! that a version has come to name is never removed: finished pieces of a candidate may be published later.
 
 use std::collections::HashSet;
 
@@ -21,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::files::FilesTable;
-use super::{gc, staged};
+use super::{gc, pieces, staged};
 use crate::Error;
 use crate::storage::Place;
 
@@ -102,18 +103,26 @@ pub(crate) async fn keep(place: &Place, candidate: &Candidate) -> Result<(), Err
         .map_err(|error| failed(object_store::Error::Generic { store: "candidate", source: Box::new(error) }))?;
     place.store.put(&list_of(place), text.into()).await.map_err(failed)?;
     let kept = candidate.paths();
-    for path in before.iter().flat_map(Candidate::paths).filter(|path| !kept.contains(path)) {
-        gc::remove(place, &path).await?;
-    }
-    Ok(())
+    let gone: Vec<String> = before.iter().flat_map(Candidate::paths).filter(|path| !kept.contains(path)).collect();
+    remove(place, gone).await
 }
 
 /// Removes the candidate of a table, where there is one.
 pub(crate) async fn forget(place: &Place) -> Result<(), Error> {
     let Some(candidate) = open(place).await? else { return Ok(()) };
     gc::remove(place, LIST).await?;
-    for path in candidate.paths() {
-        gc::remove(place, &path).await?;
+    remove(place, candidate.paths().into_iter().collect()).await
+}
+
+/// Removes files, but for those that are published or part of finished pieces.
+async fn remove(place: &Place, paths: Vec<String>) -> Result<(), Error> {
+    if paths.is_empty() {
+        return Ok(());
+    }
+    let mut spared = gc::published(&place.display(), place).await?;
+    spared.extend(pieces::paths(place).await?);
+    for path in paths.iter().filter(|path| !spared.contains(*path)) {
+        gc::remove(place, path).await?;
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ use datafusion::common::{DFSchema, Statistics};
 use datafusion::datasource::TableType;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::Result;
@@ -24,6 +25,9 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
+use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
+
+use super::ranges::{self, Range};
 
 /// A fixed list of files with one schema.
 #[derive(Debug, Clone)]
@@ -61,13 +65,58 @@ impl FilesTable {
 
     /// Returns the rows of all files, where every file says.
     pub(crate) fn rows(&self) -> Option<u64> {
-        self.files
-            .iter()
-            .map(|file| match file.statistics.as_ref().map(|statistics| &statistics.num_rows) {
-                Some(Precision::Exact(rows)) => Some(*rows as u64),
-                _ => None,
-            })
-            .sum()
+        self.files.iter().map(exact_rows).sum()
+    }
+
+    /// Returns the rows of all files by their places; `None` where rows cannot be read by those: the format
+    /// is another one, or a file does not say how many it has.
+    pub(crate) fn ranges(&self) -> Option<Vec<Range<usize>>> {
+        if self.format.get_ext() != "parquet" {
+            return None;
+        }
+        let range =
+            |(file, listed): (usize, &PartitionedFile)| Some(Range { file, first: 0, rows: exact_rows(listed)? });
+        let all: Option<Vec<_>> = self.files.iter().enumerate().map(range).collect();
+        all.map(|all| all.into_iter().filter(|range| range.rows > 0).collect())
+    }
+
+    /// Returns where a file stands in its store.
+    pub(crate) fn location(&self, file: usize) -> String {
+        self.files[file].object_meta.location.to_string()
+    }
+
+    /// Returns a scan of these rows alone: the partitions as they are given, each in its order.
+    pub(crate) async fn scan_ranges(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        partitions: &[Vec<Range<usize>>],
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let columns = self.scanned_columns(projection);
+        let scanned = self.scanned.table_schema();
+        if partitions.is_empty() {
+            return Ok(Arc::new(EmptyExec::new(Arc::new(scanned.project(&columns)?))));
+        }
+        let rows: u64 = partitions.iter().map(|partition| ranges::rows(partition)).sum();
+        let statistics = Statistics::new_unknown(scanned).with_num_rows(Precision::Exact(rows as usize));
+        let group = |partition: &Vec<Range<usize>>| {
+            FileGroup::new(partition.iter().map(|range| selected(&self.files[range.file], range)).collect())
+        };
+        let scan = FileScanConfigBuilder::new(self.store_url.clone(), self.format.file_source(self.scanned.clone()))
+            .with_file_groups(partitions.iter().map(group).collect())
+            .with_statistics(statistics)
+            .with_projection_indices(Some(columns))?
+            // Else partitions that are done take files of others.
+            .with_preserve_order(true)
+            .build();
+        self.format.create_physical_plan(state, scan).await
+    }
+
+    fn scanned_columns(&self, projection: Option<&Vec<usize>>) -> Vec<usize> {
+        match projection {
+            Some(projection) => projection.iter().map(|column| self.columns[*column]).collect(),
+            None => self.columns.clone(),
+        }
     }
 
     /// Returns each file's place in its store, and a table of that file alone.
@@ -136,10 +185,7 @@ impl TableProvider for FilesTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let files = self.surviving(state, filters)?;
-        let columns: Vec<usize> = match projection {
-            Some(projection) => projection.iter().map(|column| self.columns[*column]).collect(),
-            None => self.columns.clone(),
-        };
+        let columns = self.scanned_columns(projection);
         let scanned = self.scanned.table_schema();
         if files.is_empty() {
             return Ok(Arc::new(EmptyExec::new(Arc::new(scanned.project(&columns)?))));
@@ -154,6 +200,32 @@ impl TableProvider for FilesTable {
             .build();
         self.format.create_physical_plan(state, scan).await
     }
+}
+
+/// Returns the rows of a file, where it says.
+fn exact_rows(file: &PartitionedFile) -> Option<u64> {
+    match file.statistics.as_ref().map(|statistics| &statistics.num_rows) {
+        Some(Precision::Exact(rows)) => Some(*rows as u64),
+        _ => None,
+    }
+}
+
+/// Returns a file of which only some rows are read.
+fn selected(file: &PartitionedFile, range: &Range<usize>) -> PartitionedFile {
+    let all = exact_rows(file).unwrap_or_default();
+    // What is known of the whole file says nothing about a part of it.
+    let part = PartitionedFile { statistics: None, ..file.clone() };
+    if range.first == 0 && range.rows == all {
+        return part;
+    }
+    let after = all.saturating_sub(range.first + range.rows);
+    let selectors = [
+        RowSelector::skip(range.first as usize),
+        RowSelector::select(range.rows as usize),
+        RowSelector::skip(after as usize),
+    ];
+    let selection = selectors.into_iter().filter(|selector| selector.row_count > 0).collect::<Vec<_>>();
+    part.with_extension(ParquetRowSelection::new(RowSelection::from(selection)))
 }
 
 /// Returns the statistics of several files together.

@@ -3,7 +3,8 @@
 //! Runs that were killed leave staged files behind; every publication leaves the files of the
 //! version before. A file goes when no commit refers to it and its run is over, or when it was
 //! replaced longer ago than readers of old versions are promised. Young files of runs that nobody
-//! here knows stay: another machine may be writing them.
+//! here knows stay: another machine may be writing them. Finished pieces of a long transform stay for a week:
+//! the next run goes on from them.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -14,8 +15,8 @@ use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
-use super::candidate;
 use super::published::PublishedTable;
+use super::{candidate, pieces};
 use crate::Error;
 use crate::storage::Place;
 
@@ -73,6 +74,7 @@ pub(crate) async fn collect(table: &str, place: &Place, options: &GcOptions) -> 
     let (active, replaced) = referenced(table, place, options).await?;
     let mut garbage = Vec::new();
     let all = list(place).await?;
+    let going_on = going_on(place, &all, options).await?;
     let (looked_at, is_over) = match candidate::open(place).await? {
         Some(candidate) => (candidate.paths(), is_over(&candidate.run_id, candidate.started(), options)),
         None => Default::default(),
@@ -83,7 +85,7 @@ pub(crate) async fn collect(table: &str, place: &Place, options: &GcOptions) -> 
     }
     for found in all {
         let reason = match &found {
-            found if active.contains(&found.path) => None,
+            found if active.contains(&found.path) || going_on.contains(&found.path) => None,
             found if replaced.contains(&found.path) => Some(GarbageReason::Replaced),
             found if looked_at.contains(&found.path) || found.path == candidate::LIST => {
                 is_over.then_some(GarbageReason::Candidate)
@@ -97,6 +99,27 @@ pub(crate) async fn collect(table: &str, place: &Place, options: &GcOptions) -> 
         garbage.push(Garbage { table: table.to_string(), path: found.path, bytes: found.bytes, reason });
     }
     Ok(garbage)
+}
+
+/// Returns the records of pieces that a run may take over, and their files.
+async fn going_on(place: &Place, all: &[Found], options: &GcOptions) -> Result<HashSet<String>, Error> {
+    let is_young = |found: &&Found| (options.now - found.modified).to_std().is_ok_and(|age| age < pieces::KEPT);
+    let records = all.iter().filter(|found| found.path.starts_with(pieces::FOLDER) && found.path.ends_with(".json"));
+    let young: HashSet<&str> = records.filter(is_young).map(|found| found.path.as_str()).collect();
+    let mut kept = HashSet::new();
+    if young.is_empty() {
+        return Ok(kept);
+    }
+    for (path, piece) in pieces::list(place).await?.into_iter().filter(|(path, _)| young.contains(path.as_str())) {
+        kept.extend(piece.iter().flat_map(pieces::Piece::own_paths));
+        kept.insert(path);
+    }
+    Ok(kept)
+}
+
+/// Returns the files that some version of a table has, or had.
+pub(crate) async fn published(table: &str, place: &Place) -> Result<HashSet<String>, Error> {
+    Ok(referenced(table, place, &keeping_all(HashSet::new(), DateTime::UNIX_EPOCH)).await?.0)
 }
 
 /// Returns the files to keep because of the log, and those that were replaced long enough ago.
@@ -131,6 +154,9 @@ fn is_leftover(found: &Found, options: &GcOptions) -> bool {
     if found.path.starts_with("_delta_log/") || found.path.starts_with(candidate::LIST) {
         // What an interrupted atomic write of the log leaves: `00000000000000000003.json#1`.
         return name.contains(".json#") && options.now - found.modified > chrono::Duration::minutes(1);
+    }
+    if found.path.starts_with(pieces::FOLDER) {
+        return (options.now - found.modified).to_std().is_ok_and(|age| age > pieces::KEPT);
     }
     match run_of(name) {
         Some(run) => is_over(run, found.modified, options),
@@ -213,16 +239,17 @@ pub(crate) async fn remove(place: &Place, path: &str) -> Result<(), Error> {
     place.store.delete(&object).await.map_err(failed)
 }
 
-/// Removes what one run staged and did neither publish nor keep to be looked at, as soon as it is over.
+fn keeping_all(finished_runs: HashSet<String>, now: DateTime<Utc>) -> GcOptions {
+    GcOptions { keep_versions_for: Duration::from_secs(u64::from(u32::MAX)), finished_runs, dry_run: false, now }
+}
+
+/// Removes what one run staged and did neither publish nor keep, to be looked at or gone on from, as soon as it
+/// is over.
 pub(crate) async fn discard(table: &str, place: &Place, run_id: &str, now: DateTime<Utc>) -> Result<(), Error> {
-    let options = GcOptions {
-        keep_versions_for: Duration::from_secs(u64::from(u32::MAX)),
-        finished_runs: HashSet::from([run_id.to_string()]),
-        dry_run: false,
-        now,
-    };
+    let options = keeping_all(HashSet::from([run_id.to_string()]), now);
     let (mut active, _) = referenced(table, place, &options).await?;
     active.extend(candidate::open(place).await?.iter().flat_map(candidate::Candidate::paths));
+    active.extend(pieces::paths(place).await?);
     for found in list(place).await? {
         let name = found.path.rsplit('/').next().unwrap_or_default();
         if run_of(name) == Some(run_id) && !active.contains(&found.path) {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use indexmap::IndexMap;
@@ -200,6 +201,7 @@ fn python(root: &Path) -> PythonSettings {
         offline: true,
         interpreter: None,
         gpus: Vec::new(),
+        piece: Duration::from_secs(20),
         env: BTreeMap::new(),
         output: Arc::new(Silent),
         notices: Arc::new(|_| {}),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chrono::SecondsFormat;
 use indexmap::IndexMap;
-use windlass_engine::{Ask, Decision, Plan, Reason, Standing};
+use windlass_engine::{Ask, Continuation, Decision, Plan, Reason, Standing};
 use windlass_error::Diagnostic;
 use windlass_project::{Node, NodeKind, Project, Target};
 use windlass_runner::{Clock, NodeHistory, SystemClock};
@@ -18,7 +18,7 @@ use crate::printer::Printer;
 use crate::report::{Mistakes, Status};
 use crate::settings::Settings;
 use crate::style::Paint;
-use crate::wire::{LastRun, PlanReason, PlanReport, PlannedNode};
+use crate::wire::{Continues, LastRun, PlanReason, PlanReport, PlannedNode};
 use crate::{human, intervals, open};
 
 /// What only a run can find out.
@@ -141,7 +141,7 @@ fn text(outlook: &Outlook<'_>, begun: Instant, paint: Paint) -> String {
         let columns = human::counted(columns as u64, "column");
         let decision = decisions.get(&node.name);
         let why = match decision {
-            Some(Decision::Build(reason)) => format!("  {}", reason.text),
+            Some(Decision::Build(reason)) => format!("  {}{}", reason.text, continues(reason)),
             Some(Decision::Check(standing, checks)) => {
                 format!("  unchanged, {}; {}", version(standing), changed(checks))
             }
@@ -233,10 +233,19 @@ fn reason(decision: &Decision) -> Option<PlanReason> {
             kind: reason.kind.as_str(),
             text: reason.text.clone(),
             intervals: reason.intervals.as_ref().map(Into::into),
+            continues: reason.continues.map(|Continuation { rows, of }| Continues { rows, of }),
         }),
-        Decision::Check(_, checks) => Some(PlanReason { kind: "check", text: changed(checks), intervals: None }),
+        Decision::Check(_, checks) => {
+            Some(PlanReason { kind: "check", text: changed(checks), intervals: None, continues: None })
+        }
         Decision::Reuse(_) => None,
     }
+}
+
+/// Returns what an earlier attempt has done of a node that is built: `; continues: 10 of 20 rows are done`.
+fn continues(reason: &Reason) -> String {
+    let told = |Continuation { rows, of }| format!("; continues: {}", human::continued(rows, of));
+    reason.continues.map(told).unwrap_or_default()
 }
 
 fn changed(checks: &[String]) -> String {

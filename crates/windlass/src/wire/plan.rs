@@ -9,6 +9,14 @@ pub(crate) struct PlanReason {
     pub(crate) kind: &'static str,
     pub(crate) text: String,
     pub(crate) intervals: Option<PlannedIntervals>,
+    pub(crate) continues: Option<Continues>,
+}
+
+/// What an earlier attempt has done of it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Continues {
+    pub(crate) rows: u64,
+    pub(crate) of: u64,
 }
 
 /// The intervals that it would compute.

@@ -47,7 +47,7 @@ fn a_plan_says_what_is_missing() {
     let (_, planned, _) = raw(&project, &["plan", "daily"]);
     assert!(planned.contains("  2 of 3 days to do: 2013-05-01, 2013-05-03  last time 1 row"), "{planned}");
     let plan = crate::support::parsed(&raw(&project, &["plan", "daily", "--format", "json"]).1)["data"].take();
-    expect![[r#"{"kind":"interval","text":"2 of 3 days to do: 2013-05-01, 2013-05-03","intervals":{"unit":"day","total":3,"missing":[{"from":"2013-05-01T00:00:00Z","to":"2013-05-02T00:00:00Z"},{"from":"2013-05-03T00:00:00Z","to":"2013-05-04T00:00:00Z"}],"again":[]}}"#]]
+    expect![[r#"{"kind":"interval","text":"2 of 3 days to do: 2013-05-01, 2013-05-03","intervals":{"unit":"day","total":3,"missing":[{"from":"2013-05-01T00:00:00Z","to":"2013-05-02T00:00:00Z"},{"from":"2013-05-03T00:00:00Z","to":"2013-05-04T00:00:00Z"}],"again":[]},"continues":null}"#]]
         .assert_eq(&plan["nodes"][0]["reason"].to_string());
     assert_eq!(plan["nodes"][0]["kind"], "incremental");
     succeed(&project.windlass(["run"]));

@@ -35,6 +35,7 @@ mod python_kill;
 mod python_mistakes;
 mod python_output;
 mod python_plan;
+mod python_resume;
 mod python_transforms;
 mod python_try;
 mod python_udf;

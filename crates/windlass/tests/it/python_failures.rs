@@ -61,11 +61,11 @@ fn every_row_is_in_exactly_one_of_result_and_error_table() {
         &project.rows("select count(*) as n, count(distinct id) as ids, min(id) as a, max(id) as z from both"),
     );
     expect![[r#"
-        {"id":201,"row":{"id":201,"x":null,"name":"n201"},"stage":"requires","error_type":"","error":"`x` is null","attempts":0,"batch_id":1,"worker":0}
-        {"id":202,"row":{"id":202,"x":101.0,"name":"n202"},"stage":"requires","error_type":"","error":"not: id % 100 <> 2","attempts":0,"batch_id":1,"worker":0}
-        {"id":203,"row":{"id":203,"x":101.5,"name":"n203"},"stage":"reject","error_type":"Rejected","error":"is a three","attempts":1,"batch_id":2,"worker":1}
-        {"id":204,"row":{"id":204,"x":102.0,"name":"n204"},"stage":"reject","error_type":"Rejected","error":"n204 is a four","attempts":1,"batch_id":2,"worker":1}
-        {"id":205,"row":{"id":205,"x":102.5,"name":"n205"},"stage":"python","error_type":"LookupError","error":"no n205","attempts":10,"batch_id":2,"worker":1}"#]].assert_eq(&project.rows("select * exclude (run_id, fingerprint, at, traceback, traceback_hash) from sieve__errors where id between 201 and 205 order by id"));
+        {"id":201,"row":{"id":201,"x":null,"name":"n201"},"stage":"requires","error_type":"","error":"`x` is null","attempts":0,"worker":0}
+        {"id":202,"row":{"id":202,"x":101.0,"name":"n202"},"stage":"requires","error_type":"","error":"not: id % 100 <> 2","attempts":0,"worker":0}
+        {"id":203,"row":{"id":203,"x":101.5,"name":"n203"},"stage":"reject","error_type":"Rejected","error":"is a three","attempts":1,"worker":1}
+        {"id":204,"row":{"id":204,"x":102.0,"name":"n204"},"stage":"reject","error_type":"Rejected","error":"n204 is a four","attempts":1,"worker":1}
+        {"id":205,"row":{"id":205,"x":102.5,"name":"n205"},"stage":"python","error_type":"LookupError","error":"no n205","attempts":10,"worker":1}"#]].assert_eq(&project.rows("select * exclude (run_id, fingerprint, at, traceback, traceback_hash, batch_id) from sieve__errors where id between 201 and 205 order by id"));
     expect![[r#"{"traceback":"Traceback (most recent call last):\n  File \"[DIR]/transforms/sieve.py\", line 17, in sieve\n    raise LookupError(f\"no {name}\")\nLookupError: no n205\n"}"#]].assert_eq(
         &project
             .rows("select traceback from sieve__errors where id = 205")

@@ -104,13 +104,18 @@ impl CheckSink {
     fn add(&self, seen: Gathered) {
         let mut gathered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match gathered.as_mut() {
-            Some(gathered) => {
-                gathered.part.merge(seen.part);
-                gathered.is_cut_short |= seen.is_cut_short;
-                gathered.memory.extend(seen.memory);
-            }
+            Some(gathered) => gathered.add(seen),
             None => *gathered = Some(seen),
         }
+    }
+}
+
+impl Gathered {
+    /// Adds what was seen of other rows.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.part.merge(other.part);
+        self.is_cut_short |= other.is_cut_short;
+        self.memory.extend(other.memory);
     }
 }
 

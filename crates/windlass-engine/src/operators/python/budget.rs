@@ -83,6 +83,9 @@ pub(crate) struct Cause {
     pub(crate) rows: u64,
 }
 
+/// Causes by what tells them apart: stage, class and place.
+type Causes = BTreeMap<(Stage, String, String), Cause>;
+
 /// Counts rows over all partitions of an operator.
 #[derive(Debug)]
 pub(crate) struct Budget {
@@ -95,7 +98,24 @@ pub(crate) struct Budget {
     batches: AtomicU64,
     called: AtomicU64,
     calls_failed: AtomicU64,
-    causes: Mutex<BTreeMap<(Stage, String, String), Cause>>,
+    causes: Mutex<Causes>,
+}
+
+/// What has been counted: all of it, or what has come since some moment.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Spent {
+    /// Rows seen.
+    pub(crate) seen: u64,
+    /// Rows that failed.
+    pub(crate) failed: u64,
+    /// Batches that Python saw.
+    pub(crate) batches: u64,
+    /// Their rows.
+    pub(crate) called: u64,
+    /// Those of them that failed.
+    pub(crate) calls_failed: u64,
+    /// Why rows failed.
+    pub(crate) causes: Vec<Cause>,
 }
 
 /// How the count stands.
@@ -155,28 +175,48 @@ impl Budget {
         Verdict { seen, failed, limit: self.limit, is_over, causes }
     }
 
-    fn note(&self, errors: &[RowError]) {
-        let mut causes = self.lock();
-        for error in errors {
-            // Messages with values in them differ from row to row: rows that raised at one place are
-            // one cause, whatever they say.
-            let place = match error.stage {
-                Stage::Python => error.traceback.lines().rfind(|line| line.trim_start().starts_with("File ")),
-                _ => None,
-            };
-            let place = place.unwrap_or(&error.message).to_string();
-            let key = (error.stage, error.error_type.clone(), place);
-            if let Some(cause) = causes.get_mut(&key) {
-                cause.rows += 1;
-            } else if causes.len() < CAUSES {
-                let (stage, error_type) = (error.stage, error.error_type.clone());
-                let (message, traceback) = (error.message.clone(), error.traceback.clone());
-                causes.insert(key, Cause { stage, error_type, message, traceback, rows: 1 });
-            }
+    /// Returns what has been counted.
+    pub(crate) fn spent(&self) -> Spent {
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Spent {
+            seen: of(&self.seen),
+            failed: of(&self.failed),
+            batches: of(&self.batches),
+            called: of(&self.called),
+            calls_failed: of(&self.calls_failed),
+            causes: self.lock().values().cloned().collect(),
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(Stage, String, String), Cause>> {
+    /// Counts what an earlier attempt has seen of the same rows.
+    pub(crate) fn take_over(&self, spent: Spent) {
+        let Spent { seen, failed, batches, called, calls_failed, causes } = spent;
+        let counts = [&self.seen, &self.failed, &self.batches, &self.called, &self.calls_failed];
+        for (count, more) in counts.into_iter().zip([seen, failed, batches, called, calls_failed]) {
+            count.fetch_add(more, Ordering::Relaxed);
+        }
+        causes.into_iter().for_each(|cause| self.note_cause(&mut self.lock(), cause));
+    }
+
+    fn note(&self, errors: &[RowError]) {
+        let mut causes = self.lock();
+        for error in errors {
+            let (stage, error_type) = (error.stage, error.error_type.clone());
+            let (message, traceback) = (error.message.clone(), error.traceback.clone());
+            self.note_cause(&mut causes, Cause { stage, error_type, message, traceback, rows: 1 });
+        }
+    }
+
+    fn note_cause(&self, causes: &mut Causes, cause: Cause) {
+        let key = cause.key();
+        if let Some(known) = causes.get_mut(&key) {
+            known.rows += cause.rows;
+        } else if causes.len() < CAUSES {
+            causes.insert(key, cause);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Causes> {
         self.causes.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
@@ -203,7 +243,35 @@ impl Verdict {
     }
 }
 
+impl Spent {
+    /// Returns what has been counted since `before`.
+    #[must_use]
+    pub(crate) fn since(self, before: &Self) -> Self {
+        let rows_before =
+            |cause: &Cause| before.causes.iter().find(|known| known.key() == cause.key()).map_or(0, |known| known.rows);
+        let causes = self.causes.into_iter().map(|cause| Cause { rows: cause.rows - rows_before(&cause), ..cause });
+        Self {
+            seen: self.seen - before.seen,
+            failed: self.failed - before.failed,
+            batches: self.batches - before.batches,
+            called: self.called - before.called,
+            calls_failed: self.calls_failed - before.calls_failed,
+            causes: causes.filter(|cause| cause.rows > 0).collect(),
+        }
+    }
+}
+
 impl Cause {
+    /// Returns what tells it from others. Messages with values in them differ from row to row: rows that raised
+    /// at one place are one cause, whatever they say.
+    fn key(&self) -> (Stage, String, String) {
+        let place = match self.stage {
+            Stage::Python => self.traceback.lines().rfind(|line| line.trim_start().starts_with("File ")),
+            _ => None,
+        };
+        (self.stage, self.error_type.clone(), place.unwrap_or(&self.message).to_string())
+    }
+
     /// Returns the cause in one line.
     pub(crate) fn summary(&self) -> String {
         let line = self.message.lines().next().unwrap_or_default();

@@ -34,7 +34,7 @@ use datafusion::physical_plan::{
 use futures::stream::try_unfold;
 use windlass_worker::{CallErrors, Program, Role, Workers};
 
-pub(crate) use budget::{Budget, Limit, Together, Verdict};
+pub(crate) use budget::{Budget, Cause, Limit, Spent, Together, Verdict};
 pub(crate) use failure::PythonError;
 pub(crate) use preconditions::Precondition;
 
@@ -101,7 +101,8 @@ impl PythonExec {
         Self::counting(input, work, budget)
     }
 
-    fn counting(input: Arc<dyn ExecutionPlan>, work: Arc<Work>, budget: Arc<Budget>) -> Self {
+    /// Returns the operator over some rows of a table whose failures are counted together.
+    pub(crate) fn counting(input: Arc<dyn ExecutionPlan>, work: Arc<Work>, budget: Arc<Budget>) -> Self {
         let schema = output_schema(&input.schema(), &work);
         let equivalences = match work.shape {
             // The input's columns come first and unchanged, so what is known of them stays known.

@@ -9,7 +9,7 @@ use windlass_worker::{RowError, Stage};
 
 use super::chunks::Chunks;
 use super::preconditions::{Precondition, sift};
-use super::{Budget, Limit, Together};
+use super::{Budget, Limit, Spent, Together};
 
 fn batch(values: Vec<Option<i64>>) -> RecordBatch {
     RecordBatch::try_from_iter_with_nullable([("a", Arc::new(Int64Array::from(values)) as ArrayRef, true)]).unwrap()
@@ -128,4 +128,23 @@ fn preconditions_are_told_apart_by_their_rule() {
     let verdict = budget.verdict();
     let causes: Vec<(String, u64)> = verdict.causes.iter().map(|cause| (cause.summary(), cause.rows)).collect();
     assert_eq!(causes, [("`b` is null".to_string(), 2), ("`a` is null".to_string(), 1)]);
+}
+
+#[test]
+fn what_an_earlier_attempt_has_counted_counts() {
+    let budget = || Budget::new(Limit::Rate(0.02), Together::Row, Some(10_000));
+    let whole = budget();
+    whole.spend(1_000, &errors(100, Stage::Python));
+    let first = whole.spent();
+    whole.spend(500, &errors(20, Stage::Python));
+    whole.spend(300, &errors(3, Stage::Requires));
+    let second = whole.spent().since(&first);
+    assert_eq!((second.seen, second.failed, second.called, second.calls_failed), (800, 23, 500, 20));
+    assert_eq!(second.causes.iter().map(|cause| cause.rows).collect::<Vec<_>>(), [1, 1, 1, 20]);
+    assert_eq!(first.clone().since(&first), Spent::default());
+
+    let continued = budget();
+    continued.take_over(second);
+    continued.take_over(first);
+    assert_eq!((continued.verdict(), continued.spent().called), (whole.verdict(), whole.spent().called));
 }
