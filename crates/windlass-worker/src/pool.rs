@@ -120,7 +120,7 @@ struct State {
     queue: VecDeque<Job>,
     seats: BTreeMap<u32, Seat>,
     phase: PoolPhase,
-    /// Batches still to come, as the caller says.
+    /// Rows still to come, as the caller says.
     remaining: Option<u64>,
     sizer: BatchSizer,
     stats: PoolSnapshot,
@@ -211,8 +211,8 @@ impl Pool {
         answer.await.unwrap_or_else(|_| Err(Error::Closed { node: node() }))
     }
 
-    /// Says how many batches are still to come, so that the pool starts as many workers as they are worth.
-    pub fn expect_batches(&self, remaining: Option<u64>) {
+    /// Says how many rows are still to come, so that the pool starts as many workers as they are worth.
+    pub fn expect_rows(&self, remaining: Option<u64>) {
         self.core.lock().remaining = remaining;
         self.core.wake.notify_one();
     }
@@ -284,7 +284,7 @@ impl Core {
             PoolPhase::Broken(broken) => return Err(broken.error(&self.program.node)),
             PoolPhase::Closed => return Err(Error::Closed { node: self.program.node.clone() }),
         }
-        state.remaining = state.remaining.map(|remaining| remaining.saturating_sub(1));
+        state.remaining = state.remaining.map(|remaining| remaining.saturating_sub(job.batch.num_rows() as u64));
         state.starts_early = false;
         if state.idle_since.take().is_some_and(|since| since.elapsed() > NEW_WORK) {
             state.spent = Duration::ZERO;

@@ -39,20 +39,32 @@ pub(crate) fn workers_wanted(demand: Demand) -> u32 {
 }
 
 /// Finds the number of rows that makes calls worth their fixed cost and not longer than need be.
+///
+/// Batches are doubled while that makes a row cheaper. A size is judged by its fastest call: the first
+/// calls of a worker load what they need, and on a busy machine any call may be slow.
 #[derive(Debug)]
 pub(crate) struct BatchSizer {
     rows: usize,
     settled: bool,
+    /// Calls of this size so far, and seconds that the fastest took for a row.
+    calls: u32,
+    fastest: f64,
+    /// The same of half the size.
+    before: Option<f64>,
 }
 
 const FIRST_ROWS: usize = 8192;
 const MOST_ROWS: usize = 1 << 20;
-const LONG_CALL: Duration = Duration::from_millis(50);
-const LARGE_BATCH: usize = 2 << 20;
+const LONG_CALL: f64 = 0.1;
+const LARGE_BATCH: usize = 4 << 20;
+/// Calls that a size is judged by.
+const CALLS: u32 = 3;
+/// What a row may cost of what it cost in half as large batches.
+const CHEAPER: f64 = 0.99;
 
 impl BatchSizer {
     pub(crate) fn new() -> Self {
-        Self { rows: FIRST_ROWS, settled: false }
+        Self { rows: FIRST_ROWS, settled: false, calls: 0, fastest: f64::INFINITY, before: None }
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -64,10 +76,23 @@ impl BatchSizer {
         if self.settled || rows < self.rows {
             return;
         }
-        if elapsed > LONG_CALL || bytes().saturating_mul(2) > LARGE_BATCH || self.rows >= MOST_ROWS {
+        self.calls += 1;
+        self.fastest = self.fastest.min(elapsed.as_secs_f64() / rows as f64);
+        if self.calls < CALLS {
+            return;
+        }
+        if self.before.is_some_and(|before| self.fastest > before * CHEAPER) {
+            self.settled = true;
+            self.rows /= 2;
+        } else if self.fastest * rows as f64 * 2.0 > LONG_CALL
+            || bytes().saturating_mul(2) > LARGE_BATCH
+            || self.rows >= MOST_ROWS
+        {
             self.settled = true;
         } else {
             self.rows *= 2;
+            self.before = Some(self.fastest);
+            (self.calls, self.fastest) = (0, f64::INFINITY);
         }
     }
 }

@@ -239,7 +239,8 @@ impl State {
             fewest,
             most,
             waiting,
-            remaining: self.remaining,
+            // Batches to come are taken to be as large as those before.
+            remaining: self.remaining.map(|rows| rows.saturating_mul(calls) / self.stats.rows.max(1)),
             call_seconds: (calls > 0).then(|| self.stats.call_seconds / calls as f64),
             spent_seconds: self.spent.as_secs_f64(),
             start_seconds: (self.stats.start_seconds > 0.0).then_some(self.stats.start_seconds),

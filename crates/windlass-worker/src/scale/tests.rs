@@ -53,20 +53,40 @@ proptest! {
     }
 }
 
+/// Lets a sizer see calls whose rows take as many bytes and whose length is `seconds` of their rows.
+fn settle(bytes: usize, seconds: impl Fn(usize, usize) -> f64) -> usize {
+    let mut sizer = BatchSizer::new();
+    for call in 0..60 {
+        let rows = sizer.rows();
+        sizer.observe(rows, || rows * bytes, Duration::from_secs_f64(seconds(rows, call)));
+    }
+    sizer.rows()
+}
+
 #[test]
 fn batches_grow_until_calls_are_long_or_batches_large() {
-    let grow = |bytes: usize, millis: u64| {
-        let mut sizer = BatchSizer::new();
-        for _ in 0..20 {
-            let rows = sizer.rows();
-            sizer.observe(rows, || rows * bytes, Duration::from_millis(millis));
-        }
-        sizer.rows()
-    };
-    assert_eq!(grow(100, 1), 16_384, "two megabytes");
-    assert_eq!(grow(1, 1), MOST_ROWS);
-    assert_eq!(grow(1, 60), FIRST_ROWS);
+    let mostly_fixed = |seconds: f64| move |_: usize, _: usize| seconds;
+    assert_eq!(settle(100, mostly_fixed(0.001)), 32_768, "four megabytes");
+    assert_eq!(settle(1, mostly_fixed(0.001)), MOST_ROWS);
+    assert_eq!(settle(1, mostly_fixed(0.06)), FIRST_ROWS, "twice as many might take twice as long");
     let mut sizer = BatchSizer::new();
-    sizer.observe(10, || 10, Duration::ZERO);
-    assert_eq!(sizer.rows(), FIRST_ROWS, "a small batch says nothing");
+    (0..9).for_each(|_| sizer.observe(10, || 10, Duration::ZERO));
+    assert_eq!(sizer.rows(), FIRST_ROWS, "small batches say nothing");
+}
+
+#[test]
+fn batches_grow_while_rows_get_cheaper() {
+    let with_fixed_cost = |fixed: f64| move |rows: usize, _: usize| fixed + rows as f64 * 1e-7;
+    assert_eq!(settle(1, with_fixed_cost(0.0)), FIRST_ROWS);
+    assert_eq!(settle(1, with_fixed_cost(2e-4)), 131_072, "of 20 % at first, 1 % is left");
+    let past_the_cache = |rows: usize, _: usize| 1e-4 + rows as f64 * if rows > 20_000 { 2e-7 } else { 1e-7 };
+    assert_eq!(settle(1, past_the_cache), 16_384);
+}
+
+#[test]
+fn slow_calls_between_others_do_not_count() {
+    let first_loads = |rows: usize, call: usize| if call == 0 { 2.0 } else { 1e-4 + rows as f64 * 1e-7 };
+    let some_are_slow = |rows: usize, call: usize| (1e-4 + rows as f64 * 1e-7) * if call % 3 == 1 { 9.0 } else { 1.0 };
+    assert_eq!(settle(1, first_loads), settle(1, some_are_slow));
+    assert!(settle(1, first_loads) > FIRST_ROWS);
 }

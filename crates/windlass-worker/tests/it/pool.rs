@@ -56,7 +56,7 @@ fn pools_grow_with_their_work_and_shrink_to_nothing() {
         let pool = code.pool_in(&setup).await;
         eventually("the fewest workers start early", || pool.snapshot().workers == 1).await;
         // So much that its start is worth it on a slow machine, too.
-        pool.expect_batches(Some(1_000_000));
+        pool.expect_rows(Some(1_000_000));
         let seen = async || {
             let calls = futures::future::join_all((0..60).map(|_| pool.call(numbers(1)))).await;
             calls.into_iter().map(|answer| ints(&answer.unwrap().rows, 0)[0]).collect::<BTreeSet<_>>()
@@ -81,7 +81,7 @@ fn few_batches_start_few_workers() {
             ";
         let code = code("F", text).output(&[("y", DataType::Int64)]).workers(1, 8);
         let pool = code.pool().await;
-        pool.expect_batches(Some(10));
+        pool.expect_rows(Some(10));
         for _ in 0..10 {
             pool.call(numbers(1)).await.unwrap();
         }

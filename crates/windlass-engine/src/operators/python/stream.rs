@@ -109,8 +109,7 @@ impl Partition {
 
     async fn open(&mut self) -> Result<Arc<Pool>> {
         let pool = self.around.workers.pool(self.work.program.clone()).await.map_err(PythonError::from)?;
-        let rows = self.work.batch_rows.unwrap_or_else(|| pool.batch_rows()) as u64;
-        pool.expect_batches(self.work.expected_rows.map(|expected| expected.div_ceil(rows.max(1))));
+        pool.expect_rows(self.work.expected_rows);
         self.pool = Some(Arc::clone(&pool));
         Ok(pool)
     }
