@@ -19,9 +19,11 @@ mod replaced;
 mod replay;
 mod second_look;
 mod steps;
+mod unscored;
 
 pub use pieces::Continuation;
 pub use recheck::Rechecked;
+pub(crate) use unscored::unscored_code;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +44,7 @@ use crate::fingerprint::{Definition, Inputs};
 use crate::incremental::Ask;
 use crate::operators::check::{CheckExec, CheckSink, Gathered};
 use crate::operators::python::{PythonError, PythonExec, Verdict};
+use crate::operators::unscored::{CarryExec, UnscoredError};
 use crate::operators::write::{StagedTable, staged_files};
 use crate::planner::{Content, Plan, blame};
 use crate::python;
@@ -51,6 +54,7 @@ use crate::tables::published::PublishedTable;
 use crate::{Engine, Error};
 use prepare::Ground;
 use steps::Step;
+use unscored::unscored_error;
 
 /// How often a running build reports what it has read.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
@@ -273,6 +277,9 @@ impl Engine {
         if python::python_error(&source).is_some() {
             return self.blame_python(request, source);
         }
+        if unscored_error(&source).is_some() {
+            return self.blame_unscored(request, source);
+        }
         let state = ground.context.state();
         let blame = match (crate::error::code_of(&source), ground.queries.first()) {
             (Some(Code::BAD_FILE), _) => {
@@ -349,6 +356,13 @@ fn judge(plan: &Arc<dyn ExecutionPlan>, staged: &mut Staged) -> Result<(), DataF
         if let Some(check) = operator.downcast_ref::<CheckExec>() {
             // Rows that were not handed over any more say nothing about shares.
             was_cut_short = check.was_cut_short();
+        }
+        if let Some(carry) = operator.downcast_ref::<CarryExec>() {
+            let verdict = carry.verdict();
+            if verdict.is_over && !was_cut_short {
+                return Err(UnscoredError::Budget(verdict).into());
+            }
+            staged.failures = Some(verdict);
         }
         let Some(python) = operator.downcast_ref::<PythonExec>() else { return Ok(TreeNodeRecursion::Continue) };
         let verdict = python.verdict();

@@ -410,6 +410,9 @@ fn classify_one(error: &(dyn StdError + 'static)) -> Option<(Fault, Retry, Optio
     if let Some(arrow) = error.downcast_ref::<ArrowError>() {
         return Some(classify_arrow(arrow));
     }
+    if let Some(code) = crate::build::unscored_code(error) {
+        return Some((Fault::User, Retry::Never, Some(code)));
+    }
     if let Some(python) = error.downcast_ref::<PythonError>() {
         return Some((python.fault(), python.retry(), python.code()));
     }

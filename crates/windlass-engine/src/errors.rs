@@ -36,7 +36,7 @@ pub struct ErrorCauses {
 pub struct ErrorCause {
     /// How many.
     pub rows: u64,
-    /// Where they failed: `requires`, `reject`, `python`, `crash`, `timeout`, `memory` or `check`.
+    /// Where they failed: `requires`, `reject`, `python`, `crash`, `timeout`, `memory`, `model` or `check`.
     pub stage: String,
     /// The exception's class; empty where there is none.
     pub error_type: String,

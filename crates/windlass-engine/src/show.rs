@@ -13,7 +13,7 @@ use futures::TryStreamExt;
 use indexmap::IndexMap;
 use windlass_error::{Diagnostic, Location, SourceFile};
 use windlass_project::{
-    Input, InputPart, Materialized, Node, NodeConfig, NodeKind, Project, SourceMap, Transform, models_named,
+    Input, InputPart, Materialized, Node, NodeConfig, NodeKind, OnError, Project, SourceMap, Transform, models_named,
 };
 
 use crate::models;
@@ -132,6 +132,7 @@ fn ad_hoc(project: &Project, state: &SessionState, sql: &str) -> Result<(Node, B
             inputs,
             vars: IndexMap::new(),
             incremental: None,
+            on_error: OnError::Null,
         }),
         config: NodeConfig { materialized: Materialized::View, ..NodeConfig::default() },
         columns: Vec::new(),

@@ -124,4 +124,5 @@ codes! {
     TRAINING = "E1008", "a model cannot be trained on these rows";
     ONNX_RUNTIME = "E1009", "ONNX Runtime cannot be used";
     TRACKING = "E1010", "MLflow cannot be reached or refuses";
+    UNSCORED = "E1014", "a model cannot score a row";
 }

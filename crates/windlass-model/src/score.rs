@@ -13,6 +13,7 @@ mod native;
 mod onnx;
 mod trees;
 mod ubjson;
+mod unanswered;
 mod xgboost;
 
 use std::sync::Arc;
@@ -194,13 +195,15 @@ impl Scorer {
             Model::Trees(trees) => trees.score(batch)?,
             Model::Onnx(onnx) => {
                 let scores = onnx.score(batch)?;
+                // Before a class is chosen, which a NaN would choose as well.
+                let scores = unanswered::without_nan(scores)?;
                 return match (&self.classes, onnx.probabilities()) {
                     (Some(classes), Some((at, _))) => onnx::classified(scores, at, classes, self.threshold),
                     _ => Ok(scores),
                 };
             }
         };
-        Ok(Scores { columns: self.columns(&raw)?, failures: raw.failures() })
+        unanswered::without_nan(Scores { columns: self.columns(&raw)?, failures: raw.failures() })
     }
 
     /// Returns the inputs under the names that the file has for them, where these differ from the table's.

@@ -17,7 +17,7 @@ use crate::graph::{self, Graph};
 use crate::load::{FileSet, LoadOptions, Loaded, MANIFEST};
 use crate::location::resolve_path;
 use crate::manifest::{FolderDefaults, Manifest};
-use crate::models::{Import, read_create_model, read_imports};
+use crate::models::{Import, read_create_model, read_imports, settle_unscored};
 use crate::names::Names;
 use crate::problems::Problems;
 use crate::properties::Properties;
@@ -93,6 +93,7 @@ fn build(
         nodes: declared.keys().cloned().collect(),
         models: of_subject(&declared, Subject::Model),
         with_errors: with_errors.into_keys().collect(),
+        may_have_errors: may_have_errors(&declared),
         sources: sources.names.clone(),
     };
     let templates = SqlTemplates::new(
@@ -106,6 +107,7 @@ fn build(
     let parts =
         Parts { manifest: &manifest, properties, templates, options, names, blocked: blocked(&shared), imports };
     let mut nodes = nodes(&parts, &declared, drafts, problems);
+    settle_unscored(&mut nodes, problems);
     nodes.extend(sources.nodes.into_iter().map(|node| (node.name.clone(), node)));
     let tables =
         sources.names.iter().flat_map(|(source, tables)| tables.iter().map(move |table| format!("{source}.{table}")));
@@ -237,6 +239,14 @@ fn reserve(
     }
 }
 
+/// Returns the nodes of which only their SQL says whether they have an error table: those that score with a model.
+fn may_have_errors(declared: &BTreeMap<String, Declared>) -> BTreeSet<String> {
+    match of_subject(declared, Subject::Model).is_empty() {
+        true => BTreeSet::new(),
+        false => of_subject(declared, Subject::Transform),
+    }
+}
+
 fn blocked(shared: &[(String, Vec<String>)]) -> BTreeSet<String> {
     shared.iter().flat_map(|(_, nodes)| nodes.iter().cloned()).collect()
 }
@@ -298,7 +308,8 @@ impl Parts<'_> {
             let (transform, patch) = file.render(problems)?;
             let mut settings = resolve(&self.manifest.transforms, &place, properties, &patch);
             settings.settle_incremental(problems);
-            let transform = file.with_increments(transform, settings.config.incremental.as_ref(), problems)?;
+            let mut transform = file.with_increments(transform, settings.config.incremental.as_ref(), problems)?;
+            transform.on_error = settings.on_error;
             (settings, NodeKind::Transform(transform))
         };
         Some(Node {

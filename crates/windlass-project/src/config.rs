@@ -12,7 +12,7 @@ use crate::checks::{share, word};
 use crate::decode::{count, delimiter, expected, text, texts, unknown_key};
 use crate::problems::Problems;
 use crate::yaml::{Entry, Yaml, duplicate};
-use crate::{ErrorLimit, Materialized, NodeConfig, OnUpstreamFailure, SortKey};
+use crate::{ErrorLimit, Materialized, NodeConfig, OnError, OnUpstreamFailure, SortKey};
 use incremental::IncrementalPatch;
 pub(crate) use incremental::name_here;
 
@@ -57,6 +57,7 @@ impl Subject {
                 "max_error_rate",
                 "max_errors",
                 "on_definition_change",
+                "on_error",
                 "on_upstream_failure",
                 "owner",
                 "partition_by",
@@ -104,6 +105,7 @@ pub(crate) struct Patch {
     retries: Option<(u32, Location)>,
     error_limit: Option<(ErrorLimit, Location)>,
     on_upstream_failure: Option<(OnUpstreamFailure, Location)>,
+    on_error: Option<(OnError, Location)>,
     delimiter: Option<(u8, Location)>,
     incremental: IncrementalPatch,
 }
@@ -116,7 +118,9 @@ impl Patch {
             problems.push(unknown_setting(subject, key, &entry.key_at));
             return;
         }
-        if value.is_null() {
+        // YAML takes `null` without quotes for nothing, and here it is a word.
+        let is_word = key == "on_error" && value.scalar().is_some_and(|scalar| scalar.text == "null");
+        if value.is_null() && !is_word {
             return;
         }
         let at = || value.at.clone();
@@ -139,6 +143,10 @@ impl Patch {
             "on_upstream_failure" => {
                 let ways = [("skip", OnUpstreamFailure::Skip), ("use_last_good", OnUpstreamFailure::UseLastGood)];
                 self.on_upstream_failure = word(value, key, &ways, problems).map(|way| (way, at()));
+            }
+            "on_error" => {
+                let ways = [("quarantine", OnError::Quarantine), ("fail", OnError::Fail), ("null", OnError::Null)];
+                self.on_error = word(value, key, &ways, problems).map(|way| (way, at()));
             }
             "delimiter" => self.delimiter = delimiter(value, problems).map(|byte| (byte, at())),
             key if incremental::SETTINGS.contains(&key) => self.incremental.set(key, value, problems),
@@ -193,6 +201,8 @@ impl Patch {
 pub(crate) struct Settings {
     pub(crate) config: NodeConfig,
     pub(crate) delimiter: u8,
+    /// What becomes of rows that a model of a SQL transform cannot score.
+    pub(crate) on_error: OnError,
     incremental: IncrementalPatch,
     materialized_at: Option<Location>,
 }
@@ -202,7 +212,8 @@ impl Settings {
     pub(crate) fn resolve<'a>(patches: impl IntoIterator<Item = &'a Patch>) -> Self {
         let config = NodeConfig { retries: DEFAULT_RETRIES, ..NodeConfig::default() };
         let (incremental, materialized_at) = (IncrementalPatch::default(), None);
-        let mut settings = Self { config, delimiter: b',', incremental, materialized_at };
+        let on_error = OnError::Quarantine;
+        let mut settings = Self { config, delimiter: b',', on_error, incremental, materialized_at };
         for patch in patches {
             settings.apply(patch);
         }
@@ -236,10 +247,12 @@ impl Settings {
             retries,
             error_limit,
             on_upstream_failure,
+            on_error,
             delimiter,
             incremental,
         } = patch;
-        let Self { config, delimiter: kept_delimiter, incremental: kept_incremental, materialized_at } = self;
+        let Self { config, delimiter: kept_delimiter, on_error: kept_on_error, .. } = self;
+        let (kept_incremental, materialized_at) = (&mut self.incremental, &mut self.materialized_at);
         kept_incremental.apply(incremental);
         let mut won = |key: &str, at: &Location| {
             config.origins.insert(key.to_owned(), at.to_string());
@@ -277,6 +290,10 @@ impl Settings {
         if let Some((value, at)) = on_upstream_failure {
             won("on_upstream_failure", at);
             config.on_upstream_failure = *value;
+        }
+        if let Some((value, at)) = on_error {
+            won("on_error", at);
+            *kept_on_error = *value;
         }
         if let Some((value, at)) = delimiter {
             won("delimiter", at);

@@ -9,6 +9,7 @@ mod imported;
 mod mentions;
 mod options;
 mod tokens;
+mod unscored;
 
 use std::ops::Range;
 
@@ -19,6 +20,7 @@ pub(crate) use create::read_create_model;
 pub(crate) use imported::{IMPORT_KEYS, Import, read_imports};
 pub use imported::{ImportedModel, ModelFormat};
 pub(crate) use mentions::{mentions, no_table};
+pub(crate) use unscored::settle_unscored;
 
 use crate::checks::Threshold;
 use crate::{Project, Transform};

@@ -11,6 +11,10 @@ use windlass_error::{Code, Diagnostic, Location, nearest};
 use crate::decode::list;
 use crate::{InputPart, error_table};
 
+/// Who has a table of error rows.
+const WITH_ERRORS: &str = "Python transforms of batches with `on_error=\"quarantine\"` have one, and tables with a check of \
+                           `on_fail: quarantine` or that score with a model";
+
 /// All names of a project.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Names {
@@ -20,6 +24,8 @@ pub(crate) struct Names {
     pub(crate) models: BTreeSet<String>,
     /// Those of them that have a table of error rows.
     pub(crate) with_errors: BTreeSet<String>,
+    /// Those of which it shows later: SQL transforms, where the project has models.
+    pub(crate) may_have_errors: BTreeSet<String>,
     /// Tables by source.
     pub(crate) sources: IndexMap<String, Vec<String>>,
 }
@@ -56,15 +62,10 @@ impl Names {
         }
         let owner = self.nodes.iter().find(|node| error_table(node) == name);
         match owner {
-            Some(node) if self.with_errors.contains(node) => Ok((node.clone(), InputPart::Errors)),
-            Some(node) => Err(NameFault {
-                code: Code::UNKNOWN_REF,
-                message: format!("`{node}` has no error table"),
-                label: None,
-                hint: Some("Python transforms of batches with `on_error=\"quarantine\"` have one, and tables with a check of `on_fail: quarantine`"
-                    .to_owned()),
-                index: 0,
-            }),
+            Some(node) if self.with_errors.contains(node) || self.may_have_errors.contains(node) => {
+                Ok((node.clone(), InputPart::Errors))
+            }
+            Some(node) => Err(no_errors(node)),
             None => Err(self.unknown_node(name)),
         }
     }
@@ -110,6 +111,17 @@ impl Names {
         };
         let label = near.map(|near| format!("did you mean `{near}`?"));
         NameFault { code: Code::UNKNOWN_SOURCE, message, label, hint: Some(hint), index }
+    }
+}
+
+/// Returns what to say of a node that has no error table.
+pub(crate) fn no_errors(node: &str) -> NameFault {
+    NameFault {
+        code: Code::UNKNOWN_REF,
+        message: format!("`{node}` has no error table"),
+        label: None,
+        hint: Some(WITH_ERRORS.to_owned()),
+        index: 0,
     }
 }
 

@@ -11,7 +11,8 @@ use windlass_error::{Location, SourceFile};
 
 use crate::checks::CheckDefinition;
 use crate::{
-    ByInterval, Function, Graph, ImportedModel, Incremental, Model, PythonTransform, SourceMap, Strategy, Target,
+    ByInterval, Function, Graph, ImportedModel, Incremental, Model, OnError, PythonTransform, SourceMap, Strategy,
+    Target,
 };
 
 /// A project folder, read and checked.
@@ -126,6 +127,8 @@ pub struct Transform {
     /// The same for runs that keep rows of the table: what it renders to where `is_incremental()` holds.
     /// `inputs` and `vars` above are those of both. Only for incremental transforms.
     pub incremental: Option<Box<Transform>>,
+    /// What becomes of rows that a model cannot score: [`OnError::Null`] unless it scores and is published.
+    pub on_error: OnError,
 }
 
 /// An edge: one mention of another node.

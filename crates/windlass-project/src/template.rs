@@ -29,7 +29,7 @@ use crate::models;
 use crate::names::quoted;
 use crate::problems::Problems;
 use crate::yaml::{Entry, Scalar, Value, Yaml, duplicate};
-use crate::{INTERVAL_END, INTERVAL_START, Input, InputPart, SourceMap, Transform};
+use crate::{INTERVAL_END, INTERVAL_START, Input, InputPart, OnError, SourceMap, Transform};
 use faults::{MACRO_FOLDER, SQL_FUNCTIONS, TemplateText, Texts, YAML_FUNCTIONS};
 use functions::{Recorder, Shared};
 use marks::{Mark, Reach};
@@ -83,7 +83,7 @@ pub(crate) struct Rendered {
 impl From<Rendered> for Transform {
     fn from(rendered: Rendered) -> Self {
         let Rendered { sql, map, inputs, config: _, vars } = rendered;
-        Self { sql, map, inputs, vars, incremental: None }
+        Self { sql, map, inputs, vars, incremental: None, on_error: OnError::Null }
     }
 }
 

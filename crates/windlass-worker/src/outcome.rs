@@ -52,6 +52,8 @@ pub enum Stage {
     Timeout,
     /// The row takes more memory than there is.
     Memory,
+    /// A model cannot score the row; no worker says so.
+    Model,
 }
 
 impl Stage {
@@ -64,6 +66,7 @@ impl Stage {
             Self::Crash => "crash",
             Self::Timeout => "timeout",
             Self::Memory => "memory",
+            Self::Model => "model",
         }
     }
 

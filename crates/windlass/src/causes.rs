@@ -45,7 +45,7 @@ pub(crate) fn title(cause: &ErrorCause) -> String {
     let message = cause.message.lines().next().unwrap_or_default();
     let message = shortened(message, MESSAGE_WIDTH);
     match cause.stage.as_str() {
-        "requires" | "reject" | "check" => message,
+        "requires" | "reject" | "check" | "model" => message,
         _ if cause.error_type.is_empty() => message,
         _ => format!("{}: {message}", harmless(&cause.error_type)),
     }

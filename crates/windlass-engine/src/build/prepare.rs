@@ -17,6 +17,7 @@ use datafusion::prelude::SessionContext;
 use windlass_project::{Node, Project, PythonEnvironment, PythonMode, error_table};
 use windlass_worker::Environment;
 
+use super::unscored::UnscoredRows;
 use super::{BuildProgress, BuildRequest, Prepared, RowsFrom, pieces, replay};
 use crate::checks::suspects::Suspected;
 use crate::fingerprint::{Definition, InputVersion, Inputs, fingerprint};
@@ -46,6 +47,8 @@ pub(super) struct Ground {
     /// The input, where it may be read in pieces.
     pub(super) pieced: Option<Arc<PiecedTable>>,
     environment: Option<Environment>,
+    /// Where rows go that models cannot score.
+    unscored: Option<UnscoredRows>,
     style: PlanStyle,
 }
 
@@ -68,7 +71,7 @@ impl Engine {
         let node = request.node;
         let failed = |source| Error::Compute { node: node.name.clone(), blame: None, source };
         let context = self.observed_context(style, &request.progress);
-        let (queries, mut read, pieced) = match rows {
+        let (mut queries, mut read, pieced) = match rows {
             RowsFrom::Inputs | RowsFrom::Step(_) => self.queries(request, &context, rows).await?,
             RowsFrom::Errors(errors) => {
                 let errors = errors.provider(&error_table(&node.name)).await?;
@@ -78,6 +81,7 @@ impl Engine {
         if let RowsFrom::Inputs | RowsFrom::Step(_) = rows {
             self.note_diverting_tables(request, &mut read).await?;
         }
+        let unscored = self.divert_unscored(request, &context, &mut queries, rows)?;
         let environment = self.environments(request, &queries).await?;
         let definition = self.definition(request.project, request.plan, node).await?;
         let fingerprint = fingerprint(&definition, &read);
@@ -90,7 +94,7 @@ impl Engine {
             Some(code) => python::planned_columns(&context, node, code).await?,
             None => schema::published(&node.name, queries[0].schema().as_arrow())?,
         };
-        Ok(Ground { context, queries, read, definition, fingerprint, published, pieced, environment, style })
+        Ok(Ground { context, queries, read, definition, fingerprint, published, pieced, environment, unscored, style })
     }
 
     /// Returns the plan that computes rows and stages them, and what the error table holds, where there is one.
@@ -114,7 +118,9 @@ impl Engine {
             None => plans.swap_remove(0),
         };
         let stamp = Stamp { run_id: request.run_id, fingerprint, at_us: request.started_us };
-        let errors = error_layout::of(node, Some(&plan.schema()), published, stamp)?;
+        let given = plan.schema();
+        let given = ground.unscored.as_ref().map_or(given.as_ref(), UnscoredRows::row);
+        let errors = error_layout::of(node, Some(given), published, stamp)?;
         let plan = match (code, ground.environment.clone()) {
             (Some(python), Some(environment)) => {
                 let (project, output) = (request.project, Arc::clone(published));
@@ -123,6 +129,7 @@ impl Engine {
             }
             _ => plan,
         };
+        let plan = UnscoredRows::carried(ground.unscored.as_ref(), plan, errors.as_ref());
         let plan = self.lay_out(node, plan).map_err(failed)?;
         let diverted = errors.clone().filter(|_| node.quarantines());
         let writing = Some(Writing { errors: diverted, limit: rows.limit(node), ends_early: true });

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::logical_expr::LogicalPlan;
-use windlass_project::{Input, InputPart, Node, Project, PythonCode, PythonMode, Strategy, error_table};
+use windlass_project::{Input, InputPart, Node, OnError, Project, PythonCode, PythonMode, Strategy, error_table};
 
 use super::record::{Definition, EnvironmentRecord, InputVersion, Inputs};
 use super::{hash, sql};
@@ -212,6 +212,11 @@ fn settings(node: &Node) -> BTreeMap<String, String> {
             }
             Strategy::Append => {}
         }
+    }
+    if let windlass_project::NodeKind::Transform(transform) = &node.kind
+        && transform.on_error != OnError::Null
+    {
+        settings.insert("on_error".to_string(), format!("{:?}", transform.on_error).to_lowercase());
     }
     if node.quarantines() {
         settings.insert("checks that quarantine".to_string(), node.diversions());

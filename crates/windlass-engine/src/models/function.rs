@@ -5,15 +5,15 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, Float64Array, Int64Array, ListArray, RecordBatch, RecordBatchOptions, StructArray,
-    new_null_array,
+    Array, ArrayRef, AsArray, Float64Array, Int64Array, ListArray, RecordBatch, RecordBatchOptions, StringBuilder,
+    StructArray, new_null_array,
 };
 use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::compute::take;
 use datafusion::arrow::datatypes::{DataType, Field, Fields, Float64Type, Schema};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
-use windlass_model::{Label, Scorer, Task};
+use windlass_model::{Label, RowFailure, Scorer, Task};
 
 use super::ModelMistake;
 use super::known::KnownModel;
@@ -36,8 +36,15 @@ pub(crate) struct ModelFunction {
     model: Arc<KnownModel>,
     answer: Answer,
     threshold: Option<f64>,
+    /// Whether it tells why it could not score a row: a struct of [`ANSWER`] and [`FAILURE`].
+    tells: bool,
     signature: Signature,
 }
+
+/// The field of what a model answers, where it tells why it could not.
+pub(super) const ANSWER: &str = "answer";
+/// The field of why a model could not score a row; NULL where it could.
+pub(crate) const FAILURE: &str = "failure";
 
 impl ModelFunction {
     /// Returns the function that answers all columns.
@@ -56,7 +63,31 @@ impl ModelFunction {
         let signature = Signature::user_defined(Volatility::Immutable);
         let names: Vec<&str> = model.shape.inputs.iter().map(|input| input.name.as_str()).collect();
         let signature = signature.clone().with_parameter_names(names).unwrap_or(signature);
-        Self { name: model.reference.clone(), model: Arc::clone(model), answer, threshold: None, signature }
+        let (name, model) = (model.reference.clone(), Arc::clone(model));
+        Self { name, model, answer, threshold: None, tells: false, signature }
+    }
+
+    /// Returns the same function, which tells why it could not score a row.
+    pub(super) fn telling(&self) -> Self {
+        Self { name: format!("{}, telling", self.name), tells: true, ..self.clone() }
+    }
+
+    /// Returns the model that it asks.
+    pub(super) fn model(&self) -> &KnownModel {
+        &self.model
+    }
+
+    /// Returns the type of what it answers.
+    pub(super) fn answered(&self) -> Result<DataType> {
+        match self.answer {
+            Answer::Row => Ok(DataType::Struct(self.model.shape.outputs())),
+            Answer::Value => self.model.shape.value_type().ok_or_else(|| {
+                let reference = self.model.reference.clone();
+                let what = format!("`{reference}` answers several columns and cannot be called as a function");
+                let way_out = format!("select them: `select * from ml.predict(model {reference}, table …)`");
+                ModelMistake { reference, what, way_out: Some(way_out) }.into()
+            }),
+        }
     }
 
     fn score(&self, arguments: Vec<ArrayRef>, rows: usize, scorer: &Scorer) -> Result<ArrayRef> {
@@ -74,10 +105,27 @@ impl ModelFunction {
             scorer = scorer.with_threshold(threshold);
         }
         let scores = scorer.score(&batch).map_err(external)?;
-        match self.answer {
-            Answer::Row => columns(&self.model.shape.outputs(), &scorer, scores.columns, rows),
-            Answer::Value => value(scorer.task(), &scores.columns),
+        let answers = match self.answer {
+            Answer::Row => columns(&self.model.shape.outputs(), &scorer, scores.columns, rows)?,
+            Answer::Value => value(scorer.task(), &scores.columns)?,
+        };
+        if self.tells { self.told(answers, &scores.failures) } else { Ok(answers) }
+    }
+
+    /// Returns answers beside the reasons why there are none.
+    fn told(&self, answers: ArrayRef, failures: &[RowFailure]) -> Result<ArrayRef> {
+        let mut messages = StringBuilder::with_capacity(answers.len(), 0);
+        let mut failures = failures.iter().peekable();
+        for row in 0..answers.len() {
+            messages.append_option(failures.next_if(|failure| failure.row == row).map(|failure| &failure.message));
         }
+        let columns: Vec<ArrayRef> = vec![answers, Arc::new(messages.finish())];
+        Ok(Arc::new(StructArray::try_new(self.told_fields()?, columns, None)?))
+    }
+
+    fn told_fields(&self) -> Result<Fields> {
+        let fields = [Field::new(ANSWER, self.answered()?, true), Field::new(FAILURE, DataType::Utf8, true)];
+        Ok(Fields::from(fields.to_vec()))
     }
 }
 
@@ -91,15 +139,7 @@ impl ScalarUDFImpl for ModelFunction {
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        match self.answer {
-            Answer::Row => Ok(DataType::Struct(self.model.shape.outputs())),
-            Answer::Value => self.model.shape.value_type().ok_or_else(|| {
-                let reference = self.model.reference.clone();
-                let what = format!("`{reference}` answers several columns and cannot be called as a function");
-                let way_out = format!("select them: `select * from ml.predict(model {reference}, table …)`");
-                ModelMistake { reference, what, way_out: Some(way_out) }.into()
-            }),
-        }
+        if self.tells { Ok(DataType::Struct(self.told_fields()?)) } else { self.answered() }
     }
 
     fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {

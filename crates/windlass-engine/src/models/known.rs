@@ -11,6 +11,7 @@ use super::{CHAMPION, FOLDER, ModelShape};
 use crate::fingerprint::{InputVersion, base_text, version_text};
 use crate::operators::python::PythonError;
 use crate::storage::Place;
+use crate::tables::error_rows::ScoredBy;
 use crate::{Engine, Error};
 
 /// A model that a query may score with.
@@ -42,6 +43,12 @@ impl KnownModel {
     pub(crate) fn of_shape(reference: &str, shape: &ModelShape) -> Arc<Self> {
         let (reference, shape) = (reference.to_string(), shape.clone());
         Arc::new(Self { reference, shape, record: None, scorer: None, native: None })
+    }
+
+    /// Returns what error rows say of it.
+    pub(super) fn scored_by(&self) -> ScoredBy {
+        let model = self.reference.split('@').next().unwrap_or_default().to_string();
+        ScoredBy { reference: self.reference.clone(), model, version: self.version() }
     }
 
     /// Returns the version's number.

@@ -1,7 +1,8 @@
 //! Models: what SQL may do with them, how they are trained, and when they are trained again.
 //!
 //! `sql` lets the parser read `ML.PREDICT(MODEL m, TABLE t)`; `relation` plans it as a projection over a scalar
-//! function (`function`), so that filters and columns go through it as through any SELECT. `shape` is what is
+//! function (`function`), so that filters and columns go through it as through any SELECT; `unscored` takes rows out that it
+//! cannot score. `shape` is what is
 //! known of a model without its weights: a model that the same run trains is planned by it. `train` feeds
 //! staged rows to `windlass_model::train`; `register` keeps the version and promotes it; `import` does so with files of others; `decide` holds the version
 //! that a definition has led to against what it would be made from now.
@@ -21,11 +22,14 @@ mod shape;
 mod sql;
 mod stage;
 mod train;
+mod unscored;
 
+pub(crate) use function::FAILURE;
 pub(crate) use known::KnownModel;
 pub(crate) use relation::register;
 pub(crate) use shape::{ModelShape, planned_shape};
 pub(crate) use sql::{logical_plan, parse, statement};
+pub(crate) use unscored::{UnscoredPlanner, asks_models, divert, unscored_row};
 
 /// The alias of the version that readers get.
 pub(crate) const CHAMPION: &str = "champion";

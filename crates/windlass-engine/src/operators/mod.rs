@@ -9,6 +9,7 @@ mod moving_mean;
 mod partition;
 pub(crate) mod python;
 mod scattered;
+pub(crate) mod unscored;
 pub(crate) mod write;
 
 use std::sync::Arc;

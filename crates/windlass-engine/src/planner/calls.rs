@@ -33,6 +33,7 @@ pub(crate) use function::{PythonFunction, Resolved};
 pub(crate) use node::{PythonCall, PythonCalls};
 pub(crate) use physical::PythonQueryPlanner;
 use rule::ExtractPythonCalls;
+pub(crate) use rule::{restore, restore_places};
 
 /// The rule before which calls are taken out: all before it bring a query into its plain form, and
 /// those from it on move rows and columns about.

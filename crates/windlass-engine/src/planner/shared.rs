@@ -26,6 +26,7 @@ use windlass_project::{Node, Project};
 use super::{Content, Plan, Reading, Tables, calls};
 use crate::Engine;
 use crate::fingerprint::{Inputs, volatile_function};
+use crate::models::asks_models;
 use crate::operators::{Leave, specialise};
 use crate::session::PlanStyle;
 
@@ -176,8 +177,8 @@ fn groups(query: &LogicalPlan) -> bool {
     query.exists(is_grouping).unwrap_or(false)
 }
 
-/// Whether computing a query is more than reading its tables, and gives the same every time. Python is left to the
-/// readers, whose packages are prepared and whose failures are counted.
+/// Whether computing a query is more than reading its tables, and gives the same every time. Python and models are left
+/// to the readers, whose packages are prepared and whose failures are counted.
 fn takes_time(query: &LogicalPlan) -> bool {
     let works = |plan: &LogicalPlan| {
         let is_work = matches!(
@@ -186,5 +187,8 @@ fn takes_time(query: &LogicalPlan) -> bool {
         );
         Ok(is_work)
     };
-    query.exists(works).unwrap_or(false) && !calls::calls_python(query) && volatile_function(query).is_none()
+    query.exists(works).unwrap_or(false)
+        && !calls::calls_python(query)
+        && !asks_models(query)
+        && volatile_function(query).is_none()
 }

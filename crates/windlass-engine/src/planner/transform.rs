@@ -53,14 +53,29 @@ impl Engine {
             Materialized::View => Arc::clone(checked.schema().inner()),
             Materialized::Table | Materialized::Incremental => schema::reading(&published),
         };
+        let told = self.told_of_unscored(node, &query, &published)?;
         Ok(PlannedNode {
             schema,
             rows: None,
             is_published: node.is_published(),
-            errors: error_schema(node, None, &published)?,
+            errors: error_schema(node, told.as_ref(), &published)?,
             content: Content::Query(Arc::new(query)),
             incremental,
         })
+    }
+
+    /// Returns the columns that are kept of rows which the models of a node cannot score, where it keeps any.
+    fn told_of_unscored(
+        &self,
+        node: &Node,
+        query: &LogicalPlan,
+        published: &SchemaRef,
+    ) -> Result<Option<Schema>, Error> {
+        if !node.diverts_unscored() {
+            return Ok(None);
+        }
+        let told = models::divert(query.clone(), &node.key()).and_then(|query| models::unscored_row(&query, published));
+        told.map(Some).map_err(|source| Error::Compute { node: node.name.clone(), blame: None, source })
     }
 
     /// Plans a text; also returns it with its types settled.

@@ -9,7 +9,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable};
 use datafusion::prelude::SessionContext;
 use indexmap::IndexMap;
 use windlass_error::{Code, Diagnostic, Location};
-use windlass_project::{Node, Project, PythonTransform, Requirement, Rule, SourceMap, Transform};
+use windlass_project::{Node, OnError, Project, PythonTransform, Requirement, Rule, SourceMap, Transform};
 
 use crate::Error;
 use crate::operators::python::Precondition;
@@ -91,6 +91,7 @@ fn condition(
         inputs: Vec::new(),
         vars: IndexMap::new(),
         incremental: None,
+        on_error: OnError::Null,
     };
     let wrong = |error: DataFusionError| -> Box<Diagnostic> {
         let called = diagnose::unknown_function(&error).and_then(|name| project.functions.get(&name));

@@ -19,7 +19,8 @@ pub(crate) struct Stamp<'a> {
 }
 
 /// Returns the error rows of a node that publishes `published` columns; `None` where it has no error
-/// table. `input` are the columns that a transform of Python batches gets.
+/// table. `input` are the columns that a transform of Python batches gets, or those that are kept of rows that models
+/// cannot score.
 ///
 /// # Errors
 ///
@@ -49,16 +50,17 @@ pub(crate) fn rows(node: &Node, row: SchemaRef, broken: Broken, stamp: Stamp<'_>
         key: node.key().into_iter().filter_map(|name| row.index_of(name).ok()).collect(),
         row,
         broken,
+        is_scored: node.diverts_unscored(),
         run_id: stamp.run_id.to_string(),
         fingerprint: stamp.fingerprint.to_string(),
         at_us: stamp.at_us,
     }
 }
 
-/// Returns whether rows of a node's input fail one by one, in Python.
+/// Returns whether rows of a node's input fail one by one, in Python or in a model.
 pub(crate) fn fails_by_row(node: &Node) -> bool {
     let fails = |python: &windlass_project::PythonTransform| {
         python.on_error == OnError::Quarantine && python.mode == PythonMode::Batch
     };
-    node.python().is_some_and(fails)
+    node.diverts_unscored() || node.python().is_some_and(fails)
 }

@@ -41,6 +41,23 @@ pub(crate) const STAGE: &str = "stage";
 /// The stage of rows that broke a check.
 pub(crate) const CHECK_STAGE: &str = "check";
 
+/// The column that names the model that could not score a row.
+pub(crate) const MODEL: &str = "model";
+
+/// The column that holds the version of that model.
+pub(crate) const MODEL_VERSION: &str = "model_version";
+
+/// A version of a model that was asked to score rows.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ScoredBy {
+    /// How SQL names it.
+    pub(crate) reference: String,
+    /// The model.
+    pub(crate) model: String,
+    /// The version; `None` for one that is still to be trained.
+    pub(crate) version: Option<u64>,
+}
+
 /// What all error rows of a node have in common.
 #[derive(Debug, Clone)]
 pub(crate) struct ErrorRows {
@@ -50,6 +67,8 @@ pub(crate) struct ErrorRows {
     pub(crate) row: SchemaRef,
     /// Where rows stand that broke checks.
     pub(crate) broken: Broken,
+    /// Whether rows fail in models, which are named.
+    pub(crate) is_scored: bool,
     /// The run.
     pub(crate) run_id: String,
     /// What the definition of the node hashes to.
@@ -82,6 +101,9 @@ impl ErrorRows {
         ours.extend([text(STAGE), text("error_type"), text("error")]);
         if self.broken != Broken::Nowhere {
             ours.push(Field::new(CHECKS, names_type(), true));
+        }
+        if self.is_scored {
+            ours.extend([text(MODEL), Field::new(MODEL_VERSION, DataType::Int64, true)]);
         }
         ours.extend([
             text("traceback"),
@@ -117,6 +139,28 @@ impl ErrorRows {
             "traceback_hash" => Some(Arc::new(hashes.clone().collect::<StringArray>())),
             "attempts" => Some(numbers(|error| error.attempts)),
             "worker" => Some(numbers(|error| error.worker)),
+            _ => None,
+        })
+    }
+
+    /// Returns the error rows for rows that a model could not score, whose columns are those of `self.row`.
+    pub(crate) fn unscored(
+        &self,
+        rows: &RecordBatch,
+        errors: &[RowError],
+        by: &ScoredBy,
+        batch_id: i64,
+    ) -> Result<RecordBatch> {
+        let texts =
+            |of: fn(&RowError) -> &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(errors.iter().map(of))) };
+        let count = errors.len();
+        self.table(rows, batch_id, |name| match name {
+            ROW => Some(struct_of(self.row.fields(), rows)),
+            STAGE => Some(texts(|error| error.stage.as_str())),
+            "error_type" => Some(texts(|error| &error.error_type)),
+            "error" => Some(texts(|error| &error.message)),
+            MODEL => Some(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&by.model, count)))),
+            MODEL_VERSION => Some(Arc::new(Int64Array::from(vec![by.version.map(|version| version as i64); count]))),
             _ => None,
         })
     }

@@ -14,4 +14,5 @@ mod reading;
 mod runtime;
 mod shared_views;
 mod support;
+mod unscored;
 mod windows;

@@ -40,7 +40,13 @@ impl Node {
 
     /// Returns whether it has a table of rows that failed.
     pub fn has_error_table(&self) -> bool {
-        self.quarantines() || self.python().is_some_and(|python| python.on_error == OnError::Quarantine)
+        let in_python = self.python().is_some_and(|python| python.on_error == OnError::Quarantine);
+        self.quarantines() || self.diverts_unscored() || in_python
+    }
+
+    /// Returns whether rows that a model cannot score go to its error table.
+    pub fn diverts_unscored(&self) -> bool {
+        matches!(&self.kind, NodeKind::Transform(transform) if transform.on_error == OnError::Quarantine)
     }
 
     /// Returns the columns that identify a row: those of a Python transform's `key`, or of the first

@@ -43,6 +43,14 @@ pub(crate) fn mentions(sql: &str, models: &BTreeSet<String>) -> (Vec<ModelMentio
     (found, faults)
 }
 
+/// Returns whether a query scores rows: `ML.PREDICT(MODEL m, …)`, or a call of a model. Other functions of `ML` tell of
+/// a model as a whole.
+pub(super) fn scores(sql: &str, models: &BTreeSet<String>) -> bool {
+    let tokens = tokens(sql);
+    let predicts = |at: usize| argument(&tokens[at..]).is_some() && tokens[at + 2].is_word("predict");
+    (0..tokens.len()).any(|at| predicts(at) || call(&tokens, at, models).is_some())
+}
+
 /// Returns the name after `ML.<function>(MODEL`.
 fn argument(tokens: &[Token]) -> Option<(String, Range<usize>)> {
     let [ml, dot, function, open, model, name, ..] = tokens else { return None };

@@ -271,3 +271,66 @@ fn a_model_is_no_table() {
         "#]],
     );
 }
+
+#[test]
+fn tables_that_score_have_an_error_table_unless_they_say_otherwise() {
+    let model = "-- models/late.sql --\ncreate model late options (model_type = 'linear_reg', input_label_cols = ['x']) as\n\
+                 select * from {{ ref('feat') }}\n";
+    let score = "select late(x) as p from {{ ref('feat') }}";
+    let project = project(&format!(
+        "{TABLE}{model}\
+         -- transforms/plain.sql --\n{score}\n\
+         -- transforms/kept.sql --\n{{{{ config(on_error='null') }}}}\n{score}\n\
+         -- transforms/strict.sql --\n{{{{ config(on_error='fail') }}}}\n{score}\n\
+         -- transforms/about.sql --\nselect * from ml.weights(model late)\n\
+         -- transforms/v.sql --\n{{{{ config(materialized='view') }}}}\nselect * from ml.predict(model late, table {{{{ ref('feat') }}}})\n\
+         -- transforms/of_view.sql --\nselect * from {{{{ ref('v') }}}}\n\
+         -- transforms/why.sql --\nselect * from {{{{ ref('plain__errors') }}}}\n\
+         -- transforms/p.yml --\ntransforms:\n  of_kept: {{on_error: null}}\n\
+         -- transforms/of_kept.sql --\nselect * from {{{{ ref('v') }}}}\n"
+    ));
+    let found: Vec<String> = project
+        .nodes
+        .values()
+        .filter_map(|node| match &node.kind {
+            NodeKind::Transform(transform) => Some(format!("{} {:?}", node.name, transform.on_error)),
+            _ => None,
+        })
+        .collect();
+    let mut found = found;
+    found.sort();
+    expect![[r#"
+        about Null
+        feat Null
+        kept Null
+        of_kept Null
+        of_view Quarantine
+        plain Quarantine
+        strict Fail
+        v Null
+        why Null"#]]
+    .assert_eq(&found.join("\n"));
+    expect![[r#"
+        error[E0205]: `plain__errors` is the error table of `plain`
+          transforms/plain__errors.sql:1:1
+          | select 1 as x
+          | ^
+          transforms/plain.sql:1:1
+          | select late(x) as p from {{ ref('feat') }}
+          | - its rows that a model cannot score go there
+          hint: give this node another name
+          node: plain__errors
+        error[E0302]: `kept` has no error table
+          transforms/why.sql:1:22
+          | select * from {{ ref('kept__errors') }}
+          |                      ^^^^^^^^^^^^^^
+          hint: Python transforms of batches with `on_error="quarantine"` have one, and tables with a check of `on_fail: quarantine` or that score with a model
+          node: why
+        broken: plain__errors, why
+    "#]]
+    .assert_eq(&problems(&format!(
+        "{TABLE}{model}-- transforms/kept.sql --\n{{{{ config(on_error='null') }}}}\n{score}\n\
+         -- transforms/plain.sql --\n{score}\n-- transforms/plain__errors.sql --\nselect 1 as x\n\
+         -- transforms/why.sql --\nselect * from {{{{ ref('kept__errors') }}}}\n"
+    )));
+}

@@ -1246,7 +1246,7 @@ fn references_to_nothing() {
               transforms/g.py:2:16
               | @transform(ref('features__errors'), columns={'a': 'int'})
               |                ^^^^^^^^^^^^^^^^^^
-              hint: Python transforms of batches with `on_error="quarantine"` have one, and tables with a check of `on_fail: quarantine`
+              hint: Python transforms of batches with `on_error="quarantine"` have one, and tables with a check of `on_fail: quarantine` or that score with a model
               node: g
             error[E0206]: `e` reads itself
               transforms/e.py:2:16
@@ -1268,7 +1268,7 @@ fn references_to_nothing() {
               transforms/x.sql:1:22
               | select 1 from {{ ref('features__errors') }}, {{ ref('nothing__errors') }}
               |                      ^^^^^^^^^^^^^^^^^^
-              hint: Python transforms of batches with `on_error="quarantine"` have one, and tables with a check of `on_fail: quarantine`
+              hint: Python transforms of batches with `on_error="quarantine"` have one, and tables with a check of `on_fail: quarantine` or that score with a model
               node: x
             error[E0302]: no node `nothing__errors`
               transforms/x.sql:1:53
@@ -1316,7 +1316,7 @@ fn error_tables() {
               transforms/r.sql:1:22
               | select 1 from {{ ref('x__errors') }}
               |                      ^^^^^^^^^^^
-              hint: Python transforms of batches with `on_error="quarantine"` have one, and tables with a check of `on_fail: quarantine`
+              hint: Python transforms of batches with `on_error="quarantine"` have one, and tables with a check of `on_fail: quarantine` or that score with a model
               node: r
             broken: r
         "#]],

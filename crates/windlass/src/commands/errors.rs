@@ -24,7 +24,7 @@ use crate::{check, choice, human, open, protection};
 const ENDINGS: [&str; 3] = ["csv", "json", "parquet"];
 /// Who has a table of error rows.
 const WHO: &str = "Python transforms of batches with `on_error=\"quarantine\"` have one, and tables with a check of \
-                   `on_fail: quarantine`";
+                   `on_fail: quarantine` or that score with a model";
 
 /// A node with its error rows.
 struct Failed<'a> {
@@ -104,8 +104,12 @@ fn show_node(
             if others > 0 {
                 printer.note(&format!("  and {}: -n {}", human::counted(others, "other cause"), causes.len()));
             }
-            let way_out =
-                format!("\nrun them again with the code as it is now: windlass errors {} --replay", node.name);
+            let way_out = match node.diverts_unscored() {
+                true => {
+                    format!("\ncompute it with the model and the input as they are now: windlass run {}", node.name)
+                }
+                false => format!("\nrun them again with the code as it is now: windlass errors {} --replay", node.name),
+            };
             printer.note(&printer.paint().faint(&way_out));
         }
     }
@@ -155,6 +159,12 @@ fn replay(
     settings: &Settings,
     printer: &Printer,
 ) -> anyhow::Result<Status> {
+    if choice::find(&loaded, name)?.node.diverts_unscored() {
+        let refusal = Refusal::new(format!("error rows of `{name}` cannot be run again: a model could not score them"));
+        let refusal =
+            refusal.hint(format!("compute it with the model and the input as they are now: windlass run {name}"));
+        return Err(refusal.into());
+    }
     let select = SelectArgs { selections: vec![name.to_owned()], ..SelectArgs::default() };
     let choice = choice::choose(loaded, &select)?;
     let command = format!("windlass errors {name} --replay");

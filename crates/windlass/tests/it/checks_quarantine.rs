@@ -152,7 +152,7 @@ fn error_rows_of_checks_are_read_like_any_table() {
         1 | select unnest(checks) as broken, count(*) as rows from {{ ref('orders__errors') }} group by 1
           |                                                               ^^^^^^^^^^^^^^^^
           |
-          = help: Python transforms of batches with `on_error="quarantine"` have one, and tables with a check of `on_fail: quarantine`
+          = help: Python transforms of batches with `on_error="quarantine"` have one, and tables with a check of `on_fail: quarantine` or that score with a model
         windlass explain E0302
     "#]]);
 }
@@ -182,7 +182,7 @@ fn rows_that_broke_a_check_are_held_against_the_checks_as_they_are_now() {
         exit 2
         -- stderr
         error[E0103]: `orders` has no error table
-          hint: Python transforms of batches with `on_error="quarantine"` have one, and tables with a check of `on_fail: quarantine`
+          hint: Python transforms of batches with `on_error="quarantine"` have one, and tables with a check of `on_fail: quarantine` or that score with a model
         windlass explain E0103
     "#]]);
 }

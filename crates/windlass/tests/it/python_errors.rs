@@ -286,7 +286,7 @@ fn who_cannot_have_error_rows_says_so() {
         exit 2
         -- stderr
         error[E0103]: `numbers` has no error table
-          hint: Python transforms of batches with `on_error="quarantine"` have one, and tables with a check of `on_fail: quarantine`
+          hint: Python transforms of batches with `on_error="quarantine"` have one, and tables with a check of `on_fail: quarantine` or that score with a model
         windlass explain E0103
     "#]]);
     project.windlass(["errors", "score"]).check(expect![[r#"
@@ -302,7 +302,7 @@ fn who_cannot_have_error_rows_says_so() {
         exit 2
         -- stderr
         error[E0103]: `strict` has no error table
-          hint: Python transforms of batches with `on_error="quarantine"` have one, and tables with a check of `on_fail: quarantine`
+          hint: Python transforms of batches with `on_error="quarantine"` have one, and tables with a check of `on_fail: quarantine` or that score with a model
         windlass explain E0103
     "#]]);
     project.windlass(["errors"]).check(expect![[r#"

@@ -213,5 +213,6 @@ pub(super) fn query() -> windlass_project::Transform {
         inputs: Vec::new(),
         vars: Default::default(),
         incremental: None,
+        on_error: windlass_project::OnError::Null,
     }
 }

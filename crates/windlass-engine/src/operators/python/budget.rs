@@ -276,7 +276,7 @@ impl Cause {
     pub(crate) fn summary(&self) -> String {
         let line = self.message.lines().next().unwrap_or_default();
         match self.stage {
-            Stage::Requires | Stage::Reject => line.to_string(),
+            Stage::Requires | Stage::Reject | Stage::Model => line.to_string(),
             _ if self.error_type.is_empty() => line.to_string(),
             _ => format!("{}: {line}", self.error_type),
         }

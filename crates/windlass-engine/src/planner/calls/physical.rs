@@ -12,10 +12,11 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
 use super::PythonCalls;
+use crate::models::UnscoredPlanner;
 use crate::operators::python::PythonExec;
 use crate::python::functions::FunctionHost;
 
-/// DataFusion's planner, which knows [`PythonCalls`] too.
+/// DataFusion's planner, which knows [`PythonCalls`] and rows that models cannot score too.
 #[derive(Debug)]
 pub(crate) struct PythonQueryPlanner;
 
@@ -26,7 +27,8 @@ impl QueryPlanner for PythonQueryPlanner {
         logical_plan: &LogicalPlan,
         session: &dyn Session,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(CallsPlanner)]);
+        let planner =
+            DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(CallsPlanner), Arc::new(UnscoredPlanner)]);
         planner.create_physical_plan(logical_plan, session).await
     }
 }

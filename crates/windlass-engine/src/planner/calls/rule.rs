@@ -200,13 +200,17 @@ fn values(node: Values) -> Result<LogicalPlan> {
 }
 
 /// Returns a plan with the wanted columns alone.
-fn restore(plan: LogicalPlan, wanted: &DFSchema) -> Result<LogicalPlan> {
+pub(crate) fn restore(plan: LogicalPlan, wanted: &DFSchema) -> Result<LogicalPlan> {
     let schema = Arc::clone(plan.schema());
     restore_places(plan, wanted, |place| schema.maybe_index_of_column(&column_at(wanted, place)))
 }
 
 /// Returns a plan with the wanted columns alone, under their names. `place` says where each stands.
-fn restore_places(plan: LogicalPlan, wanted: &DFSchema, place: impl Fn(usize) -> Option<usize>) -> Result<LogicalPlan> {
+pub(crate) fn restore_places(
+    plan: LogicalPlan,
+    wanted: &DFSchema,
+    place: impl Fn(usize) -> Option<usize>,
+) -> Result<LogicalPlan> {
     let schema = Arc::clone(plan.schema());
     let mut exprs = Vec::with_capacity(wanted.fields().len());
     let mut is_same = schema.fields().len() == wanted.fields().len();

@@ -18,6 +18,7 @@ fn kind() -> ErrorRows {
         key: vec![0],
         row: input().schema(),
         broken: Broken::Nowhere,
+        is_scored: false,
         run_id: "run".to_string(),
         fingerprint: "fp".to_string(),
         at_us: 7,

@@ -212,7 +212,7 @@ fn mistakes_stand_at_their_lines() {
           checks/x.py:2:18
           | @check(input=ref("orders__errors"))
           |                  ^^^^^^^^^^^^^^^^
-          hint: Python transforms of batches with `on_error="quarantine"` have one, and tables with a check of `on_fail: quarantine`
+          hint: Python transforms of batches with `on_error="quarantine"` have one, and tables with a check of `on_fail: quarantine` or that score with a model
     "#]],
     );
     wrong(
