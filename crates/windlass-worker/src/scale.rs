@@ -56,7 +56,7 @@ pub(crate) struct BatchSizer {
 const FIRST_ROWS: usize = 8192;
 const MOST_ROWS: usize = 1 << 20;
 const LONG_CALL: f64 = 0.1;
-const LARGE_BATCH: usize = 4 << 20;
+const LARGE_BATCH: usize = 8 << 20;
 /// Calls that a size is judged by.
 const CALLS: u32 = 3;
 /// What a row may cost of what it cost in half as large batches.

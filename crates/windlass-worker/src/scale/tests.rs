@@ -66,7 +66,7 @@ fn settle(bytes: usize, seconds: impl Fn(usize, usize) -> f64) -> usize {
 #[test]
 fn batches_grow_until_calls_are_long_or_batches_large() {
     let mostly_fixed = |seconds: f64| move |_: usize, _: usize| seconds;
-    assert_eq!(settle(100, mostly_fixed(0.001)), 32_768, "four megabytes");
+    assert_eq!(settle(100, mostly_fixed(0.001)), 65_536, "eight megabytes");
     assert_eq!(settle(1, mostly_fixed(0.001)), MOST_ROWS);
     assert_eq!(settle(1, mostly_fixed(0.06)), FIRST_ROWS, "twice as many might take twice as long");
     let mut sizer = BatchSizer::new();
