@@ -15,6 +15,8 @@ pub struct Target {
     pub state: std::path::PathBuf,
     /// Name of the environment, the first folder below the lake.
     pub env: String,
+    /// The environment that the target itself names, whichever was chosen.
+    pub own_env: String,
     /// The environment whose tables are read where this one has none of its own; never `env` itself.
     pub base: Option<String>,
     /// Environments that only promotions write to, and runs that say so.
@@ -40,12 +42,13 @@ impl Target {
 /// Shows the names of storage settings, never their values.
 impl std::fmt::Debug for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name, lake, state, env, base, protected, memory, threads, storage, openlineage } = self;
+        let Self { name, lake, state, env, own_env, base, protected, memory, threads, storage, openlineage } = self;
         f.debug_struct("Target")
             .field("name", name)
             .field("lake", lake)
             .field("state", state)
             .field("env", env)
+            .field("own_env", own_env)
             .field("base", base)
             .field("protected", protected)
             .field("memory", memory)

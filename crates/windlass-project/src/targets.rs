@@ -45,6 +45,7 @@ pub(crate) fn default_target(root: &Path) -> Target {
         lake: resolve(root, "lake"),
         state: root.join(".windlass"),
         env: "prod".into(),
+        own_env: "prod".into(),
         base: None,
         protected: Vec::new(),
         memory: MemoryLimit::Fraction(0.7),
@@ -238,6 +239,7 @@ fn decode(name: &str, at: &Location, yaml: &Yaml, root: &Path, problems: &mut Pr
     }
     if let Some(value) = fields.value("env") {
         target.env = env_name(value, "env", problems)?;
+        target.own_env.clone_from(&target.env);
     }
     if let Some(value) = fields.value("base") {
         target.base = env_name(value, "base", problems);

@@ -99,13 +99,24 @@ impl Printer {
 
     /// Asks whether to go on; `None` where nobody is there to answer.
     pub(crate) fn confirm(&self, question: &str) -> Option<bool> {
+        let answer = self.ask(&format!("{question} [y/N]"))?;
+        Some(["y", "yes"].contains(&answer.to_lowercase().as_str()))
+    }
+
+    /// Asks whether to go on, which only the name of the thing says; `None` where nobody is there to answer.
+    pub(crate) fn confirm_by_name(&self, question: &str, name: &str) -> Option<bool> {
+        self.ask(&format!("{question} To go on, type its name:")).map(|answer| answer == name)
+    }
+
+    /// Returns the line that a person answers; `None` where nobody is there.
+    fn ask(&self, question: &str) -> Option<String> {
         if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
             return None;
         }
-        self.problem(&format!("{question} [y/N]"));
+        self.problem(question);
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).ok()?;
-        Some(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
+        Some(answer.trim().to_owned())
     }
 
     fn write(&self, text: &str) {

@@ -97,6 +97,7 @@ fn example_loads() {
             lake: "/p/lake",
             state: "/p/.windlass",
             env: "dev_ana",
+            own_env: "dev_ana",
             base: None,
             protected: [],
             memory: Fraction(

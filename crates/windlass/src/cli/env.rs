@@ -96,6 +96,9 @@ pub(crate) struct EnvDropArgs {
     /// Remove it without asking.
     #[arg(long)]
     pub(crate) yes: bool,
+    /// Its name once more, where it is the one that the target itself names; with --yes.
+    #[arg(long, value_name = "ENV", requires = "yes")]
+    pub(crate) confirm: Option<String>,
     /// How to print it.
     #[arg(long, default_value = "text")]
     pub(crate) format: Format,

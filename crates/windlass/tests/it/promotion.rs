@@ -341,3 +341,84 @@ fn without_a_base_there_is_nothing_to_compare_with() {
         Nothing to promote: dev has no table of its own among those
     "#]]);
 }
+
+/// Runs a command on a pseudo-terminal, types a line and returns the exit code and what stands on the screen.
+fn on_a_terminal(project: &Project, args: &[&str], typed: &str) -> (i32, String) {
+    const SCRIPT: &str = "
+import os, pty, sys
+typed, command = sys.argv[1], sys.argv[2:]
+child, screen = pty.fork()
+if child == 0:
+    os.execv(command[0], command)
+os.write(screen, typed.encode() + b'\\n')
+shown = b''
+while True:
+    try:
+        part = os.read(screen, 4096)
+    except OSError:
+        break
+    if not part:
+        break
+    shown += part
+sys.stdout.write(shown.decode())
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+";
+    let command = project.command(args);
+    let mut python = std::process::Command::new("python3");
+    python.args(["-c", SCRIPT, typed]).arg(command.get_program()).args(command.get_args());
+    let output = python.current_dir(project.path("")).env_clear().output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn who_sits_at_a_terminal_is_asked() {
+    let project = developed("");
+    let (code, shown) = on_a_terminal(&project, &["env", "drop", "dev", "--color", "never"], "n");
+    assert!(code == 0 && shown.contains("? [y/N]") && shown.contains("Nothing was removed"), "{code} {shown}");
+    assert!(is_there(&project.path("lake/dev/ranks")));
+    let (code, shown) = on_a_terminal(&project, &["env", "drop", "dev", "--color", "never"], "y");
+    assert!(code == 0 && shown.contains("Removed dev: 2 tables"), "{code} {shown}");
+    assert!(!is_there(&project.path("lake/dev/ranks")));
+}
+
+#[test]
+fn the_environment_of_the_target_is_dropped_by_its_name() {
+    let project = Project::new(CHAIN);
+    assert_eq!(project.windlass(["run", "-q"]).code, 0);
+    project.windlass(["env", "drop", "prod", "--yes"]).check(expect![[r#"
+        exit 2
+        -- stderr
+        error[E0906]: environment `prod` is the one that target `local` names
+          hint: if all of its tables are to go, name it once more: windlass env drop prod --yes --confirm prod
+        windlass explain E0906
+    "#]]);
+    project.windlass(["env", "drop", "prod", "--yes", "--confirm", "dev"]).check(expect![[r#"
+        exit 2
+        -- stderr
+        error[E0906]: environment `prod` is the one that target `local` names
+          hint: if all of its tables are to go, name it once more: windlass env drop prod --yes --confirm prod
+        windlass explain E0906
+    "#]]);
+    project.windlass(["env", "drop", "prod"]).check(expect![[r#"
+        exit 2
+        -- stderr
+        error: nobody is here to ask: to be removed is prod: 3 tables, 9 files, [SIZE]
+          hint: say so: windlass env drop prod --yes --confirm prod
+    "#]]);
+    // Whichever was chosen with -e.
+    assert_eq!(project.windlass(["env", "drop", "prod", "-e", "dev", "--yes"]).code, 2);
+    let (code, shown) = on_a_terminal(&project, &["env", "drop", "prod", "--color", "never"], "y");
+    assert!(
+        code == 0 && shown.contains("To go on, type its name:") && shown.contains("Nothing was removed"),
+        "{code} {shown}"
+    );
+    assert!(is_there(&project.path("lake/prod/ranks")));
+    let (code, shown) = on_a_terminal(&project, &["env", "drop", "prod", "--color", "never"], "prod");
+    assert!(code == 0 && shown.contains("Removed prod: 3 tables"), "{code} {shown}");
+    assert_eq!(project.windlass(["run", "-q"]).code, 0);
+    project.windlass(["env", "drop", "prod", "--yes", "--confirm", "prod"]).check(expect![[r#"
+        exit 0
+        -- stderr
+        Removed prod: 3 tables, 9 files, [SIZE]
+    "#]]);
+}

@@ -93,8 +93,7 @@ fn hold<'a>(
 /// Returns whether an engine for one target is right for the other.
 fn is_same(one: &Target, other: &Target) -> bool {
     let parts = |target: &Target| {
-        let Target { name: _, lake, state, env, base, protected: _, memory, threads, storage, openlineage: _ } =
-            target.clone();
+        let Target { lake, state, env, base, memory, threads, storage, .. } = target.clone();
         (lake, state, env, base, memory, threads, storage)
     };
     parts(one) == parts(other)

@@ -31,15 +31,29 @@ pub(super) fn run(args: &EnvDropArgs, settings: &Settings, printer: &Printer) ->
         },
     )?;
     let remove = |removal| session.block_on(Box::pin(session.engine.remove_environment(&args.name, removal)));
+    let is_own = project.target.own_env == args.name;
+    if is_own && args.yes && args.confirm.as_ref() != Some(&args.name) {
+        return Err(own(args, &project.target).into());
+    }
     if !args.yes {
         let would = remove(Removal::Told)?;
-        match printer.confirm(&format!("{}?", text("Remove", &args.name, &would))) {
+        let question = text("Remove", &args.name, &would);
+        let answer = match is_own {
+            true => printer.confirm_by_name(
+                &format!("{question}? It is the one that target `{}` names.", project.target.name),
+                &args.name,
+            ),
+            false => printer.confirm(&format!("{question}?")),
+        };
+        match answer {
             Some(true) => {}
-            Some(false) => return Ok(Status::Done),
+            Some(false) => {
+                printer.note("Nothing was removed");
+                return Ok(Status::Done);
+            }
             None => {
                 let message = format!("nobody is here to ask: {}", text("to be removed is", &args.name, &would));
-                let hint = format!("say so: windlass env drop {} --yes", args.name);
-                return Err(Refusal::new(message).hint(hint).into());
+                return Err(Refusal::new(message).hint(format!("say so: {}", command(args, is_own))).into());
             }
         }
     }
@@ -77,6 +91,19 @@ fn permit(name: &str, known: &[Environment], target: &Target) -> anyhow::Result<
         return Err(protected(message).hint("take it out of `base:` in targets.yml first").into());
     }
     Ok(())
+}
+
+/// Refuses the environment that the target itself names, which `--yes` alone is too little for.
+fn own(args: &EnvDropArgs, target: &Target) -> Refusal {
+    let message = format!("environment `{}` is the one that target `{}` names", args.name, target.name);
+    let hint = format!("if all of its tables are to go, name it once more: {}", command(args, true));
+    Refusal::new(message).code(Code::PROTECTED).hint(hint)
+}
+
+/// Returns the command that asks nobody.
+fn command(args: &EnvDropArgs, is_own: bool) -> String {
+    let confirm = if is_own { format!(" --confirm {}", args.name) } else { String::new() };
+    format!("windlass env drop {} --yes{confirm}", args.name)
 }
 
 fn text(verb: &str, name: &str, removed: &RemovedEnvironment) -> String {
