@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use windlass_project::{Node, Project, error_table};
+use windlass_project::{Node, OnVolatile, Project, error_table};
 
 use crate::build::Continuation;
 use crate::fingerprint::{
@@ -122,6 +122,12 @@ impl Engine {
         Ok(decision)
     }
 
+    /// Returns what makes a node's result another one every time, for people: `it calls now()`; `None` where the same inputs
+    /// give the same result.
+    pub fn volatile(&self, project: &Project, plan: &Plan, node: &Node) -> Option<String> {
+        volatile(project, plan, node)
+    }
+
     pub(crate) async fn decide_about(
         &self,
         project: &Project,
@@ -153,7 +159,9 @@ impl Engine {
             return build(ReasonKind::Missing, "nothing is known of how it was made".to_string());
         };
         // What the base has is made anew by its own runs.
-        let is_built = of_volatile == Volatile::Builds && table.base().is_none();
+        let is_built = of_volatile == Volatile::Builds
+            && table.base().is_none()
+            && node.config.on_volatile == OnVolatile::Rebuild;
         if let Some(what) = volatile(project, plan, node).filter(|_| is_built) {
             return build(ReasonKind::Volatile, format!("new every time: {what}"));
         }

@@ -12,7 +12,7 @@ use crate::checks::{share, word};
 use crate::decode::{count, delimiter, expected, text, texts, unknown_key};
 use crate::problems::Problems;
 use crate::yaml::{Entry, Yaml, duplicate};
-use crate::{ErrorLimit, Materialized, NodeConfig, OnError, OnUpstreamFailure, SortKey};
+use crate::{ErrorLimit, Materialized, NodeConfig, OnError, OnUpstreamFailure, OnVolatile, SortKey};
 use incremental::IncrementalPatch;
 pub(crate) use incremental::name_here;
 
@@ -59,6 +59,7 @@ impl Subject {
                 "on_definition_change",
                 "on_error",
                 "on_upstream_failure",
+                "on_volatile",
                 "owner",
                 "partition_by",
                 "retries",
@@ -73,6 +74,7 @@ impl Subject {
                 "max_error_rate",
                 "max_errors",
                 "on_upstream_failure",
+                "on_volatile",
                 "owner",
                 "partition_by",
                 "retries",
@@ -106,6 +108,7 @@ pub(crate) struct Patch {
     error_limit: Option<(ErrorLimit, Location)>,
     on_upstream_failure: Option<(OnUpstreamFailure, Location)>,
     on_error: Option<(OnError, Location)>,
+    on_volatile: Option<(OnVolatile, Location)>,
     delimiter: Option<(u8, Location)>,
     incremental: IncrementalPatch,
 }
@@ -147,6 +150,10 @@ impl Patch {
             "on_error" => {
                 let ways = [("quarantine", OnError::Quarantine), ("fail", OnError::Fail), ("null", OnError::Null)];
                 self.on_error = word(value, key, &ways, problems).map(|way| (way, at()));
+            }
+            "on_volatile" => {
+                let ways = [("rebuild", OnVolatile::Rebuild), ("keep", OnVolatile::Keep)];
+                self.on_volatile = word(value, key, &ways, problems).map(|way| (way, at()));
             }
             "delimiter" => self.delimiter = delimiter(value, problems).map(|byte| (byte, at())),
             key if incremental::SETTINGS.contains(&key) => self.incremental.set(key, value, problems),
@@ -248,6 +255,7 @@ impl Settings {
             error_limit,
             on_upstream_failure,
             on_error,
+            on_volatile,
             delimiter,
             incremental,
         } = patch;
@@ -294,6 +302,10 @@ impl Settings {
         if let Some((value, at)) = on_error {
             won("on_error", at);
             *kept_on_error = *value;
+        }
+        if let Some((value, at)) = on_volatile {
+            won("on_volatile", at);
+            config.on_volatile = *value;
         }
         if let Some((value, at)) = delimiter {
             won("delimiter", at);

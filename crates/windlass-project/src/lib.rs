@@ -46,7 +46,7 @@ pub use load::{LoadOptions, Loaded, find_root, load, load_tests};
 pub use models::{Algorithm, Gate, ImportedModel, KMeans, Model, ModelFormat, Pca, Regression, Split, models_named};
 pub use node::{
     Column, ErrorLimit, FileFormat, Input, InputPart, Materialized, Node, NodeConfig, NodeKind, OnUpstreamFailure,
-    Project, SYSTEM_FOLDER, Seed, SortKey, SourceTable, Transform, error_table, failures_table,
+    OnVolatile, Project, SYSTEM_FOLDER, Seed, SortKey, SourceTable, Transform, error_table, failures_table,
 };
 pub use openlineage::{EventDestination, OpenLineage};
 pub use python::{

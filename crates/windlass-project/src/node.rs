@@ -202,6 +202,16 @@ pub enum OnUpstreamFailure {
     UseLastGood,
 }
 
+/// What becomes of a transform whose result is another one every time, where nothing else has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnVolatile {
+    /// Every run builds it.
+    #[default]
+    Rebuild,
+    /// What is published stays.
+    Keep,
+}
+
 /// How many rows may fail.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ErrorLimit {
@@ -248,6 +258,8 @@ pub struct NodeConfig {
     pub error_limit: ErrorLimit,
     /// What becomes of it when a node that it reads fails.
     pub on_upstream_failure: OnUpstreamFailure,
+    /// What becomes of it when its result is another one every time.
+    pub on_volatile: OnVolatile,
     /// How it is computed bit by bit; for [`Materialized::Incremental`] only.
     pub incremental: Option<Incremental>,
     /// Where each setting came from, such as `windlass.yml:12:5`, by key.

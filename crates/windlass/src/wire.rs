@@ -104,6 +104,7 @@ pub(crate) struct PlannedNode {
     pub(crate) reason: Option<PlanReason>,
     pub(crate) table_version: Option<u64>,
     pub(crate) table_env: Option<String>,
+    pub(crate) volatile: Option<String>,
     pub(crate) inputs: Vec<String>,
     pub(crate) columns: Vec<TypedColumn>,
     pub(crate) last_run: Option<LastRun>,

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use windlass_project::{ByInterval, Incremental, Node, OnDefinitionChange, Project, Strategy};
+use windlass_project::{ByInterval, Incremental, Node, OnDefinitionChange, OnVolatile, Project, Strategy};
 
 use super::{Ask, IntervalsToDo, Ledger, Refresh, Spans};
 use crate::fingerprint::{Provenance, changed_definition, changed_input};
@@ -168,7 +168,8 @@ impl Engine {
         if ask.refresh == Refresh::Always {
             return Ok(Some(Reason::forced("--no-cache")));
         }
-        if let Some(what) = volatile(project, plan, node).filter(|_| table.base().is_none()) {
+        let is_built = table.base().is_none() && node.config.on_volatile == OnVolatile::Rebuild;
+        if let Some(what) = volatile(project, plan, node).filter(|_| is_built) {
             return Ok(Some(Reason::new(ReasonKind::Volatile, format!("new every time: {what}"))));
         }
         if let Some(parent) = first_upcoming(project, node, upcoming) {

@@ -109,24 +109,24 @@ fn example_loads() {
         }
         carriers: seed seeds/carriers.csv:1:1
           /p/seeds/carriers.csv
-          NodeConfig { materialized: Table, partition_by: [], sort_by: [], tags: [], owner: None, description: None, retries: 2, error_limit: Rate(0.01), on_upstream_failure: Skip, incremental: None, origins: {} }
+          NodeConfig { materialized: Table, partition_by: [], sort_by: [], tags: [], owner: None, description: None, retries: 2, error_limit: Rate(0.01), on_upstream_failure: Skip, on_volatile: Rebuild, incremental: None, origins: {} }
         nyc.flights: source sources.yml:6:7
           /p/data/flights.parquet Parquet
-          NodeConfig { materialized: Table, partition_by: [], sort_by: [], tags: [], owner: None, description: None, retries: 2, error_limit: Rate(0.01), on_upstream_failure: Skip, incremental: None, origins: {} }
+          NodeConfig { materialized: Table, partition_by: [], sort_by: [], tags: [], owner: None, description: None, retries: 2, error_limit: Rate(0.01), on_upstream_failure: Skip, on_volatile: Rebuild, incremental: None, origins: {} }
           column carrier Some("string") sources.yml:8:11
           column origin Some("string") sources.yml:9:11
         nyc.planes: source sources.yml:11:7
           s3://x/*.csv.gz Csv { delimiter: 59, header: true }
-          NodeConfig { materialized: Table, partition_by: [], sort_by: [], tags: [], owner: None, description: None, retries: 2, error_limit: Rate(0.01), on_upstream_failure: Skip, incremental: None, origins: {} }
+          NodeConfig { materialized: Table, partition_by: [], sort_by: [], tags: [], owner: None, description: None, retries: 2, error_limit: Rate(0.01), on_upstream_failure: Skip, on_volatile: Rebuild, incremental: None, origins: {} }
         nyc.weather: source sources.yml:10:7
           /p/data/weather.parquet Parquet
-          NodeConfig { materialized: Table, partition_by: [], sort_by: [], tags: [], owner: None, description: None, retries: 2, error_limit: Rate(0.01), on_upstream_failure: Skip, incremental: None, origins: {} }
+          NodeConfig { materialized: Table, partition_by: [], sort_by: [], tags: [], owner: None, description: None, retries: 2, error_limit: Rate(0.01), on_upstream_failure: Skip, on_volatile: Rebuild, incremental: None, origins: {} }
         stg_flights: view transforms/staging/stg_flights.sql:1:1
           | -- One row per departure.
           | select carrier, flight, arr_delay from nyc.flights
           reads nyc.flights as nyc.flights at transforms/staging/stg_flights.sql:2:57
           vars {}
-          NodeConfig { materialized: View, partition_by: [], sort_by: [], tags: ["staging"], owner: None, description: None, retries: 3, error_limit: Rate(0.01), on_upstream_failure: Skip, incremental: None, origins: {"retries": "windlass.yml:8:13", "materialized": "windlass.yml:9:28", "tags": "windlass.yml:9:41"} }
+          NodeConfig { materialized: View, partition_by: [], sort_by: [], tags: ["staging"], owner: None, description: None, retries: 3, error_limit: Rate(0.01), on_upstream_failure: Skip, on_volatile: Rebuild, incremental: None, origins: {"retries": "windlass.yml:8:13", "materialized": "windlass.yml:9:28", "tags": "windlass.yml:9:41"} }
         feat_flight: table transforms/features/feat_flight.sql:1:1
           | 
           | 
@@ -138,7 +138,7 @@ fn example_loads() {
           reads nyc.weather as nyc.weather at transforms/features/feat_flight.sql:5:28
           reads carriers as carriers at transforms/features/feat_flight.sql:6:18
           vars {"late_minutes": "15"}
-          NodeConfig { materialized: Table, partition_by: [], sort_by: [SortKey { column: "origin", descending: false }, SortKey { column: "time_hour", descending: true }], tags: ["hourly"], owner: Some("ml-team@example.com"), description: Some("One row per departed flight."), retries: 3, error_limit: Rate(0.01), on_upstream_failure: Skip, incremental: None, origins: {"retries": "windlass.yml:8:13", "owner": "windlass.yml:11:13", "description": "transforms/models.yml:3:18", "sort_by": "transforms/features/feat_flight.sql:1:19", "tags": "transforms/features/feat_flight.sql:1:54"} }
+          NodeConfig { materialized: Table, partition_by: [], sort_by: [SortKey { column: "origin", descending: false }, SortKey { column: "time_hour", descending: true }], tags: ["hourly"], owner: Some("ml-team@example.com"), description: Some("One row per departed flight."), retries: 3, error_limit: Rate(0.01), on_upstream_failure: Skip, on_volatile: Rebuild, incremental: None, origins: {"retries": "windlass.yml:8:13", "owner": "windlass.yml:11:13", "description": "transforms/models.yml:3:18", "sort_by": "transforms/features/feat_flight.sql:1:19", "tags": "transforms/features/feat_flight.sql:1:54"} }
           column is_late Some("boolean") transforms/models.yml:5:7
     "#]].assert_eq(&describe(&project(&text)));
 }

@@ -124,7 +124,7 @@ fn folder_defaults_name_folders_and_settings() {
               windlass.yml:6:5
               |     +checks: [x]
               |     ^^^^^^^
-              hint: known keys: `batch_intervals`, `description`, `end`, `interval`, `key`, `lookback`, `materialized`, `max_error_rate`, `max_errors`, `on_definition_change`, `on_error`, `on_upstream_failure`, `owner`, `partition_by`, `retries`, `sort_by`, `start`, `strategy`, `tags`, `time_column`
+              hint: known keys: `batch_intervals`, `description`, `end`, `interval`, `key`, `lookback`, `materialized`, `max_error_rate`, `max_errors`, `on_definition_change`, `on_error`, `on_upstream_failure`, `on_volatile`, `owner`, `partition_by`, `retries`, `sort_by`, `start`, `strategy`, `tags`, `time_column`
             error[E0203]: expected a text or a list of texts for `partition_by`, found a map
               windlass.yml:7:18
               |   +partition_by: {a: b}

@@ -132,7 +132,7 @@ fn a_class_is_read() {
         call [] {"b": Number(-1.5)}
         copies false deterministic None
         WorkerSettings { concurrency: Some((1, 8)), num_cpus: 0.5, num_gpus: 0.0, memory: Some(2147483648), timeout: Some(30s), start_timeout: 60s, spawn: false }
-        NodeConfig { materialized: Table, partition_by: [], sort_by: [SortKey { column: "flight_id", descending: true }], tags: ["all", "ml", "scoring"], owner: Some("ml-team"), description: Some("Chance of a late arrival."), retries: 5, error_limit: Rate(0.02), on_upstream_failure: Skip, incremental: None, origins: {"tags": "transforms/ml/score.py:19:10", "owner": "windlass.yml:6:29", "description": "transforms/models.yml:3:18", "sort_by": "transforms/ml/score.py:19:42", "retries": "transforms/ml/score.py:19:31", "max_error_rate": "transforms/ml/score.py:17:43"} }
+        NodeConfig { materialized: Table, partition_by: [], sort_by: [SortKey { column: "flight_id", descending: true }], tags: ["all", "ml", "scoring"], owner: Some("ml-team"), description: Some("Chance of a late arrival."), retries: 5, error_limit: Rate(0.02), on_upstream_failure: Skip, on_volatile: Rebuild, incremental: None, origins: {"tags": "transforms/ml/score.py:19:10", "owner": "windlass.yml:6:29", "description": "transforms/models.yml:3:18", "sort_by": "transforms/ml/score.py:19:42", "retries": "transforms/ml/score.py:19:31", "max_error_rate": "transforms/ml/score.py:17:43"} }
         column flight_id Some("bigint") None
         column p_late Some("double") Some("From 0 to 1.")
     "#]].assert_eq(&described(SCORE, "score"));
@@ -151,7 +151,7 @@ fn defaults_and_the_other_values() {
         call [] {}
         copies false deterministic None
         WorkerSettings { concurrency: None, num_cpus: 1.0, num_gpus: 0.0, memory: None, timeout: None, start_timeout: 300s, spawn: false }
-        NodeConfig { materialized: Table, partition_by: [], sort_by: [], tags: ["all"], owner: None, description: None, retries: 2, error_limit: Rate(0.01), on_upstream_failure: Skip, incremental: None, origins: {"tags": "windlass.yml:5:10"} }
+        NodeConfig { materialized: Table, partition_by: [], sort_by: [], tags: ["all"], owner: None, description: None, retries: 2, error_limit: Rate(0.01), on_upstream_failure: Skip, on_volatile: Rebuild, incremental: None, origins: {"tags": "windlass.yml:5:10"} }
         column id Some("bigint") None
         column p Some("double") None
     "#]].assert_eq(&described(&with(""), "x"));
@@ -170,7 +170,7 @@ fn defaults_and_the_other_values() {
         call [Number(1), Array [Number(2)], String("x")] {}
         copies true deterministic Some(false)
         WorkerSettings { concurrency: Some((2, 2)), num_cpus: 1.0, num_gpus: 0.5, memory: Some(1024), timeout: Some(1.5s), start_timeout: 300s, spawn: true }
-        NodeConfig { materialized: Table, partition_by: ["a", "b"], sort_by: [], tags: ["all"], owner: Some("metoo"), description: Some("ab"), retries: 2, error_limit: Rows(3), on_upstream_failure: Skip, incremental: None, origins: {"tags": "windlass.yml:5:10", "partition_by": "transforms/x.py:6:14", "owner": "transforms/x.py:6:36", "description": "transforms/x.py:6:60", "max_errors": "transforms/x.py:4:83"} }
+        NodeConfig { materialized: Table, partition_by: ["a", "b"], sort_by: [], tags: ["all"], owner: Some("metoo"), description: Some("ab"), retries: 2, error_limit: Rows(3), on_upstream_failure: Skip, on_volatile: Rebuild, incremental: None, origins: {"tags": "windlass.yml:5:10", "partition_by": "transforms/x.py:6:14", "owner": "transforms/x.py:6:36", "description": "transforms/x.py:6:60", "max_errors": "transforms/x.py:4:83"} }
         column id Some("bigint") None
         column p Some("double") None
     "#]].assert_eq(&described(&with(more), "x"));
@@ -203,7 +203,7 @@ def one(flights): ...
         call [] {}
         copies false deterministic None
         WorkerSettings { concurrency: None, num_cpus: 1.0, num_gpus: 0.0, memory: None, timeout: None, start_timeout: 300s, spawn: false }
-        NodeConfig { materialized: Table, partition_by: [], sort_by: [], tags: ["all"], owner: None, description: None, retries: 2, error_limit: Rate(0.01), on_upstream_failure: Skip, incremental: None, origins: {"tags": "windlass.yml:5:10"} }
+        NodeConfig { materialized: Table, partition_by: [], sort_by: [], tags: ["all"], owner: None, description: None, retries: 2, error_limit: Rate(0.01), on_upstream_failure: Skip, on_volatile: Rebuild, incremental: None, origins: {"tags": "windlass.yml:5:10"} }
         column n Some("bigint") None
     "#]].assert_eq(&described(&text, "whole"));
     expect![[r#"
@@ -217,7 +217,7 @@ def one(flights): ...
         call [] {}
         copies false deterministic None
         WorkerSettings { concurrency: None, num_cpus: 1.0, num_gpus: 0.0, memory: None, timeout: None, start_timeout: 300s, spawn: false }
-        NodeConfig { materialized: Table, partition_by: [], sort_by: [], tags: ["all"], owner: None, description: None, retries: 2, error_limit: Rate(0.01), on_upstream_failure: Skip, incremental: None, origins: {"tags": "windlass.yml:5:10"} }
+        NodeConfig { materialized: Table, partition_by: [], sort_by: [], tags: ["all"], owner: None, description: None, retries: 2, error_limit: Rate(0.01), on_upstream_failure: Skip, on_volatile: Rebuild, incremental: None, origins: {"tags": "windlass.yml:5:10"} }
         column n Some("bigint") None
     "#]].assert_eq(&described(&text, "one"));
 }
@@ -1373,7 +1373,7 @@ fn properties_beside() {
               transforms/p.yml:1:48
               | transforms: {x: {config: {materialized: view}, delimiter: x}}
               |                                                ^^^^^^^^^
-              hint: known keys: `description`, `max_error_rate`, `max_errors`, `on_upstream_failure`, `owner`, `partition_by`, `retries`, `sort_by`, `tags`, `columns`, `config`, `checks`, `tests`, `data_tests`
+              hint: known keys: `description`, `max_error_rate`, `max_errors`, `on_upstream_failure`, `on_volatile`, `owner`, `partition_by`, `retries`, `sort_by`, `tags`, `columns`, `config`, `checks`, `tests`, `data_tests`
               node: x
             error[E0202]: `materialized` does not apply to Python transforms
               transforms/p.yml:1:27

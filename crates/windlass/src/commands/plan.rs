@@ -48,7 +48,10 @@ pub(super) fn run(args: &PlanArgs, settings: &Settings, printer: &Printer) -> an
     };
     let decisions = checked.session.block_on(Box::pin(decide(&checked, args, ask)))?;
     let history = history(&checked.choice.project);
-    let outlook = Outlook { choice: &checked.choice, plan: &checked.plan, decisions, history };
+    let Checked { choice, plan, session } = &checked;
+    let volatile = |node: &Node| Some((node.name.clone(), session.engine.volatile(&choice.project, plan, node)?));
+    let volatile = to_run(choice).filter_map(volatile).collect();
+    let outlook = Outlook { choice, plan, decisions, history, volatile };
     match args.format {
         Format::Json => printer.json("plan", &report(&outlook))?,
         Format::Text => printer.data(&text(&outlook, begun, printer.data_paint()))?,
@@ -73,6 +76,8 @@ struct Outlook<'a> {
     /// By node that publishes a table, in order.
     decisions: IndexMap<String, Decision>,
     history: HashMap<String, NodeHistory>,
+    /// What makes nodes new every time.
+    volatile: HashMap<String, String>,
 }
 
 /// Decides for each selected node that publishes a table or trains a model, in order: what is built before counts.
@@ -145,7 +150,12 @@ fn text(outlook: &Outlook<'_>, begun: Instant, paint: Paint) -> String {
             Some(Decision::Check(standing, checks)) => {
                 format!("  unchanged, {}; {}", version(standing), changed(checks))
             }
-            Some(Decision::Reuse(standing)) => paint.faint(&format!("  unchanged, {}", version(standing))),
+            Some(Decision::Reuse(standing)) => {
+                let is_kept = node.config.on_volatile == windlass_project::OnVolatile::Keep;
+                let kept = outlook.volatile.get(&node.name).filter(|_| is_kept);
+                let kept = kept.map(|what| format!("; volatile and kept: {what}"));
+                paint.faint(&format!("  unchanged, {}{}", version(standing), kept.unwrap_or_default()))
+            }
             None => String::new(),
         };
         let facts = paint.faint(&format!("{}{}", last_time(node, outlook), code(node)));
@@ -201,7 +211,7 @@ fn place(project: &Project) -> Place {
 }
 
 fn report(outlook: &Outlook<'_>) -> PlanReport {
-    let Outlook { choice, plan, decisions, history } = outlook;
+    let Outlook { choice, plan, decisions, history, .. } = outlook;
     let place = place(&choice.project);
     let node = |node: &Node| {
         let planned = plan.nodes.get(&node.name);
@@ -215,6 +225,7 @@ fn report(outlook: &Outlook<'_>) -> PlanReport {
             reason: decision.and_then(reason),
             table_version: stays.map(|standing| standing.version),
             table_env: stays.map(|standing| standing.base.clone().unwrap_or_else(|| place.env.clone())),
+            volatile: outlook.volatile.get(&node.name).cloned(),
             inputs: choice.project.graph.parents(&node.name).to_vec(),
             columns: columns.into_iter().map(Into::into).collect(),
             last_run: history.get(&node.name).filter(|_| node.is_kept()).map(last_run),

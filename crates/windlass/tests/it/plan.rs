@@ -51,6 +51,7 @@ fn a_plan_knows_the_last_run() {
               "reason": null,
               "table_version": 0,
               "table_env": "prod",
+              "volatile": null,
               "inputs": [
                 "raw.orders"
               ],

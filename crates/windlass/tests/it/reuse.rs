@@ -648,3 +648,45 @@ fn a_package_that_changes_is_named() {
         "scored"
     );
 }
+
+#[test]
+fn what_is_new_every_time_is_kept_where_that_is_said() {
+    let project = crate::environments::published("");
+    project.write("windlass.yml", "name: test\nversion: 1\ntransforms:\n  +on_volatile: keep\n");
+    project.write("transforms/stamped.sql", "select customer, now() as at from {{ ref('spending') }}\n");
+    project.write("transforms/fresh.sql", "{{ config(on_volatile='rebuild') }}\nselect now() as at\n");
+    assert_eq!(project.windlass(["run", "-q"]).code, 0);
+    let before = project.rows("select at from stamped limit 1");
+    let planned = project.windlass(["plan", "stamped", "fresh"]);
+    planned.check(expect![[r#"
+        exit 0
+        -- stdout
+        target local, env prod, planned in [TIME]
+
+          build  fresh      1 column  new every time: it calls now()  last time 1 row in [TIME]
+          reuse  stamped   2 columns  unchanged, version 0; volatile and kept: it calls now()
+
+        1 to build, [TIME] last time, 1 unchanged, 0 views. Names and types fit; not checked: values, divisions by zero, casts of text.
+    "#]]);
+    let plan = project.json(["plan", "stamped", "spending"]);
+    let volatile: Vec<String> =
+        plan["nodes"].as_array().unwrap().iter().map(|node| node["volatile"].to_string()).collect();
+    assert_eq!(volatile, ["null", r#""it calls now()""#]);
+    assert_eq!(project.windlass(["run", "stamped", "-q"]).code, 0);
+    assert_eq!(project.rows("select at from stamped limit 1"), before);
+    // Code and inputs are looked at all the same.
+    project.write("transforms/stamped.sql", "select customer, now() as at, 1 as one from {{ ref('spending') }}\n");
+    assert_eq!(project.windlass(["run", "stamped", "-q"]).code, 0);
+    assert_ne!(project.rows("select at from stamped limit 1"), before);
+    project.write("transforms/fresh.sql", "{{ config(on_volatile='never') }}\nselect now() as at\n");
+    project.windlass(["plan", "fresh"]).check(expect![[r#"
+        exit 2
+        -- stderr
+        error[E0203]: expected one of `rebuild`, `keep` for `on_volatile`, found `never`
+         --> transforms/fresh.sql:1:23
+          |
+        1 | {{ config(on_volatile='never') }}
+          |                       ^^^^^^^
+        windlass explain E0203
+    "#]]);
+}
