@@ -86,11 +86,23 @@ pub trait BuildProgress: Send + Sync {
     fn continues(&self, rows: u64, of: u64) {
         let _ = (rows, of);
     }
+    /// So many rows of an incremental table by interval have no time and were left out: more of them, or the same that
+    /// other parts of the table have left out too.
+    fn rows_left_out(&self, _rows: u64, _left: LeftOut) {}
     /// Asks to publish; `false` means that nothing may be published any more.
     fn begin_commit(&self) -> bool;
     /// Asks to go on with the next step of an incremental table after one that is published; `false` means
     /// that the build ends there.
     fn begin_step(&self) -> bool;
+}
+
+/// Which rows a part of an incremental table has left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftOut {
+    /// Rows that no other part has seen.
+    More,
+    /// Rows that every part sees.
+    Same,
 }
 
 /// One node to build.
@@ -181,6 +193,8 @@ struct Staged {
     nulls: Option<Verdict>,
     /// What checks have seen.
     gathered: Option<Gathered>,
+    /// Rows that were left out because they have no time.
+    without_time: u64,
 }
 
 /// What is known of staged files that may be published.
@@ -224,12 +238,16 @@ impl Engine {
         if !request.progress.begin_commit() {
             return Ok(None);
         }
+        let without_time = staged.without_time;
         let built = match rows {
             RowsFrom::Inputs => self.commit(request, &prepared, (staged, audited), None).await?,
             RowsFrom::Step(step) => self.commit(request, &prepared, (staged, audited), Some(&step.ledger)).await?,
             RowsFrom::Errors(_) => self.commit_replay(request, &prepared, staged, audited).await?,
         };
         request.progress.phase(Phase::Committed);
+        if let RowsFrom::Step(step) = rows {
+            steps::tell_left_out(request, without_time, step);
+        }
         if let RowsFrom::Inputs | RowsFrom::Step(_) = rows {
             self.forget_pieces(request.node).await;
             self.forget_candidates(&request.node.name).await;
@@ -267,7 +285,10 @@ impl Engine {
         request.progress.phase(Phase::Staging);
         let ran = run(&plan, &ground.context.state(), Some(request.progress.as_ref())).await;
         match ran {
-            Ok(staged) => Ok((ground.prepared(errors), staged)),
+            Ok(staged) => {
+                let without_time = if let RowsFrom::Step(step) = rows { steps::rows_left_out(&plan, step) } else { 0 };
+                Ok((ground.prepared(errors), Staged { without_time, ..staged }))
+            }
             Err(source) => Err(self.blame(request, &ground, source).await),
         }
     }

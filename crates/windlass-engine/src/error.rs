@@ -126,10 +126,12 @@ pub enum Error {
         node: String,
     },
     /// Rows that stay and rows that are added do not fit into one table.
-    #[error("the columns of `{node}` have changed, and its rows are to stay")]
+    #[error("the columns of `{node}` have changed, and its rows are to stay: {change}")]
     KeptColumns {
         /// Node name.
         node: String,
+        /// What has changed, for people.
+        change: String,
     },
     /// Rows that are to be merged do not say which rows they replace.
     #[error("rows of `{node}` cannot be merged: {problem}")]
@@ -293,7 +295,7 @@ impl Classify for Error {
             }),
             Self::NoVersion { newest, .. } => Some(format!("the newest is version {newest}")),
             Self::ChangedColumns { node } => Some(format!("build it anew: windlass run {node}")),
-            Self::KeptColumns { node } => Some(format!(
+            Self::KeptColumns { node, .. } => Some(format!(
                 "`on_definition_change: forward` keeps rows as they are; compute all of them anew: windlass run {node} \
                  --full-refresh"
             )),

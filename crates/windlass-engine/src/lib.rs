@@ -40,7 +40,7 @@ mod unit_tests;
 
 pub use attempt::Tried;
 pub use audit::{CheckFailure, Inspected, line as outcome_line};
-pub use build::{BuildProgress, BuildRequest, Built, Continuation, FailedRows, Phase, Rechecked};
+pub use build::{BuildProgress, BuildRequest, Built, Continuation, FailedRows, LeftOut, Phase, Rechecked};
 pub use checks::outcome::{CheckOutcome, CheckStatus};
 pub use diff::{ColumnChange, DiffKey, DiffRequest, DifferingRow, OtherTable, TableDiff};
 pub use engine::{Engine, EngineConfig};
@@ -50,7 +50,7 @@ pub use environments::{
 };
 pub use error::Error;
 pub use errors::{ErrorCause, ErrorCauses, Replayed};
-pub use incremental::{Ask, IntervalsToDo, Refresh};
+pub use incremental::{Ask, IntervalsDone, IntervalsToDo, Refresh};
 pub use lineage::{ColumnInputs, ColumnLineage, ColumnRef, Direction, Edge, End, Lineage, TableLineage, Use};
 pub use memory::peak_memory_bytes;
 pub use planner::{Plan, PlannedNode};

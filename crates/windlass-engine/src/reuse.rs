@@ -28,6 +28,8 @@ pub enum Decision {
     Check(Standing, Vec<String>),
     /// What is published stays.
     Reuse(Standing),
+    /// A run would fail here, as far as is known without reading rows.
+    Fail(Reason),
 }
 
 /// A version that stays.
@@ -96,6 +98,8 @@ pub enum ReasonKind {
     Interval,
     /// A gate that the model has missed.
     Gate,
+    /// Columns, where rows of other columns are to stay.
+    Columns,
 }
 
 impl Engine {
@@ -143,10 +147,15 @@ impl Engine {
         }
         if let Some(incremental) = &node.config.incremental {
             let prospect = Prospect { project, plan, node, incremental, upcoming, ask };
-            return match Box::pin(self.todo(&prospect)).await? {
-                Todo::Rebuild(reason, _) => Ok(Decision::Build(reason)),
-                Todo::Extend(extension) => Ok(Decision::Build(extension.reason)),
-                Todo::Nothing(table, provenance) => self.stands(project, plan, node, (&table, &provenance)).await,
+            return match Box::pin(self.todo(&prospect)).await {
+                Ok(Todo::Rebuild(reason, _)) => Ok(Decision::Build(reason)),
+                Ok(Todo::Extend(extension)) => Ok(Decision::Build(extension.reason)),
+                Ok(Todo::Nothing(table, provenance)) => self.stands(project, plan, node, (&table, &provenance)).await,
+                Err(Error::KeptColumns { change, .. }) => Ok(Decision::Fail(Reason::new(
+                    ReasonKind::Columns,
+                    format!("rows are to stay, but {change}; all of them anew: --full-refresh"),
+                ))),
+                Err(error) => Err(error),
             };
         }
         let build = |kind, text: String| Ok(Decision::Build(Reason::new(kind, text)));
@@ -223,6 +232,7 @@ impl ReasonKind {
             Self::Check => "check",
             Self::Interval => "interval",
             Self::Gate => "gate",
+            Self::Columns => "columns",
         }
     }
 }

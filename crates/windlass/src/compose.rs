@@ -3,14 +3,14 @@
 //! A view is defined by its readers, so there is nothing to do for it; seeds and tables are built, models trained.
 //! Must stay true: nothing is published without leave of both the driver and the lease.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use windlass_engine::{
     Ask, BuildProgress, BuildRequest, Built, CheckFailure, CheckOutcome, CheckedNode, Decision, Engine, FailedRows,
-    Inspected, Phase, Plan, Reason, Replayed, Standing,
+    Inspected, LeftOut, Phase, Plan, Reason, Replayed, Standing,
 };
 use windlass_error::{Classify, Code, Diagnostic, Fault, Retry};
 use windlass_project::{Node, Project};
@@ -35,6 +35,26 @@ pub(crate) enum Work {
     Replay,
 }
 
+/// Rows that incremental tables have left out because they have no time, by node.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LeftOutRows(Arc<Mutex<BTreeMap<String, u64>>>);
+
+impl LeftOutRows {
+    /// Returns how many rows each node has left out.
+    pub(crate) fn by_node(&self) -> BTreeMap<String, u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn add(&self, node: &str, rows: u64, left: LeftOut) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.entry(node.to_owned()).or_default();
+        *known = match left {
+            LeftOut::More => *known + rows,
+            LeftOut::Same => (*known).max(rows),
+        };
+    }
+}
+
 /// Runs nodes on an engine.
 pub(crate) struct EngineBackend {
     /// The engine of this process.
@@ -53,6 +73,8 @@ pub(crate) struct EngineBackend {
     pub(crate) started_at: DateTime<Utc>,
     /// What checks have found so far.
     pub(crate) verdicts: Verdicts,
+    /// Rows without a time that incremental tables have left out so far.
+    pub(crate) left_out: LeftOutRows,
     /// Says when they found it.
     pub(crate) clock: Arc<dyn Clock>,
     /// Asked before every commit.
@@ -85,6 +107,7 @@ struct Reporter {
     node: String,
     progress: Arc<NodeProgress>,
     lease: LeaseWatch,
+    left_out: LeftOutRows,
     hold_at: Option<HoldPoint>,
     printer: Printer,
 }
@@ -109,12 +132,14 @@ impl Backend for EngineBackend {
                 return Ok(reused(standing));
             }
             Decision::Check(standing, changed) => Some((standing, changed)),
-            Decision::Build(_) => None,
+            // Why it fails, the build says.
+            Decision::Build(_) | Decision::Fail(_) => None,
         };
         let reporter = Reporter {
             node: node.name.clone(),
             progress,
             lease: self.lease.clone(),
+            left_out: self.left_out.clone(),
             hold_at: self.hold_at.clone(),
             printer: self.printer.clone(),
         };
@@ -289,6 +314,10 @@ impl BuildProgress for Reporter {
     fn continues(&self, rows: u64, of: u64) {
         let (node, done) = (&self.node, human::continued(rows, of));
         self.printer.note(&format!("`{node}` continues: {done}"));
+    }
+
+    fn rows_left_out(&self, rows: u64, left: LeftOut) {
+        self.left_out.add(&self.node, rows, left);
     }
 
     fn begin_commit(&self) -> bool {

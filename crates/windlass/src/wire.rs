@@ -30,7 +30,7 @@ pub(crate) use diff::DiffReport;
 pub(crate) use env::{
     EnvDiffReport, EnvDiffTable, EnvDropReport, EnvListing, EnvPromoteReport, EnvRun, ListedEnv, PromotedTable,
 };
-pub(crate) use plan::{Continues, PlanReason};
+pub(crate) use plan::{Continues, PlanReason, WireIntervals};
 pub(crate) use profile::ProfileReport;
 pub(crate) use unit_tests::TestReport;
 
@@ -274,6 +274,8 @@ pub(crate) struct RunNode {
     pub(crate) files: Option<u64>,
     pub(crate) table_version: Option<u64>,
     pub(crate) table_env: Option<String>,
+    pub(crate) intervals: Option<WireIntervals>,
+    pub(crate) left_out_rows: Option<u64>,
     pub(crate) elapsed_ms: Option<u64>,
     pub(crate) error: Option<WireError>,
     pub(crate) checks: Vec<WireCheck>,

@@ -17,8 +17,8 @@ use serde_json::Value;
 use windlass_project::checks::CheckDefinition;
 use windlass_project::{Incremental, Node, Strategy};
 
-use super::steps::{Base, Span, Step, batch_end, together};
-use super::{Audited, BuildProgress, BuildRequest, Built, Phase, Prepared, RowsFrom, Staged, out_of_memory};
+use super::steps::{Base, Span, Step, batch_end, tell_left_out, together};
+use super::{Audited, BuildProgress, BuildRequest, Built, LeftOut, Phase, Prepared, RowsFrom, Staged, out_of_memory};
 use crate::fingerprint::Provenance;
 use crate::incremental::{Extension, Spans};
 use crate::session::PlanStyle;
@@ -162,8 +162,8 @@ impl Engine {
         let step = Step { base: Some(base), span, ledger };
         request.progress.phase(Phase::Staged);
         let node = Node { checks: of_rows, ..request.node.clone() };
-        if step.base.as_ref().is_some_and(|base| !base.table.has_columns(&prepared.published)) {
-            return Err(Error::KeptColumns { node: node.name });
+        if let Some(change) = step.base.as_ref().and_then(|base| base.table.changed_columns(&prepared.published)) {
+            return Err(Error::KeptColumns { node: node.name, change });
         }
         let on_rows = on(request, &node, Arc::clone(&request.progress));
         let audited = match self.audit_staged(&on_rows, &prepared, &mut staged, &RowsFrom::Inputs).await {
@@ -179,10 +179,12 @@ impl Engine {
         if !request.progress.begin_commit() {
             return Ok(None);
         }
+        let without_time = staged.without_time;
         let audited = Audited { checks: [audited.checks, checks].concat(), failures: None };
         let built = self.commit_step(request, &prepared, (staged, replaced, audited), &step).await?;
         tracing::info!(node = %node.name, version = built.version, rows = built.rows, "part published");
         request.progress.phase(Phase::Committed);
+        tell_left_out(request, without_time, &step);
         self.forget_candidates(&node.name).await;
         Ok(Some(built))
     }
@@ -265,6 +267,10 @@ impl BuildProgress for PartProgress {
 
     fn rows_failed(&self, added: u64) {
         self.whole.rows_failed(added);
+    }
+
+    fn rows_left_out(&self, rows: u64, left: LeftOut) {
+        self.whole.rows_left_out(rows, left);
     }
 
     fn begin_commit(&self) -> bool {

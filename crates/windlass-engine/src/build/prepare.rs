@@ -18,7 +18,7 @@ use windlass_project::{Node, Project, PythonEnvironment, PythonMode, error_table
 use windlass_worker::Environment;
 
 use super::unscored::UnscoredRows;
-use super::{BuildProgress, BuildRequest, Prepared, RowsFrom, pieces, replay};
+use super::{BuildProgress, BuildRequest, Prepared, RowsFrom, pieces, replay, steps};
 use crate::checks::suspects::Suspected;
 use crate::fingerprint::{Definition, InputVersion, Inputs, fingerprint};
 use crate::models;
@@ -116,6 +116,10 @@ impl Engine {
         let plan = match code {
             Some(code) => python::whole_tables(node, code, plans)?,
             None => plans.swap_remove(0),
+        };
+        let plan = match rows {
+            RowsFrom::Step(step) => steps::with_time(plan, step).map_err(failed)?,
+            _ => plan,
         };
         let stamp = Stamp { run_id: request.run_id, fingerprint, at_us: request.started_us };
         let given = plan.schema();

@@ -9,18 +9,26 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::datatypes::TimeUnit;
 use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::expressions::{col, is_not_null};
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::metrics::{Metric, MetricValue, MetricsSet};
 use datafusion::prelude::{SessionContext, ident, lit};
 use serde_json::Value;
-use windlass_project::{ByInterval, Incremental, Node, Strategy, Transform, with_interval};
+use windlass_project::{
+    ByInterval, INTERVAL_END, INTERVAL_START, Incremental, Node, Strategy, Transform, with_interval,
+};
 
 use super::parts::More;
-use super::{BuildRequest, Built, RowsFrom};
+use super::{BuildRequest, Built, LeftOut, RowsFrom};
 use crate::fingerprint::Provenance;
 use crate::incremental::{Ask, Extension, Ledger, Prospect, Spans, TableBefore, Todo, wanted};
 use crate::models;
@@ -90,10 +98,10 @@ impl Span {
         Ok((bound(from_us, data_type)?, bound(to_us, data_type)?))
     }
 
-    /// Returns whether rows are in it, as a condition.
-    fn holds(&self, data_type: &DataType) -> Result<Expr, DataFusionError> {
-        let (from, to) = self.bounds(data_type)?;
-        Ok(ident(self.column()).gt_eq(lit(from)).and(ident(self.column()).lt(lit(to))))
+    /// Returns whether rows are in it or have no time, as a condition. Those are counted before they are left out.
+    fn may_hold(&self, data_type: &DataType) -> Result<Expr, DataFusionError> {
+        let ((from, to), time) = (self.bounds(data_type)?, || ident(self.column()));
+        Ok(time().gt_eq(lit(from)).and(time().lt(lit(to))).or(time().is_null()))
     }
 
     /// Returns the condition as SQL, for people who look at the log.
@@ -208,10 +216,51 @@ impl Engine {
         let query = models::logical_plan(&context.state(), &sql).await.map_err(failed)?;
         let within = || {
             let data_type = query.schema().field_with_unqualified_name(span.column())?.data_type().clone();
-            LogicalPlanBuilder::from(query.clone()).filter(span.holds(&data_type)?)?.build()
+            LogicalPlanBuilder::from(query.clone()).filter(span.may_hold(&data_type)?)?.build()
         };
         within().map_err(failed)
     }
+}
+
+/// Leaves out of a plan the rows without a time, which [`rows_left_out`] counts.
+pub(super) fn with_time(plan: Arc<dyn ExecutionPlan>, step: &Step) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+    let Some(span) = &step.span else { return Ok(plan) };
+    let has_time = is_not_null(col(span.column(), &plan.schema())?)?;
+    Ok(Arc::new(FilterExec::try_new(has_time, plan)?))
+}
+
+/// Returns how many rows a finished plan has left out because they have no time. Nothing that is put on top of
+/// [`with_time`] filters, so it is the uppermost filter.
+pub(super) fn rows_left_out(plan: &Arc<dyn ExecutionPlan>, step: &Step) -> u64 {
+    let mut left_out = 0;
+    let _ = plan.apply(|operator| {
+        let Some(filter) = operator.downcast_ref::<FilterExec>() else { return Ok(TreeNodeRecursion::Continue) };
+        left_out = filter.metrics().iter().flat_map(MetricsSet::iter).filter_map(|metric| left_out_by(metric)).sum();
+        Ok(TreeNodeRecursion::Stop)
+    });
+    if step.span.is_some() { left_out } else { 0 }
+}
+
+/// Returns how many rows a filter has taken in and not handed on.
+fn left_out_by(metric: &Metric) -> Option<u64> {
+    match metric.value() {
+        MetricValue::Ratio { name, ratio_metrics } if name == "selectivity" => {
+            Some(ratio_metrics.total().saturating_sub(ratio_metrics.part()) as u64)
+        }
+        _ => None,
+    }
+}
+
+/// Tells of rows that a published part has left out. A text that does not ask for the interval returns the same rows for
+/// each of them.
+pub(super) fn tell_left_out(request: &BuildRequest<'_>, rows: u64, step: &Step) {
+    let Some(transform) = request.node.transform().filter(|_| rows > 0) else { return };
+    let text = match (&step.base, &transform.incremental) {
+        (Some(_), Some(adding)) => &adding.sql,
+        _ => &transform.sql,
+    };
+    let is_asked = [INTERVAL_START, INTERVAL_END].iter().any(|name| text.contains(name));
+    request.progress.rows_left_out(rows, if is_asked { LeftOut::More } else { LeftOut::Same });
 }
 
 /// What a build does next.

@@ -179,6 +179,7 @@ impl Engine {
         let decision = self.decide_about(project, plan, node, (&BTreeSet::new(), &ask, Volatile::Stands)).await?;
         match decision {
             Decision::Build(Reason { kind: ReasonKind::OtherWriter | ReasonKind::Missing, text, .. }) => never(text),
+            Decision::Fail(reason) => never(reason.text),
             Decision::Build(reason) => Ok(Some(Obstacle { text: reason.text, may_be_ignored: true })),
             Decision::Check(_, checks) => never(format!("not checked yet: {}", checks.join(", "))),
             Decision::Reuse(_) => {

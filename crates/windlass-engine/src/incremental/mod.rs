@@ -13,7 +13,9 @@ pub(crate) use ledger::Ledger;
 pub(crate) use spans::Spans;
 pub(crate) use todo::{Extension, Prospect, TableBefore, Todo, asked, wanted};
 
-use windlass_project::{IntervalUnit, spell_time};
+use windlass_project::{IntervalUnit, Node, spell_time};
+
+use crate::{Engine, Error};
 
 /// What a run asks for beyond what has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,6 +29,13 @@ pub struct Ask<'a> {
     pub now_us: i64,
     /// The run that asks: what it has done itself it does not do again. `None` where nobody runs yet.
     pub run_id: Option<&'a str>,
+}
+
+impl Ask<'_> {
+    /// Returns whether the run that asks has made something.
+    pub(crate) fn is_by(&self, run_id: &str) -> bool {
+        self.run_id == Some(run_id)
+    }
 }
 
 /// What a run does with incremental tables where nothing has changed.
@@ -54,12 +63,51 @@ pub struct IntervalsToDo {
     pub again: Vec<(String, String)>,
 }
 
+/// How far a table by interval has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IntervalsDone {
+    /// `hour`, `day`, `month` or `year`.
+    pub unit: &'static str,
+    /// How many intervals the table has once all are done.
+    pub total: u64,
+    /// How many of them are done.
+    pub done: u64,
+    /// Those that the run, or one that it continues, has computed.
+    pub of_run: Vec<(String, String)>,
+    /// Those that are not done.
+    pub missing: Vec<(String, String)>,
+}
+
 impl IntervalsToDo {
     fn new(unit: IntervalUnit, total: u64, (missing, again): (&Spans, &Spans)) -> Self {
-        let ends = |spans: &Spans| {
-            let text = |number| spell_time(unit.start_us(number));
-            spans.iter().map(|span| (text(span.start), text(span.end))).collect()
-        };
-        Self { unit: unit.name(), total, missing: ends(missing), again: ends(again) }
+        Self { unit: unit.name(), total, missing: ends(unit, missing), again: ends(unit, again) }
     }
+}
+
+impl Engine {
+    /// Returns how far a table by interval has come; `None` for any other node. Reads the log of the table.
+    ///
+    /// # Errors
+    ///
+    /// Errors of storage.
+    pub async fn intervals_done(&self, node: &Node, ask: &Ask<'_>) -> Result<Option<IntervalsDone>, Error> {
+        let Some(by_interval) = node.by_interval() else { return Ok(None) };
+        let unit = by_interval.unit;
+        let all = Spans::of(wanted(by_interval, ask.now_us));
+        let known = match self.open_table(&node.name).await? {
+            Some(table) => table.provenance().await,
+            None => None,
+        };
+        let is_of_run = known.as_ref().is_some_and(|known| ask.is_by(known.run_id()));
+        let ledger = known.map(|known| Ledger::from_json(known.incremental(), unit)).unwrap_or_default();
+        let of_run = if is_of_run { ends(unit, &ledger.of_run) } else { Vec::new() };
+        let (done, missing) = (ledger.done.within(&all).count(), ends(unit, &all.without(&ledger.done)));
+        Ok(Some(IntervalsDone { unit: unit.name(), total: all.count(), done, of_run, missing }))
+    }
+}
+
+/// Returns the runs of intervals, each from its start to its end.
+fn ends(unit: IntervalUnit, spans: &Spans) -> Vec<(String, String)> {
+    let text = |number| spell_time(unit.start_us(number));
+    spans.iter().map(|span| (text(span.start), text(span.end))).collect()
 }

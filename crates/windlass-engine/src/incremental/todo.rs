@@ -83,7 +83,7 @@ impl Engine {
         let Some((definition, known)) = provenance.and_then(|known| Some((known.definition()?, known))) else {
             return rebuild(ReasonKind::Missing, "nothing is known of how it was made", there);
         };
-        let is_of_run = ask.run_id.is_some_and(|run_id| known.run_id() == run_id);
+        let is_of_run = ask.is_by(known.run_id());
         if ask.refresh == Refresh::Whole && !is_of_run {
             return rebuild(ReasonKind::Forced, "asked for by --full-refresh", there);
         }
@@ -130,7 +130,7 @@ impl Engine {
     ) -> Result<Todo, Error> {
         let ask = prospect.ask;
         let all = Spans::of(wanted(by_interval, ask.now_us));
-        let is_of_run = ask.run_id.is_some_and(|run_id| known.run_id() == run_id);
+        let is_of_run = ask.is_by(known.run_id());
         let of_run = if is_of_run { ledger.of_run.clone() } else { Spans::default() };
         let ledger = Ledger { of_run: of_run.clone(), ..ledger };
         let (spans, why) = match ask.range {
@@ -183,11 +183,12 @@ impl Engine {
     /// Fails where rows that stay and rows of the new definition do not fit into one table.
     fn fits(&self, prospect: &Prospect<'_>, table: &PublishedTable) -> Result<(), Error> {
         let Prospect { plan, node, .. } = *prospect;
-        let columns = plan.nodes.get(&node.name).is_none_or(|planned| table.has_columns(&planned.schema));
-        if columns && table.is_partitioned_by(&node.config.partition_by) {
-            return Ok(());
+        let change = plan.nodes.get(&node.name).and_then(|planned| table.changed_columns(&planned.schema));
+        let is_split = !table.is_partitioned_by(&node.config.partition_by);
+        match change.or_else(|| is_split.then(|| "partition_by is another one".to_string())) {
+            Some(change) => Err(Error::KeptColumns { node: node.name.clone(), change }),
+            None => Ok(()),
         }
-        Err(Error::KeptColumns { node: node.name.clone() })
     }
 }
 

@@ -121,6 +121,27 @@ impl PublishedTable {
         own.fields().iter().map(name_and_type).eq(schema.fields().iter().map(name_and_type))
     }
 
+    /// Returns the first thing in which its columns are not those of `schema`: `column x is new`.
+    pub(crate) fn changed_columns(&self, schema: &Schema) -> Option<String> {
+        if self.has_columns(schema) {
+            return None;
+        }
+        let own = self.snapshot().arrow_schema();
+        for field in schema.fields() {
+            let (name, now) = (field.name(), schema::sql_type(field.data_type()));
+            match own.field_with_name(name).map(|field| schema::sql_type(field.data_type())) {
+                Err(_) => return Some(format!("column {name} is new")),
+                Ok(before) if before != now => return Some(format!("column {name} was {before} and is {now}")),
+                Ok(_) => {}
+            }
+        }
+        let gone = own.fields().iter().find(|field| schema.field_with_name(field.name()).is_err());
+        Some(match gone {
+            Some(field) => format!("column {} is gone", field.name()),
+            None => "they stand in another order".to_string(),
+        })
+    }
+
     /// Returns what the newest of our commits up to this version says about itself.
     pub(crate) async fn provenance(&self) -> Option<Provenance> {
         let log_store = self.table.log_store();

@@ -45,6 +45,7 @@ async fn why(world: &World, node: &str) -> String {
     match world.engine.decide(&world.project, &plan, node, (&BTreeSet::new(), &ask)).await.unwrap() {
         Decision::Build(reason) => format!("{}: {}", reason.kind.as_str(), reason.text),
         Decision::Check(..) => "check".to_string(),
+        Decision::Fail(reason) => format!("fail: {}", reason.text),
         Decision::Reuse(standing) => format!("reuse version {}", standing.version),
     }
 }
@@ -324,7 +325,7 @@ async fn another_definition_is_computed_anew_or_from_now_on() {
     at(&mut world, "2013-05-06");
     world.run += 1;
     let error = again(&world, "daily").await.unwrap_err();
-    assert_eq!(error.to_string(), "the columns of `daily` have changed, and its rows are to stay");
+    assert_eq!(error.to_string(), "the columns of `daily` have changed, and its rows are to stay: column one is new");
     world.ask.refresh = Refresh::Whole;
     assert_eq!(again(&world, "daily").await.unwrap(), (3, 4));
 }

@@ -223,6 +223,7 @@ async fn decision(world: &World, name: &str) -> String {
     match world.engine.decide(&world.project, &plan, node, (&BTreeSet::new(), &Ask::default())).await.unwrap() {
         Decision::Build(reason) => format!("build: {}", reason.text),
         Decision::Check(..) => "check".to_string(),
+        Decision::Fail(reason) => format!("fail: {}", reason.text),
         Decision::Reuse(standing) => format!("version {}", standing.version),
     }
 }

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use chrono::SecondsFormat;
 use indexmap::IndexMap;
-use windlass_engine::{Ask, Continuation, Decision, Plan, Reason, Standing};
+use windlass_engine::{Ask, Continuation, Decision, Plan, Reason, ReasonKind, Standing};
 use windlass_error::Diagnostic;
-use windlass_project::{Node, NodeKind, Project, Target};
+use windlass_project::{Node, NodeKind, OnUpstreamFailure, Project, Target};
 use windlass_runner::{Clock, NodeHistory, SystemClock};
 
 use crate::check::{self, Checked, Purpose};
@@ -88,22 +88,47 @@ async fn decide(
 ) -> Result<IndexMap<String, Decision>, windlass_engine::Error> {
     let ask = Ask { now_us: SystemClock::new().now().timestamp_micros(), ..ask };
     let Checked { choice, plan, session } = checked;
-    let mut upcoming = BTreeSet::new();
+    let (mut upcoming, mut failing) = (BTreeSet::new(), BTreeSet::new());
     let mut decisions = IndexMap::new();
     for node in to_run(choice).filter(|node| node.is_kept()) {
         let is_incremental = node.config.incremental.is_some();
+        let is_skipped = node.config.on_upstream_failure == OnUpstreamFailure::Skip;
+        let failed = reads(&choice.project, node, &failing).filter(|_| is_skipped).map(str::to_owned);
         let decision = match (args.full_refresh, args.no_cache) {
+            _ if failed.is_some() => skipped(&failed.unwrap_or_default()),
             _ if is_incremental => session.engine.decide(&choice.project, plan, node, (&upcoming, &ask)).await?,
             (true, _) => Decision::Build(Reason::forced("--full-refresh")),
             (false, true) => Decision::Build(Reason::forced("--no-cache")),
             (false, false) => session.engine.decide(&choice.project, plan, node, (&upcoming, &ask)).await?,
         };
-        if let Decision::Build(_) = decision {
-            upcoming.insert(node.name.clone());
+        match decision {
+            Decision::Build(_) => {
+                upcoming.insert(node.name.clone());
+            }
+            Decision::Fail(_) => {
+                failing.insert(node.name.clone());
+            }
+            Decision::Check(..) | Decision::Reuse(_) => {}
         }
         decisions.insert(node.name.clone(), decision);
     }
     Ok(decisions)
+}
+
+fn skipped(failed: &str) -> Decision {
+    let text = format!("reads `{failed}`, which fails");
+    Decision::Fail(Reason { kind: ReasonKind::Upstream, text, intervals: None, continues: None })
+}
+
+/// Returns the first of some nodes that a node reads, itself or through views.
+fn reads<'a>(project: &'a Project, node: &'a Node, names: &BTreeSet<String>) -> Option<&'a str> {
+    node.inputs().iter().find_map(|input| {
+        if names.contains(&input.node) {
+            return Some(input.node.as_str());
+        }
+        let view = project.nodes.get(&input.node).filter(|input| input.kind_name() == "view")?;
+        reads(project, view, names)
+    })
 }
 
 /// Returns the last success of each node. An estimate is not worth a failure.
@@ -129,6 +154,8 @@ fn action(decision: Option<&Decision>) -> &'static str {
         Some(Decision::Build(_)) => "build",
         Some(Decision::Check(..)) => "check",
         Some(Decision::Reuse(_)) => "reuse",
+        Some(Decision::Fail(Reason { kind: ReasonKind::Upstream, .. })) => "skip",
+        Some(Decision::Fail(_)) => "fail",
         None => "view",
     }
 }
@@ -147,6 +174,7 @@ fn text(outlook: &Outlook<'_>, begun: Instant, paint: Paint) -> String {
         let decision = decisions.get(&node.name);
         let why = match decision {
             Some(Decision::Build(reason)) => format!("  {}{}", reason.text, continues(reason)),
+            Some(Decision::Fail(reason)) => format!("  {}", reason.text),
             Some(Decision::Check(standing, checks)) => {
                 format!("  unchanged, {}; {}", version(standing), changed(checks))
             }
@@ -177,9 +205,11 @@ fn counts(outlook: &Outlook<'_>, nodes: usize) -> String {
         Some(known) if !known.is_empty() => format!(", {} last time", human::duration(known.iter().sum())),
         _ => String::new(),
     };
-    let reused = outlook.decisions.len() - built.len();
+    let failing = outlook.decisions.values().filter(|decision| matches!(decision, Decision::Fail(_))).count();
+    let reused = outlook.decisions.len() - built.len() - failing;
+    let fails = if failing > 0 { format!(", {failing} not possible") } else { String::new() };
     let views = human::counted((nodes - outlook.decisions.len()) as u64, "view");
-    format!("{} to build{estimate}, {reused} unchanged, {views}", built.len())
+    format!("{} to build{estimate}{fails}, {reused} unchanged, {views}", built.len())
 }
 
 /// Returns what a Python node calls: `python ScoreFlights in transforms/ml/score_flights.py`.
@@ -240,7 +270,7 @@ fn report(outlook: &Outlook<'_>) -> PlanReport {
 
 fn reason(decision: &Decision) -> Option<PlanReason> {
     match decision {
-        Decision::Build(reason) => Some(PlanReason {
+        Decision::Build(reason) | Decision::Fail(reason) => Some(PlanReason {
             kind: reason.kind.as_str(),
             text: reason.text.clone(),
             intervals: reason.intervals.as_ref().map(Into::into),
@@ -274,7 +304,7 @@ fn version(standing: &Standing) -> String {
 
 fn standing(decision: &Decision) -> Option<&Standing> {
     match decision {
-        Decision::Build(_) => None,
+        Decision::Build(_) | Decision::Fail(_) => None,
         Decision::Check(standing, _) | Decision::Reuse(standing) => Some(standing),
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use windlass_engine::{Ask, Plan};
+use windlass_engine::{Ask, IntervalsDone, Plan};
 use windlass_project::{Node, NodeKind, OnUpstreamFailure, Project};
 use windlass_runner::{
     CancelSignal, Clock, Driver, FailurePolicy, LeaseGuard, LeaseRequest, Leaves, NewRun, NodeSpec, Observer, Recorder,
@@ -21,7 +21,7 @@ use super::plan;
 use crate::check::{self, Checked, Purpose};
 use crate::choice::{self, Choice};
 use crate::cli::{Format, RunArgs};
-use crate::compose::{EngineBackend, Work};
+use crate::compose::{EngineBackend, LeftOutRows, Work};
 use crate::intervals::Flags;
 use crate::openlineage::{self, Emitter, Telling};
 use crate::output::log;
@@ -139,7 +139,7 @@ impl Run<'_> {
         self.session.engine.ensure_writable().await?;
         let state = RunState::try_new(self.specs(&self.last_good().await?), self.options())?;
         self.begin()?;
-        let (verdicts, started_at) = (Verdicts::default(), self.clock.now());
+        let (verdicts, left_out, started_at) = (Verdicts::default(), LeftOutRows::default(), self.clock.now());
         let mut emitter = self.telling(&plan, &verdicts).await.map(Emitter::start);
         let backend = EngineBackend {
             engine: Arc::clone(&self.session.engine),
@@ -150,6 +150,7 @@ impl Run<'_> {
             run_id: self.run_id.clone(),
             started_at,
             verdicts: verdicts.clone(),
+            left_out: left_out.clone(),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             lease: lease.watch(),
             hold_at: self.settings.hold_at.clone(),
@@ -184,7 +185,30 @@ impl Run<'_> {
             let sequence = started_at.timestamp_millis();
             verdicts.record(&self.session.engine, (self.run_id.as_str(), sequence), self.printer).await;
         }
+        for (node, rows) in left_out.by_node() {
+            tally.left_out(&node, rows);
+        }
+        if self.order.format == Format::Json && !watch.was_aborted() {
+            for (node, intervals) in self.intervals(started_at).await {
+                tally.intervals(&node, &intervals);
+            }
+        }
         Ok(Ended { summary, tally, display, verdicts })
+    }
+
+    /// Returns how far the selected tables by interval have come. What cannot be read is not told.
+    async fn intervals(&self, started_at: DateTime<Utc>) -> Vec<(String, IntervalsDone)> {
+        let run_id = Some(self.run_id.as_str());
+        let ask = Ask { now_us: started_at.timestamp_micros(), run_id, ..Ask::default() };
+        let mut found = Vec::new();
+        for node in self.nodes.iter().filter_map(|name| self.project.nodes.get(name)) {
+            match self.session.engine.intervals_done(node, &ask).await {
+                Ok(Some(intervals)) => found.push((node.name.clone(), intervals)),
+                Ok(None) => {}
+                Err(error) => tracing::warn!(node = %node.name, %error, "intervals not known"),
+            }
+        }
+        found
     }
 
     /// Returns what events about the run are made of, where somebody wants them. Nothing that is wrong
@@ -365,6 +389,9 @@ impl Run<'_> {
             RunOutcome::Failed => paint.bad(&headline),
             RunOutcome::Cancelled => paint.odd(&headline),
         };
+        for text in tally.without_time(&self.project) {
+            printer.note(&format!("  {} {text}", paint.odd("!")));
+        }
         if let Some(text) = verdicts.told(paint, Wanted::Untold) {
             printer.note(&text);
         }

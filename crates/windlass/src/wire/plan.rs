@@ -1,7 +1,7 @@
-//! Why a run would build a node, as JSON.
+//! Why a run would build a node, and the intervals of incremental tables, as JSON.
 
 use serde::Serialize;
-use windlass_engine::IntervalsToDo;
+use windlass_engine::{IntervalsDone, IntervalsToDo};
 
 /// Why a run would build a node.
 #[derive(Debug, Serialize)]
@@ -28,8 +28,18 @@ pub(crate) struct PlannedIntervals {
     pub(crate) again: Vec<Span>,
 }
 
+/// How far a table by interval has come.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct WireIntervals {
+    pub(crate) unit: &'static str,
+    pub(crate) total: u64,
+    pub(crate) done: u64,
+    pub(crate) run: Vec<Span>,
+    pub(crate) missing: Vec<Span>,
+}
+
 /// A span of time; `to` is the first moment that is no part of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Span {
     pub(crate) from: String,
     pub(crate) to: String,
@@ -37,10 +47,18 @@ pub(crate) struct Span {
 
 impl From<&IntervalsToDo> for PlannedIntervals {
     fn from(intervals: &IntervalsToDo) -> Self {
-        let spans = |ends: &[(String, String)]| {
-            ends.iter().map(|(from, to)| Span { from: from.clone(), to: to.clone() }).collect()
-        };
         let IntervalsToDo { unit, total, missing, again } = intervals;
         Self { unit, total: *total, missing: spans(missing), again: spans(again) }
     }
+}
+
+impl From<&IntervalsDone> for WireIntervals {
+    fn from(intervals: &IntervalsDone) -> Self {
+        let IntervalsDone { unit, total, done, of_run, missing } = intervals;
+        Self { unit, total: *total, done: *done, run: spans(of_run), missing: spans(missing) }
+    }
+}
+
+fn spans(ends: &[(String, String)]) -> Vec<Span> {
+    ends.iter().map(|(from, to)| Span { from: from.clone(), to: to.clone() }).collect()
 }

@@ -136,3 +136,80 @@ fn a_killed_run_keeps_the_steps_that_are_done() {
     let plan = project.json(["plan", "daily"]);
     assert_eq!(plan["nodes"][0]["action"], "reuse");
 }
+
+#[test]
+fn a_run_says_how_far_its_tables_have_come() {
+    let project = Project::new(PROJECT);
+    let run = project.json(["run", "daily", "--from", "2013-05-02", "--to", "2013-05-03"]);
+    expect![[r#"{"unit":"day","total":3,"done":1,"run":[{"from":"2013-05-02T00:00:00Z","to":"2013-05-03T00:00:00Z"}],"missing":[{"from":"2013-05-01T00:00:00Z","to":"2013-05-02T00:00:00Z"},{"from":"2013-05-03T00:00:00Z","to":"2013-05-04T00:00:00Z"}]}"#]].assert_eq(&run["nodes"][0]["intervals"].to_string());
+    assert_eq!(run["nodes"][0]["left_out_rows"], 0);
+    let run = project.json(["run"]);
+    let of = |name: &str| run["nodes"].as_array().unwrap().iter().find(|node| node["name"] == name).unwrap().clone();
+    expect![[r#"{"unit":"day","total":3,"done":3,"run":[{"from":"2013-05-01T00:00:00Z","to":"2013-05-02T00:00:00Z"},{"from":"2013-05-03T00:00:00Z","to":"2013-05-04T00:00:00Z"}],"missing":[]}"#]].assert_eq(&of("daily")["intervals"].to_string());
+    assert_eq!(
+        (&of("latest")["intervals"], &of("reader")["intervals"]),
+        (&serde_json::Value::Null, &serde_json::Value::Null)
+    );
+}
+
+#[test]
+fn rows_without_a_time_are_counted() {
+    let project = Project::new(PROJECT);
+    let events = "at,id,n\n2013-05-01T01:00:00,1,1\n,7,2\n,8,3\n2013-05-02T01:00:00,9,4\n";
+    project.write("data/events.csv", events);
+    // What the query itself leaves out is its own affair.
+    let run = project.json(["run", "daily"]);
+    assert_eq!(run["nodes"][0]["left_out_rows"], 0);
+    let config = "{{ config(materialized='incremental', strategy='by_interval', time_column='day', interval='day',\n          \
+                  start='2013-05-01', end='2013-05-04', batch_intervals=1) }}\n";
+    let whole = "select cast(at as date) as day, id, n from {{ source('raw', 'events') }}\n";
+    project.write("transforms/daily.sql", &format!("{config}{whole}"));
+    project.windlass(["run", "daily"]).check(expect![[r#"
+        exit 0
+        -- stderr
+          ✓ daily            2 rows  [SIZE]  version 1  [TIME]
+          ! daily  2 rows are in no interval and left out: `day` is NULL
+        Published 1 of 1 to prod  [TIME]  CPU [TIME]  peak [SIZE]  run [RUN]
+    "#]]);
+    assert_eq!(project.rows("select id from daily order by id"), "{\"id\":1}\n{\"id\":9}");
+    // Several parts that see the same rows do not count them several times; those that see others do.
+    let run = project.json(["run", "daily", "--from", "2013-05-01"]);
+    assert_eq!(run["nodes"][0]["left_out_rows"], 2);
+    let asked = "select cast(at as date) as day, id, n from {{ source('raw', 'events') }}\nwhere at >= {{ interval_start }} and \
+                 at < {{ interval_end }} or (id = 7 and {{ interval_start }} = timestamp '2013-05-01') or (id = 8 and {{ \
+                 interval_start }} = timestamp '2013-05-02')\n";
+    project.write("transforms/daily.sql", &format!("{config}{asked}"));
+    succeed(&project.windlass(["run", "daily", "-q"]));
+    let run = project.json(["run", "daily", "--from", "2013-05-01"]);
+    assert_eq!(run["nodes"][0]["left_out_rows"], 2);
+}
+
+#[test]
+fn a_plan_says_where_rows_that_stay_do_not_fit() {
+    let project = Project::new(PROJECT);
+    let text = std::fs::read_to_string(project.path("transforms/daily.sql")).unwrap();
+    let forward = text.replace("strategy=", "on_definition_change='forward', strategy=");
+    project.write("transforms/daily.sql", &forward);
+    succeed(&project.windlass(["run", "-q"]));
+    project.write("transforms/daily.sql", &forward.replace("sum(n) as n", "sum(n) as n, max(id) as id"));
+    let plan = |args: &[&str]| raw(&project, args);
+    let (code, planned, _) = plan(&["plan", "daily", "reader"]);
+    assert_eq!(code, Some(0), "{planned}");
+    assert!(
+        planned.contains(
+            "fail   daily    3 columns  rows are to stay, but column id is new; all of them anew: --full-refresh"
+        ),
+        "{planned}"
+    );
+    assert!(planned.contains("skip   reader"), "{planned}");
+    assert!(planned.contains("0 to build, 2 not possible, 0 unchanged, 0 views"), "{planned}");
+    let plan = project.json(["plan", "daily"]);
+    assert_eq!((&plan["nodes"][0]["action"], &plan["nodes"][0]["reason"]["kind"]), (&"fail".into(), &"columns".into()));
+    let run = project.windlass(["run", "daily", "reader"]);
+    assert_eq!(run.code, 1);
+    assert!(
+        run.stderr.contains("the columns of `daily` have changed, and its rows are to stay: column id is new"),
+        "{run}"
+    );
+    succeed(&project.windlass(["run", "daily", "--full-refresh", "-q"]));
+}

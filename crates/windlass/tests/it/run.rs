@@ -107,6 +107,8 @@ fn the_summary_is_json() {
               "files": 1,
               "table_version": 0,
               "table_env": "prod",
+              "intervals": null,
+              "left_out_rows": null,
               "elapsed_ms": "[ELAPSED_MS]",
               "error": null,
               "checks": []
@@ -126,6 +128,8 @@ fn the_summary_is_json() {
               "files": 1,
               "table_version": 0,
               "table_env": "prod",
+              "intervals": null,
+              "left_out_rows": null,
               "elapsed_ms": "[ELAPSED_MS]",
               "error": null,
               "checks": []
@@ -211,6 +215,8 @@ fn what_needs_a_failed_node_is_skipped_and_the_rest_goes_on() {
               "files": 1,
               "table_version": 1,
               "table_env": "prod",
+              "intervals": null,
+              "left_out_rows": null,
               "elapsed_ms": "[ELAPSED_MS]",
               "error": null,
               "checks": []
@@ -230,6 +236,8 @@ fn what_needs_a_failed_node_is_skipped_and_the_rest_goes_on() {
               "files": null,
               "table_version": null,
               "table_env": null,
+              "intervals": null,
+              "left_out_rows": null,
               "elapsed_ms": "[ELAPSED_MS]",
               "error": {
                 "code": "E0801",
@@ -271,6 +279,8 @@ fn what_needs_a_failed_node_is_skipped_and_the_rest_goes_on() {
               "files": null,
               "table_version": null,
               "table_env": null,
+              "intervals": null,
+              "left_out_rows": null,
               "elapsed_ms": null,
               "error": null,
               "checks": []
@@ -290,6 +300,8 @@ fn what_needs_a_failed_node_is_skipped_and_the_rest_goes_on() {
               "files": 1,
               "table_version": 1,
               "table_env": "prod",
+              "intervals": null,
+              "left_out_rows": null,
               "elapsed_ms": "[ELAPSED_MS]",
               "error": null,
               "checks": []

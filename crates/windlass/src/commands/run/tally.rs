@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use indexmap::IndexMap;
+use windlass_engine::IntervalsDone;
 use windlass_error::Fault;
 use windlass_project::Project;
 use windlass_runner::{
@@ -11,7 +12,7 @@ use windlass_runner::{
 
 use crate::verdicts::Verdicts;
 use crate::wire::{RunNode, RunReport, WireError};
-use crate::{report, usage};
+use crate::{human, report, usage};
 
 /// How each node ended, in the order of the run.
 pub(super) struct Tally {
@@ -98,6 +99,33 @@ impl Tally {
         }
     }
 
+    /// Notes how many rows without a time a node has left out.
+    pub(super) fn left_out(&mut self, name: &str, rows: u64) {
+        self.node(name).left_out_rows = Some(rows);
+    }
+
+    /// Notes how far a table by interval has come.
+    pub(super) fn intervals(&mut self, name: &str, intervals: &IntervalsDone) {
+        let node = self.node(name);
+        node.intervals = Some(intervals.into());
+        node.left_out_rows.get_or_insert(0);
+    }
+
+    /// Returns what is to be said of rows without a time, a line for each node that has left out some.
+    pub(super) fn without_time(&self, project: &Project) -> Vec<String> {
+        let line = |node: &RunNode| {
+            let rows = node.left_out_rows.filter(|rows| *rows > 0)?;
+            let column = &project.nodes.get(&node.name)?.by_interval()?.time_column;
+            let are = if rows == 1 { "is" } else { "are" };
+            Some(format!(
+                "{}  {} {are} in no interval and left out: `{column}` is NULL",
+                node.name,
+                human::counted(rows, "row")
+            ))
+        };
+        self.nodes.values().filter_map(line).collect()
+    }
+
     fn node(&mut self, name: &str) -> &mut RunNode {
         let kind = self.kinds.get(name).copied().unwrap_or("table");
         self.nodes.entry(name.to_owned()).or_insert_with(|| RunNode {
@@ -115,6 +143,8 @@ impl Tally {
             files: None,
             table_version: None,
             table_env: None,
+            intervals: None,
+            left_out_rows: None,
             elapsed_ms: None,
             error: None,
             checks: Vec::new(),
