@@ -13,6 +13,7 @@ use windlass_worker::Workers;
 use crate::Error;
 use crate::environments::Base;
 use crate::python::{PythonSettings, workers};
+use crate::sampling::Sample;
 use crate::session::{Session, SessionSettings};
 use crate::storage::{Place, Storage};
 use crate::tables::gc::{self, Garbage, GcOptions};
@@ -26,6 +27,8 @@ pub struct EngineConfig {
     pub env: String,
     /// The environment that is read where `env` has no table of its own.
     pub base: Option<String>,
+    /// The share of rows of sources that is read, where not all of them are.
+    pub sample: Option<Sample>,
     /// How much memory queries may use together.
     pub memory: MemoryLimit,
     /// Partitions that work at the same time.
@@ -51,6 +54,8 @@ pub struct Engine {
     pub(crate) lake_root: Place,
     /// What is read where the environment has nothing of its own.
     pub(crate) base: Option<Base>,
+    /// The share of rows of sources that is read, where not all of them are.
+    pub(crate) sample: Option<Sample>,
     /// Tables that queries find beside those of the lake, by name.
     pub(crate) provided: Mutex<BTreeMap<String, RecordBatch>>,
 }
@@ -81,7 +86,8 @@ impl Engine {
         let lake = lake_root.join(&config.env);
         let base = config.base.filter(|base| *base != config.env);
         let base = base.map(|env| Base { place: lake_root.join(&env), env: env.into() });
-        Ok(Self { session, storage, workers, piece, lake, lake_root, base, provided: Mutex::default() })
+        let (sample, provided) = (config.sample, Mutex::default());
+        Ok(Self { session, storage, workers, piece, lake, lake_root, base, sample, provided })
     }
 
     /// Returns the bytes that queries may use together.

@@ -13,6 +13,7 @@ use crate::fingerprint::{
 };
 use crate::incremental::{Ask, IntervalsToDo, Prospect, Refresh, Todo};
 use crate::planner::{Content, Plan, calls};
+use crate::sampling::divided;
 use crate::tables::published::PublishedTable;
 use crate::{Engine, Error};
 
@@ -98,6 +99,8 @@ pub enum ReasonKind {
     Interval,
     /// A gate that the model has missed.
     Gate,
+    /// The share of rows of sources that is read.
+    Sample,
     /// Columns, where rows of other columns are to stay.
     Columns,
 }
@@ -167,10 +170,11 @@ impl Engine {
         else {
             return build(ReasonKind::Missing, "nothing is known of how it was made".to_string());
         };
-        // What the base has is made anew by its own runs.
+        // What the base has is made anew by its own runs, and what is done is not done again.
         let is_built = of_volatile == Volatile::Builds
             && table.base().is_none()
-            && node.config.on_volatile == OnVolatile::Rebuild;
+            && node.config.on_volatile == OnVolatile::Rebuild
+            && !ask.is_by(provenance.run_id());
         if let Some(what) = volatile(project, plan, node).filter(|_| is_built) {
             return build(ReasonKind::Volatile, format!("new every time: {what}"));
         }
@@ -232,6 +236,7 @@ impl ReasonKind {
             Self::Check => "check",
             Self::Interval => "interval",
             Self::Gate => "gate",
+            Self::Sample => "sample",
             Self::Columns => "columns",
         }
     }
@@ -286,6 +291,10 @@ pub(crate) fn told(project: &Project, difference: &Difference) -> Reason {
         Difference::Columns { table } => (ReasonKind::Input, format!("columns of `{table}` changed")),
         Difference::Var { name, old, new } => (ReasonKind::Var, format!("var {name}: {}", change(old, new))),
         Difference::Setting { name } => (ReasonKind::Setting, format!("{name} changed")),
+        Difference::Sample { old, new } => {
+            let of = |sample: &Option<String>| sample.clone().unwrap_or_else(|| "all rows".to_string());
+            (ReasonKind::Sample, format!("sample: {} → {}", of(old), of(new)))
+        }
         Difference::Call { name } => (ReasonKind::Python, format!("declaration of {name} changed")),
         Difference::File { path } => (ReasonKind::Python, format!("{path} changed")),
         Difference::Package { name, old, new } => (ReasonKind::Environment, format!("{name} {}", change(old, new))),
@@ -326,10 +335,14 @@ fn input_text(project: &Project, table: &str, old: Option<&InputVersion>, new: O
     if project.nodes.get(table).is_some_and(|node| node.kind_name() == "seed") && !old.identity.contains(' ') {
         return format!("{name} changed");
     }
-    let version = |input: &InputVersion| Some(input.identity.rsplit_once("version ")?.1.to_string());
+    let ((old, old_sample), (new, new_sample)) = (divided(&old.identity), divided(&new.identity));
+    if old == new && old_sample != new_sample {
+        return format!("{name}: sample_key changed");
+    }
+    let version = |state: &str| Some(state.rsplit_once("version ")?.1.to_string());
     match (version(old), version(new)) {
         (Some(old), Some(new)) => format!("{name}: version {old} → {new}"),
-        _ => format!("{name}: {}", files_text(&old.identity, &new.identity)),
+        _ => format!("{name}: {}", files_text(old, new)),
     }
 }
 

@@ -114,6 +114,7 @@ codes! {
     NO_PROJECT = "E0905", "no project was found";
     PROTECTED = "E0906", "an environment is protected";
     PROMOTION = "E0907", "a table of an environment cannot be promoted as it is";
+    SAMPLE = "E0908", "a sample cannot be taken, or not here";
     UNKNOWN_MODEL = "E1001", "a model, version or alias does not exist";
     MODEL_FILE = "E1002", "a model's file cannot be read";
     MODEL_INPUT = "E1003", "an input of a model is missing or has another type";

@@ -352,7 +352,8 @@ fn materialized(yaml: &Yaml, problems: &mut Problems) -> Option<Materialized> {
     None
 }
 
-fn columns(yaml: &Yaml, key: &str, problems: &mut Problems) -> Option<Vec<String>> {
+/// Decodes names of columns, none of them twice.
+pub(crate) fn columns(yaml: &Yaml, key: &str, problems: &mut Problems) -> Option<Vec<String>> {
     let names = texts(yaml, key, problems)?;
     if let Some(name) = first_repeated(&names) {
         let problem = Diagnostic::error(Code::INVALID_VALUE, format!("`{key}` names column `{name}` twice"));

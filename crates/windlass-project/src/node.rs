@@ -84,6 +84,10 @@ pub struct SourceTable {
     pub format: FileFormat,
     /// Names of the hive-style partition columns that the folders below `path` carry, in order.
     pub partitioned_by: Vec<String>,
+    /// The columns whose values decide whether a run on a sample reads a row; empty where it reads all rows.
+    pub sample_key: Vec<String>,
+    /// Where they are named.
+    pub sample_key_at: Option<Location>,
 }
 
 /// How the files of a source are encoded.

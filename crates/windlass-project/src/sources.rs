@@ -8,7 +8,7 @@ use windlass_error::{Code, Diagnostic, Location, SourceFile};
 
 use crate::checks::{CheckDefinition, decode_checks, decode_column_checks};
 use crate::columns::decode_columns;
-use crate::config::{Patch, Settings, Subject};
+use crate::config::{Patch, Settings, Subject, columns};
 use crate::decode::{Fields, Named, delimiter, expected, flag, is_identifier, list, missing_key, named};
 use crate::location::{is_url, resolve};
 use crate::manifest::parse_file;
@@ -18,7 +18,7 @@ use crate::yaml::{Yaml, duplicate};
 use crate::{FileFormat, Node, NodeKind, SourceTable};
 
 const TOP_KEYS: [&str; 2] = ["sources", "version"];
-const SOURCE_KEYS: [&str; 11] = [
+const SOURCE_KEYS: [&str; 12] = [
     "checks",
     "data_tests",
     "description",
@@ -27,11 +27,12 @@ const SOURCE_KEYS: [&str; 11] = [
     "owner",
     "partitioned_by",
     "path",
+    "sample_key",
     "tables",
     "tags",
     "tests",
 ];
-const TABLE_KEYS: [&str; 11] = [
+const TABLE_KEYS: [&str; 12] = [
     "checks",
     "columns",
     "data_tests",
@@ -41,6 +42,7 @@ const TABLE_KEYS: [&str; 11] = [
     "owner",
     "partitioned_by",
     "path",
+    "sample_key",
     "tags",
     "tests",
 ];
@@ -98,6 +100,8 @@ struct Place {
     /// Where the first of the options stands.
     options_at: Option<Location>,
     partitioned_by: Option<Vec<String>>,
+    /// An empty one takes back that of the source.
+    sample_key: Option<(Vec<String>, Location)>,
 }
 
 /// What a source says for all its tables.
@@ -196,12 +200,15 @@ impl Reader<'_> {
             return None;
         };
         let (format, path) = place.format(&path.replace("{name}", &table.name), path_at, problems)?;
+        let (sample_key, sample_key_at) = place.sample_key.unzip();
         let kind = NodeKind::Source(SourceTable {
             source: common.source.clone(),
             table: table.name.clone(),
             path: resolve(self.root, &path),
             format,
             partitioned_by: place.partitioned_by.unwrap_or_default(),
+            sample_key: sample_key.unwrap_or_default(),
+            sample_key_at,
         });
         let (file, location) = (Arc::clone(&table.at.file), table.at.clone());
         let config = Settings::resolve([&common.patch, &own]).config;
@@ -226,6 +233,9 @@ impl Place {
             place.header = options.value("header").and_then(|value| flag(value, "header", problems));
         }
         place.partitioned_by = fields.texts("partitioned_by", problems);
+        if let Some(value) = fields.value("sample_key") {
+            place.sample_key = columns(value, "sample_key", problems).map(|names| (names, value.at.clone()));
+        }
         place
     }
 
@@ -241,6 +251,7 @@ impl Place {
             // Those of a source are for its `csv` tables, whatever else it has.
             options_at: self.options_at,
             partitioned_by: self.partitioned_by.or_else(|| common.partitioned_by.clone()),
+            sample_key: self.sample_key.or_else(|| common.sample_key.clone()),
         }
     }
 

@@ -33,4 +33,4 @@ pub use state::{
     Action, Event, FailurePolicy, Leaves, NodeSpec, NodeState, RunOptions, RunOutcome, RunState, SkipReason,
     StateCounts, backoff, step,
 };
-pub use store::{NewRun, NodeHistory, NodeRunRow, RunDetail, RunEnd, RunRow, RunStore};
+pub use store::{NewRun, NodeHistory, NodeRunRow, RunArguments, RunDetail, RunEnd, RunRow, RunStore};

@@ -17,11 +17,13 @@ use rusqlite::Connection;
 
 use crate::{Clock, Error, ProcessId, RunId, RunOutcome, SystemClock};
 
+mod arguments;
 mod dead_runs;
 mod history;
 mod migrations;
 mod row;
 
+pub use arguments::RunArguments;
 pub use row::{NodeHistory, NodeRunRow, RunDetail, RunRow};
 pub(crate) use row::{process, time};
 
@@ -53,6 +55,8 @@ pub struct NewRun {
     pub lake: String,
     /// The version of Windlass.
     pub version: String,
+    /// What it was asked for; `None` for what cannot be continued.
+    pub arguments: Option<RunArguments>,
 }
 
 /// What is known when a run ends.
@@ -92,8 +96,8 @@ impl RunStore {
     pub fn begin_run(&self, run: &NewRun) -> Result<(), Error> {
         let process = ProcessId::current();
         let sql = "INSERT INTO runs (run_id, command, selection, target, env, lake, started_at, \
-                   version, host, scope, pid, process_started) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+                   version, host, scope, pid, process_started, arguments) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
         let values = rusqlite::params![
             run.run_id.as_str(),
             run.command,
@@ -107,6 +111,7 @@ impl RunStore {
             process.scope,
             process.pid,
             process.started.map(signed),
+            arguments::text(run.arguments.as_ref()),
         ];
         self.record(run.run_id.as_str(), sql, values)
     }

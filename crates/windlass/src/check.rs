@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use windlass_engine::Plan;
+use windlass_engine::{Plan, Sample};
 use windlass_error::{Diagnostic, Severity};
 
 use crate::choice::Choice;
@@ -27,7 +27,9 @@ pub(crate) struct Checked {
 /// What nodes are checked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// They are computed, so their Python has to have its packages.
+    /// They are computed on all rows of sources or on a sample of them, so what they read has to be of the same.
+    Run(Option<Sample>),
+    /// Some of their rows are computed again, so their Python has to have its packages.
     Compute,
     /// What they have published is looked at.
     Look,
@@ -44,13 +46,18 @@ pub(crate) fn check(
     let mut choice = choice;
     let mut diagnostics = std::mem::take(&mut choice.diagnostics);
     let output = Output::new(printer, Prefix::Worker);
-    let session = Session::open(settings, &choice.project, threads, output);
+    let sample = if let Purpose::Run(sample) = purpose { sample } else { None };
+    let session = Session::open_on(settings, &choice.project, (threads, sample), output);
     let planned = session.map(|session| {
         let (engine, Choice { project, nodes, .. }) = (&session.engine, &choice);
         let plan = session.block_on(Box::pin(async {
             let mut plan = engine.plan(project, nodes).await;
-            if purpose == Purpose::Compute {
+            if purpose != Purpose::Look {
                 plan.diagnostics.extend(engine.lock_mistakes(project, nodes, &plan).await);
+            }
+            if let Purpose::Run(_) = purpose {
+                let mistakes = engine.sample_mistakes(project, &plan).await;
+                plan.diagnostics.extend(mistakes);
             }
             plan
         }));

@@ -21,8 +21,8 @@ pub(crate) use diff::DiffArgs;
 pub(crate) use env::{EnvCommand, EnvDiffArgs, EnvDropArgs, EnvLsArgs, EnvPromoteArgs};
 pub(crate) use intervals::IntervalArgs;
 pub(crate) use lineage::{LineageArgs, LineageFormat};
-pub(crate) use run::{PlanArgs, RunArgs};
-pub(crate) use runs::{RunsCommand, RunsLogsArgs, RunsLsArgs, RunsShowArgs};
+pub(crate) use run::{PlanArgs, RunArgs, SubsetArgs};
+pub(crate) use runs::{RunsCommand, RunsLogsArgs, RunsLsArgs, RunsResumeArgs, RunsShowArgs};
 pub(crate) use test::TestArgs;
 
 /// Runs SQL and Python pipelines on DataFusion and publishes Delta tables.
@@ -174,7 +174,7 @@ Examples:
   windlass env promote dev_ana"
     )]
     Env(EnvCommand),
-    /// Look at earlier runs.
+    /// Look at earlier runs, and continue one that ended early.
     #[command(
         subcommand,
         after_help = "\

@@ -42,6 +42,7 @@ pub(crate) fn dispatch(command: Command, settings: &Settings, printer: &Printer)
         Command::Env(command) => env::run(&command, settings, printer),
         Command::Runs(RunsCommand::Ls(args)) => runs::list(&args, settings, printer),
         Command::Runs(RunsCommand::Show(args)) => runs::show(&args, settings, printer),
+        Command::Runs(RunsCommand::Resume(args)) => runs::resume(&args, settings, printer),
         Command::Runs(RunsCommand::Logs(args)) => runs::logs(&args, settings, printer),
         Command::Models(command) => models::run(&command, settings, printer),
         Command::Gc(args) => gc::run(&args, settings, printer),

@@ -10,10 +10,10 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use windlass_engine::{
     Ask, BuildProgress, BuildRequest, Built, CheckFailure, CheckOutcome, CheckedNode, Decision, Engine, FailedRows,
-    Inspected, LeftOut, Phase, Plan, Reason, Replayed, Standing,
+    Inspected, LeftOut, Phase, Plan, Reason, Refresh, Replayed, Sample, Standing,
 };
 use windlass_error::{Classify, Code, Diagnostic, Fault, Retry};
-use windlass_project::{Node, Project};
+use windlass_project::{Node, NodeKind, Project};
 use windlass_runner::{
     Attempt, Backend, BackendError, Clock, ErrorRows, LeaseWatch, NodeOutcome, NodeProgress, OutcomeKind, RunId,
 };
@@ -33,6 +33,15 @@ pub(crate) enum Work {
     Rebuild,
     /// Its error rows are computed again, and what comes of them is merged into its table.
     Replay,
+}
+
+/// What earlier runs have done that counts as this one's.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Continued {
+    /// The runs, the newest first.
+    pub(crate) runs: Vec<String>,
+    /// The nodes that they got done.
+    pub(crate) done: BTreeSet<String>,
 }
 
 /// Rows that incremental tables have left out because they have no time, by node.
@@ -67,6 +76,10 @@ pub(crate) struct EngineBackend {
     pub(crate) work: Work,
     /// What is asked of incremental tables.
     pub(crate) ask: Ask<'static>,
+    /// The share of rows of sources that is read, where not all of them are.
+    pub(crate) sample: Option<Sample>,
+    /// What earlier runs have done that counts as this one's.
+    pub(crate) continued: Continued,
     /// The run.
     pub(crate) run_id: RunId,
     /// When the run began; later than that of every run that had the lease before.
@@ -150,7 +163,7 @@ impl Backend for EngineBackend {
             run_id: self.run_id.as_str(),
             sequence: self.started_at.timestamp_millis(),
             started_us: self.started_at.timestamp_micros(),
-            ask: self.ask(),
+            ask: self.ask(node),
             progress: Arc::new(reporter),
         };
         let outcome = match (self.work, changed) {
@@ -184,19 +197,27 @@ impl Backend for EngineBackend {
 }
 
 impl EngineBackend {
-    fn ask(&self) -> Ask<'_> {
-        Ask { now_us: self.started_at.timestamp_micros(), run_id: Some(self.run_id.as_str()), ..self.ask }
+    fn ask(&self, node: &Node) -> Ask<'_> {
+        let refresh = if self.is_done(node) { Refresh::IfChanged } else { self.ask.refresh };
+        let (now_us, run_id) = (self.started_at.timestamp_micros(), Some(self.run_id.as_str()));
+        Ask { refresh, now_us, run_id, resumes: &self.continued.runs, ..self.ask }
+    }
+
+    /// Returns whether a run that is continued has done a node: then it is not done again for its own sake.
+    fn is_done(&self, node: &Node) -> bool {
+        self.continued.done.contains(&node.name)
     }
 
     /// Decides what is done with a node. What it reads is in its final state by now.
     async fn decided(&self, node: &Node) -> Result<Decision, BackendError> {
         match self.work {
+            Work::Rebuild if self.is_done(node) => {}
             Work::Build => {}
             Work::Rebuild => return Ok(Decision::Build(Reason::forced("--no-cache"))),
             Work::Replay => return Ok(Decision::Build(Reason::forced("--replay"))),
         }
         let decided =
-            Box::pin(self.engine.decide(&self.project, &self.plan, node, (&BTreeSet::new(), &self.ask()))).await;
+            Box::pin(self.engine.decide(&self.project, &self.plan, node, (&BTreeSet::new(), &self.ask(node)))).await;
         let decision = decided.map_err(|error| Box::new(BuildError(error)) as BackendError)?;
         if let Decision::Build(reason) = &decision {
             tracing::info!(node = %node.name, kind = reason.kind.as_str(), reason = %reason.text, "node must be built");
@@ -208,7 +229,9 @@ impl EngineBackend {
     async fn look_at(&self, node: &Node) -> Result<NodeOutcome, BackendError> {
         let failed = |error| Box::new(BuildError(error)) as BackendError;
         let (engine, project, plan) = (&self.engine, &self.project, &self.plan);
-        if node.checks.is_empty() {
+        // Checks of a source say something of all its rows.
+        let is_sampled = self.sample.is_some() && matches!(node.kind, NodeKind::Source(_));
+        if node.checks.is_empty() || is_sampled {
             return Ok(view());
         }
         if self.work == Work::Build && Box::pin(engine.has_passed(project, plan, node)).await.map_err(failed)? {

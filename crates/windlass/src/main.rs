@@ -28,6 +28,7 @@ mod python;
 mod refusal;
 mod report;
 mod rows;
+mod sampling;
 mod session;
 mod settings;
 mod signals;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::runtime::Runtime;
-use windlass_engine::{Engine, EngineConfig};
+use windlass_engine::{Engine, EngineConfig, Sample};
 use windlass_project::Project;
 
 use crate::output::Output;
@@ -41,6 +41,16 @@ impl Session {
         threads: Option<u16>,
         output: Output,
     ) -> anyhow::Result<Self> {
+        Self::open_on(settings, project, (threads, None), output)
+    }
+
+    /// Opens the engine for a share of the rows of sources, or for all.
+    pub(crate) fn open_on(
+        settings: &Settings,
+        project: &Project,
+        (threads, sample): (Option<u16>, Option<Sample>),
+        output: Output,
+    ) -> anyhow::Result<Self> {
         let available = || std::thread::available_parallelism().map_or(1, usize::from);
         let threads = threads.map(usize::from).or(project.target.threads).unwrap_or_else(available).max(1);
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -55,6 +65,7 @@ impl Session {
             lake: project.target.lake.clone(),
             env: project.target.env.clone(),
             base: project.target.base.clone(),
+            sample,
             memory: project.target.memory,
             threads,
             spill: settings.temporary.clone(),

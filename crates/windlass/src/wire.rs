@@ -24,6 +24,7 @@ mod env;
 pub(crate) mod models;
 mod plan;
 mod profile;
+mod sample;
 mod unit_tests;
 
 pub(crate) use diff::DiffReport;
@@ -32,6 +33,7 @@ pub(crate) use env::{
 };
 pub(crate) use plan::{Continues, PlanReason, WireIntervals};
 pub(crate) use profile::ProfileReport;
+pub(crate) use sample::WireSample;
 pub(crate) use unit_tests::TestReport;
 
 /// What stands around every result.
@@ -90,6 +92,7 @@ pub(crate) struct PlanReport {
     pub(crate) env: String,
     pub(crate) base: Option<String>,
     pub(crate) lake: String,
+    pub(crate) sample: Option<WireSample>,
     pub(crate) nodes: Vec<PlannedNode>,
     pub(crate) not_checked: Vec<&'static str>,
     pub(crate) diagnostics: Vec<WireDiagnostic>,
@@ -243,6 +246,8 @@ pub(crate) struct RunReport {
     pub(crate) env: String,
     pub(crate) lake: String,
     pub(crate) selection: Option<String>,
+    pub(crate) sample: Option<WireSample>,
+    pub(crate) resumes: Option<String>,
     pub(crate) outcome: &'static str,
     pub(crate) reason: Option<&'static str>,
     pub(crate) rows: u64,

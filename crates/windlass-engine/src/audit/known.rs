@@ -172,7 +172,7 @@ impl Engine {
                     let version = self.found_model(&input.reference).await?.input_version();
                     version.content.unwrap_or(version.identity)
                 }
-                (InputPart::Result, Content::Files(files)) if !planned.is_published => files.identity.clone(),
+                (InputPart::Result, Content::Files(files)) if !planned.is_published => files.state(),
                 (InputPart::Result, Content::Query(_)) if !planned.is_published => {
                     Box::pin(self.rows_identity(project, plan, other)).await?
                 }

@@ -15,6 +15,8 @@ pub struct Environment {
     pub name: String,
     /// The environment that it was last run on.
     pub base: Option<String>,
+    /// The share of rows of sources that its last run has read; `None` for all.
+    pub sample: Option<String>,
     /// Its own tables.
     pub tables: u64,
     /// Rows of their newest versions.
@@ -69,8 +71,8 @@ impl Engine {
         let mut found = Vec::new();
         for name in folders(&self.lake_root).await? {
             let env = self.lake_root.join(&name);
-            let mut environment =
-                Environment { name: name.clone(), base: self.base_of(&name).await?, tables: 0, rows: 0, bytes: 0 };
+            let (base, sample) = (self.base_of(&name).await?, self.noted_sample(&name).await?);
+            let mut environment = Environment { name: name.clone(), base, sample, tables: 0, rows: 0, bytes: 0 };
             let children = folders(&env).await?;
             for table in children.iter().filter(|table| *table != SYSTEM_FOLDER) {
                 let Some(opened) = PublishedTable::open(table, &env.join(table), None).await? else { continue };
@@ -84,6 +86,21 @@ impl Engine {
             }
         }
         found.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(found)
+    }
+
+    /// Returns the environments of the lake that were last run on top of another one.
+    ///
+    /// # Errors
+    ///
+    /// Errors of storage.
+    pub async fn environments_above(&self, env: &str) -> Result<Vec<String>, Error> {
+        let mut found = Vec::new();
+        for name in folders(&self.lake_root).await? {
+            if name != env && self.base_of(&name).await?.as_deref() == Some(env) {
+                found.push(name);
+            }
+        }
         Ok(found)
     }
 

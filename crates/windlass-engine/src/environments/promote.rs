@@ -17,6 +17,7 @@ use crate::fingerprint::{InputVersion, Inputs, Provenance, changed_definition, c
 use crate::incremental::Ask;
 use crate::planner::Plan;
 use crate::reuse::{Decision, Reason, ReasonKind, Volatile};
+use crate::sampling::sample_of_table;
 use crate::tables::published::PublishedTable;
 use crate::{BuildProgress, Engine, Error};
 
@@ -175,6 +176,9 @@ impl Engine {
         let Some(provenance) = own.provenance().await.filter(|provenance| provenance.definition().is_some()) else {
             return never("nothing is known of how it was made".to_string());
         };
+        if let Some(sample) = sample_of_table(own).await {
+            return never(format!("built from a sample of {sample}, which stays in its environment"));
+        }
         let ask = Ask { now_us: now.timestamp_micros(), ..Ask::default() };
         let decision = self.decide_about(project, plan, node, (&BTreeSet::new(), &ask, Volatile::Stands)).await?;
         match decision {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::record::{Definition, EnvironmentRecord, InputVersion, Inputs};
+use crate::sampling::SETTING;
 
 /// What differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub(crate) enum Difference {
     Var { name: String, old: Option<String>, new: Option<String> },
     /// A setting.
     Setting { name: String },
+    /// The share of rows of sources that was read.
+    Sample { old: Option<String>, new: Option<String> },
     /// How a Python callable is called.
     Call { name: String },
     /// A Python file.
@@ -34,6 +37,10 @@ pub(crate) enum Difference {
 
 /// Returns the first difference between two definitions.
 pub(crate) fn changed_definition(old: &Definition, new: &Definition) -> Option<Difference> {
+    let sample = |of: &Definition| of.settings.get(SETTING).cloned();
+    if sample(old) != sample(new) {
+        return Some(Difference::Sample { old: sample(old), new: sample(new) });
+    }
     if let Some(name) = first_changed(&old.settings, &new.settings) {
         return Some(Difference::Setting { name });
     }
@@ -185,6 +192,10 @@ mod tests {
         check(|new| other(&mut new.columns, "c2"), expect![[r#"Columns { table: "s.a" }"#]]);
         check(|new| other(&mut new.vars, "2"), expect![[r#"Var { name: "seed", old: Some("1"), new: Some("2") }"#]]);
         check(|new| other(&mut new.settings, "x"), expect![[r#"Setting { name: "partition_by" }"#]]);
+        let sampled = |new: &mut Definition| {
+            new.settings.insert(SETTING.to_string(), "1%".to_string());
+        };
+        check(sampled, expect![[r#"Sample { old: None, new: Some("1%") }"#]]);
         check(|new| other(&mut new.calls, "d2"), expect![[r#"Call { name: "Score" }"#]]);
         check(|new| other(&mut new.files, "f2"), expect![[r#"File { path: "lib/geo.py" }"#]]);
         check(|new| new.files.clear(), expect![[r#"File { path: "lib/geo.py" }"#]]);

@@ -12,6 +12,7 @@ use super::record::{Definition, EnvironmentRecord, InputVersion, Inputs};
 use super::{hash, sql};
 use crate::operators::python::PythonError;
 use crate::planner::{Content, Plan, Reading, Tables, calls};
+use crate::sampling::SETTING;
 use crate::session::PlanStyle;
 use crate::{Engine, Error, python};
 
@@ -28,6 +29,9 @@ impl Engine {
             settings: settings(node),
             ..Definition::default()
         };
+        if let Some(sample) = self.sample_of(project, node) {
+            definition.settings.insert(SETTING.to_string(), sample.to_string());
+        }
         if let Some(Content::Files(files)) = plan.nodes.get(&node.name).map(|planned| &planned.content) {
             definition.columns.insert(node.name.clone(), sql::schema(&files.provider.schema()));
         }
@@ -101,9 +105,10 @@ impl Engine {
                 },
                 (InputPart::Model, _) => None,
                 (InputPart::Result, Content::Files(files)) if !planned.is_published => {
-                    let is_new = known.get(&table).is_some_and(|known| known.identity != files.identity);
+                    let identity = files.state();
+                    let is_new = known.get(&table).is_some_and(|known| known.identity != identity);
                     let content = if is_new { files.content().await } else { None };
-                    Some(InputVersion { identity: files.identity.clone(), content })
+                    Some(InputVersion { identity, content })
                 }
                 (InputPart::Result, Content::Query(_)) if !planned.is_published => None,
                 (InputPart::Result, _) => match self.open_table(name).await? {

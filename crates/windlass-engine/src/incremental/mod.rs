@@ -29,12 +29,14 @@ pub struct Ask<'a> {
     pub now_us: i64,
     /// The run that asks: what it has done itself it does not do again. `None` where nobody runs yet.
     pub run_id: Option<&'a str>,
+    /// The runs that it continues: what they have done counts as its own.
+    pub resumes: &'a [String],
 }
 
 impl Ask<'_> {
-    /// Returns whether the run that asks has made something.
+    /// Returns whether the run that asks has made something, or one that it continues.
     pub(crate) fn is_by(&self, run_id: &str) -> bool {
-        self.run_id == Some(run_id)
+        self.run_id == Some(run_id) || self.resumes.iter().any(|resumed| resumed == run_id)
     }
 }
 

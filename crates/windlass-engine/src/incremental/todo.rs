@@ -9,7 +9,7 @@ use std::ops::Range;
 use windlass_project::{ByInterval, Incremental, Node, OnDefinitionChange, OnVolatile, Project, Strategy};
 
 use super::{Ask, IntervalsToDo, Ledger, Refresh, Spans};
-use crate::fingerprint::{Provenance, changed_definition, changed_input};
+use crate::fingerprint::{Difference, Provenance, changed_definition, changed_input};
 use crate::planner::Plan;
 use crate::reuse::{Reason, ReasonKind, first_upcoming, told, volatile};
 use crate::tables::published::PublishedTable;
@@ -88,7 +88,9 @@ impl Engine {
             return rebuild(ReasonKind::Forced, "asked for by --full-refresh", there);
         }
         if let Some(difference) = changed_definition(&definition, &self.definition(project, plan, node).await?) {
-            if incremental.on_definition_change == OnDefinitionChange::Rebuild {
+            // Rows of a sample and rows of everything are not rows of one table.
+            let is_sample = matches!(difference, Difference::Sample { .. });
+            if is_sample || incremental.on_definition_change == OnDefinitionChange::Rebuild {
                 let reason = told(project, &difference);
                 return rebuild(reason.kind, &reason.text, there);
             }

@@ -43,9 +43,10 @@ use crate::session::PlanStyle;
 use crate::tables::error_layout::{self, Stamp};
 use crate::tables::error_rows::ErrorRows;
 use crate::tables::published::PublishedTable;
+use crate::tables::resolved::ResolvedSource;
 use crate::tables::schema;
-use crate::tables::source::{ResolvedSource, SourceReader};
-use crate::{Engine, Error};
+use crate::tables::source::SourceReader;
+use crate::{Engine, Error, sampling};
 
 /// A project, type-checked.
 #[derive(Debug, Default)]
@@ -214,8 +215,13 @@ impl Engine {
     ) -> Result<PlannedNode, Error> {
         let context = self.session.context(PlanStyle::Fast);
         let reader = SourceReader { storage: &self.storage, context: &context, root: &project.root };
-        let resolved = reader.resolve(node, source).await?;
+        let mut resolved = reader.resolve(node, source).await?;
+        resolved.sampled = self.sampled(source);
         let schema = resolved.provider.schema();
+        let mistakes = sampling::key_mistakes(node, source, &schema);
+        if !mistakes.is_empty() {
+            return Err(Error::Mistakes { diagnostics: mistakes });
+        }
         let errors = match node.quarantines() {
             true => error_schema(node, None, &schema::published(&node.name, &schema)?)?,
             false => None,
@@ -340,8 +346,8 @@ impl Engine {
                     Tables::InLake => source.content().await,
                     Tables::BySchema | Tables::Unnoted => None,
                 };
-                read.insert(name.to_string(), InputVersion { identity: source.identity.clone(), content });
-                Ok(Arc::clone(&source.provider))
+                read.insert(name.to_string(), InputVersion { identity: source.state(), content });
+                Ok(source.reader())
             }
             (Content::Query(plan), false, Tables::BySchema) => {
                 Ok(Arc::new(ViewTable::new(plan.as_ref().clone(), None)))
@@ -439,6 +445,8 @@ pub(crate) fn seed_as_source(node: &Node, seed: &Seed) -> SourceTable {
         path: seed.path.display().to_string(),
         format: FileFormat::Csv { delimiter: seed.delimiter, header: true },
         partitioned_by: Vec::new(),
+        sample_key: Vec::new(),
+        sample_key_at: None,
     }
 }
 

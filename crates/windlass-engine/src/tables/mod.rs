@@ -12,6 +12,7 @@ pub(crate) mod pieces;
 pub(crate) mod publish;
 pub(crate) mod published;
 pub(crate) mod ranges;
+pub(crate) mod resolved;
 pub(crate) mod schema;
 pub(crate) mod source;
 pub(crate) mod staged;

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
-use datafusion::catalog::TableProvider;
 use datafusion::common::{ScalarValue, Statistics};
 use datafusion::datasource::file_format::FileFormat as DataFusionFormat;
 use datafusion::datasource::file_format::csv::CsvFormat;
@@ -28,9 +27,9 @@ use windlass_project::{FileFormat, Node, SourceTable};
 use super::contract::{self, DeclaredColumn};
 use super::files::FilesTable;
 use super::published::PublishedTable;
+use super::resolved::{ResolvedSource, SmallFiles};
 use super::statistics;
 use crate::Error;
-use crate::checks::hash::bytes128;
 use crate::storage::{Place, Storage};
 
 /// Files whose footers are read at the same time.
@@ -39,42 +38,6 @@ const CONCURRENT_FOOTERS: usize = 16;
 const SMALL_BYTES: u64 = 64 << 20;
 /// Rows of each file that types of undeclared columns are taken from.
 const INFERRED_ROWS: usize = 1000;
-
-/// A source, ready to read.
-#[derive(Debug, Clone)]
-pub(crate) struct ResolvedSource {
-    /// Reads it.
-    pub(crate) provider: Arc<dyn TableProvider>,
-    /// Its files, where they are text whose values can fail to parse.
-    pub(crate) text: Option<Arc<FilesTable>>,
-    /// What exactly is read, for the fingerprint: a Delta version, or path, size and time of files.
-    pub(crate) identity: String,
-    /// Where its bytes can be had cheaply, so that files with new times can be told from new files.
-    pub(crate) small: Option<SmallFiles>,
-    /// Rows, where they are known without reading.
-    pub(crate) rows: Option<u64>,
-}
-
-/// Local files of [`SMALL_BYTES`] at most together.
-#[derive(Debug, Clone)]
-pub(crate) struct SmallFiles {
-    store: Arc<dyn ObjectStore>,
-    paths: Vec<Path>,
-}
-
-impl ResolvedSource {
-    /// Returns the hash of the bytes of all files, in the order of their paths; `None` where reading them
-    /// for that would not be cheap. Stores other than the disk tell by their tags.
-    pub(crate) async fn content(&self) -> Option<String> {
-        let SmallFiles { store, paths } = self.small.as_ref()?;
-        let mut digests = Vec::with_capacity(paths.len() * 16);
-        for path in paths {
-            let bytes = store.get(path).await.ok()?.bytes().await.ok()?;
-            digests.extend(bytes128(&bytes).to_le_bytes());
-        }
-        Some(format!("{:032x}", bytes128(&digests)))
-    }
-}
 
 /// The files of a source.
 struct Listed<'a> {
@@ -124,7 +87,7 @@ impl SourceReader<'_> {
             return Err(mistakes(broken));
         }
         let identity = format!("delta {} version {}", place.url, table.version());
-        Ok(ResolvedSource { provider, text: None, identity, small: None, rows: table.size().0 })
+        Ok(ResolvedSource { provider, text: None, identity, small: None, rows: table.size().0, sampled: None })
     }
 
     async fn files(
@@ -170,7 +133,7 @@ impl SourceReader<'_> {
         let is_small = base.local().is_some() && objects.iter().map(|object| object.size).sum::<u64>() <= SMALL_BYTES;
         let paths = || objects.iter().map(|object| object.location.clone()).collect();
         let small = is_small.then(|| SmallFiles { store: Arc::clone(&base.store), paths: paths() });
-        Ok(ResolvedSource { provider: table, text, identity, small, rows })
+        Ok(ResolvedSource { provider: table, text, identity, small, rows, sampled: None })
     }
 
     /// Returns the folder that partition folders stand below, and the files, sorted by path.

@@ -12,6 +12,7 @@ mod models;
 mod publishing;
 mod reading;
 mod runtime;
+mod sampling;
 mod shared_views;
 mod support;
 mod unscored;

@@ -9,7 +9,7 @@ use parquet::arrow::ArrowWriter;
 use super::support::{World, plain};
 use crate::Error;
 
-fn parquet(path: &std::path::Path, columns: Vec<(&str, ArrayRef)>) {
+pub(super) fn parquet(path: &std::path::Path, columns: Vec<(&str, ArrayRef)>) {
     let batch = RecordBatch::try_from_iter(columns).unwrap();
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let mut writer = ArrowWriter::try_new(std::fs::File::create(path).unwrap(), batch.schema(), None).unwrap();

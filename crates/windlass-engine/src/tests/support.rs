@@ -11,7 +11,9 @@ use windlass_error::Diagnostic;
 use windlass_project::{LoadOptions, MemoryLimit, Project, load};
 use windlass_worker::{LockMode, OutputStream, WorkerOutput};
 
-use crate::{Ask, BuildProgress, BuildRequest, Built, Engine, EngineConfig, Error, Phase, Plan, PythonSettings};
+use crate::{
+    Ask, BuildProgress, BuildRequest, Built, Engine, EngineConfig, Error, Phase, Plan, PythonSettings, Sample,
+};
 
 /// Publishes whenever it is asked.
 pub(super) struct Willing;
@@ -70,6 +72,11 @@ impl World {
     /// Returns an engine whose tables stand in another environment.
     pub(super) fn engine_of(&self, env: &str) -> Engine {
         engine(self.folder.path(), MemoryLimit::Bytes(256 << 20), env)
+    }
+
+    /// Returns an engine that reads a share of the rows of sources.
+    pub(super) fn engine_on_sample(&self, sample: &str) -> Engine {
+        sampled_engine(self.folder.path(), MemoryLimit::Bytes(256 << 20), "sampled", Some(sample.parse().unwrap()))
     }
 
     pub(super) async fn plan(&self) -> Plan {
@@ -179,10 +186,15 @@ fn load_project(root: &Path) -> Project {
 }
 
 fn engine(root: &Path, memory: MemoryLimit, env: &str) -> Engine {
+    sampled_engine(root, memory, env, None)
+}
+
+fn sampled_engine(root: &Path, memory: MemoryLimit, env: &str, sample: Option<Sample>) -> Engine {
     Engine::try_new(EngineConfig {
         lake: root.canonicalize().unwrap().join("lake").display().to_string(),
         env: env.to_string(),
         base: None,
+        sample,
         memory,
         threads: 2,
         spill: root.join("spill"),

@@ -14,7 +14,7 @@ use windlass_project::{InputPart, Node, NodeKind, Project, SourceTable};
 use super::values;
 use crate::planner::{Content, Plan, PlannedNode, unplannable};
 use crate::session::PlanStyle;
-use crate::tables::source::ResolvedSource;
+use crate::tables::resolved::ResolvedSource;
 use crate::tables::{contract, schema};
 use crate::{Engine, Error};
 
@@ -111,7 +111,8 @@ impl Engine {
 /// Returns a node that is known by its columns alone.
 fn known_by(columns: SchemaRef, is_published: bool) -> PlannedNode {
     let provider = Arc::new(EmptyTable::new(Arc::clone(&columns)));
-    let files = ResolvedSource { provider, text: None, identity: String::new(), small: None, rows: None };
+    let files =
+        ResolvedSource { provider, text: None, identity: String::new(), small: None, rows: None, sampled: None };
     let content = Content::Files(files);
     PlannedNode { schema: columns, rows: None, is_published, errors: None, content, incremental: None }
 }

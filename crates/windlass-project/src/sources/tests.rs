@@ -321,3 +321,29 @@ fn several_files_share_the_names() {
     "#]]
     .assert_eq(&problems(text));
 }
+
+#[test]
+fn a_sample_key_is_inherited_and_taken_back() {
+    let loaded = load(
+        "-- sources.yml --\nsources:\n  s:\n    path: data/{name}.csv\n    sample_key: id\n    tables:\n      a:\n      \
+         b: {sample_key: [id, day]}\n      c: {sample_key: []}\n      d: {sample_key: [id, id]}\n      e: {sample_key: {x: 1}}\n",
+    );
+    let keys = |name: &str| match &loaded.project.as_ref().unwrap().nodes[name].kind {
+        NodeKind::Source(table) => table.sample_key.join(" "),
+        _ => unreachable!(),
+    };
+    assert_eq!(["s.a", "s.b", "s.c"].map(keys), ["id", "id day", ""]);
+    expect![[r#"
+        error[E0203]: `sample_key` names column `id` twice
+          sources.yml:9:23
+          |       d: {sample_key: [id, id]}
+          |                       ^^^^^^^^
+          node: s.d
+        error[E0203]: expected a text or a list of texts for `sample_key`, found a map
+          sources.yml:10:23
+          |       e: {sample_key: {x: 1}}
+          |                       ^^^^^^
+          node: s.e
+    "#]]
+    .assert_eq(&render(&loaded.diagnostics));
+}

@@ -34,7 +34,16 @@ fn recorder(folder: &TempDir, begin: bool) -> (Arc<ManualClock>, Arc<RunStore>, 
     let [command, target, env, lake, version] = ["run", "local", "dev", "lake", "0"].map(str::to_owned);
     if begin {
         store
-            .begin_run(&NewRun { run_id: run_id.clone(), command, selection: None, target, env, lake, version })
+            .begin_run(&NewRun {
+                run_id: run_id.clone(),
+                command,
+                selection: None,
+                target,
+                env,
+                lake,
+                version,
+                arguments: None,
+            })
             .unwrap();
     }
     let store = Arc::new(store);

@@ -75,6 +75,8 @@ const MIGRATIONS: &[&str] = &[
     "ALTER TABLE node_runs ADD COLUMN error_rows INTEGER;",
     // 3: rows that failed and have NULL for what Python should have answered.
     "ALTER TABLE node_runs ADD COLUMN null_rows INTEGER;",
+    // 4: what a run was asked for, as JSON.
+    "ALTER TABLE runs ADD COLUMN arguments TEXT;",
 ];
 
 /// Brings a file up to date. Several processes may do so at once; one does the work.

@@ -2,6 +2,7 @@
 //!
 //! Field names are stable: they are only ever added. Times are UTC, RFC 3339, with milliseconds.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -9,7 +10,7 @@ use rusqlite::Row;
 use rusqlite::types::Type;
 use serde::{Serialize, Serializer};
 
-use super::time_text;
+use super::{RunArguments, arguments, time_text};
 use crate::ProcessId;
 
 /// One run.
@@ -50,6 +51,8 @@ pub struct RunRow {
     pub rows: Option<u64>,
     /// Bytes written by all nodes, as stored.
     pub bytes: Option<u64>,
+    /// What it was asked for; `None` for what cannot be continued.
+    pub arguments: Option<RunArguments>,
 }
 
 /// One attempt of a node in a run, or a node that was skipped.
@@ -138,7 +141,17 @@ impl RunRow {
             peak_memory_bytes: count(row, "peak_memory_bytes")?,
             rows: count(row, "rows")?,
             bytes: count(row, "bytes")?,
+            arguments: arguments::read(row.get("arguments")?)?,
         })
+    }
+}
+
+impl RunDetail {
+    /// Returns what is known last of each node that it has begun or skipped: whether it is done.
+    pub fn ends(&self) -> BTreeMap<&str, bool> {
+        // Attempts stand in the order in which they began.
+        let is_done = |row: &NodeRunRow| matches!(row.outcome.as_deref(), Some("success" | "reused"));
+        self.nodes.iter().map(|row| (row.node.as_str(), is_done(row))).collect()
     }
 }
 

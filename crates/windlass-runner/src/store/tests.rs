@@ -1,5 +1,6 @@
 //! Runs written down and found again, across reopening, killed processes and broken files.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
@@ -49,6 +50,7 @@ fn new_run(run_id: &RunId) -> NewRun {
         env: "dev".to_owned(),
         lake: "file:///lake".to_owned(),
         version: "0.1.0".to_owned(),
+        arguments: None,
     }
 }
 
@@ -117,7 +119,8 @@ fn a_run_is_found_again_in_another_process() {
             "pid": 1,
             "peak_memory_bytes": 1073741824,
             "rows": 10,
-            "bytes": 100
+            "bytes": 100,
+            "arguments": null
           },
           "nodes": [
             {
@@ -264,7 +267,7 @@ fn a_store_of_a_later_release_is_refused() {
     let path = bench.file();
     assert_eq!(
         refused.to_string(),
-        format!("cannot open the run store `{}`: it has version 99, this release knows up to 3", path.display())
+        format!("cannot open the run store `{}`: it has version 99, this release knows up to 4", path.display())
     );
     assert!(refused.hint().unwrap().contains("upgrade"));
     assert_eq!(refused.code(), Some(Code::RUN_STORE));
@@ -277,7 +280,7 @@ fn a_store_of_an_earlier_release_is_brought_up_to_date() {
     let run_id = bench.begin(&store);
     let row = success(&run_id, "a", bench.clock.now(), 7);
     store.record_node(&row).unwrap();
-    store.lock().execute_batch("ALTER TABLE node_runs DROP COLUMN error_rows; ALTER TABLE node_runs DROP COLUMN null_rows; PRAGMA user_version = 1;").unwrap();
+    store.lock().execute_batch("ALTER TABLE node_runs DROP COLUMN error_rows; ALTER TABLE node_runs DROP COLUMN null_rows; ALTER TABLE runs DROP COLUMN arguments; PRAGMA user_version = 1;").unwrap();
     drop(store);
     let store = bench.open().unwrap();
     assert_eq!(store.run("latest").unwrap().nodes, [NodeRunRow { error_rows: None, null_rows: None, ..row }]);
@@ -323,4 +326,31 @@ fn many_processes_may_make_the_store_at_once() {
         }
     });
     assert_eq!(bench.open().unwrap().runs(100).unwrap().len(), runs);
+}
+
+#[test]
+fn what_a_run_was_asked_for_is_found_again() {
+    let bench = Bench::new();
+    let store = bench.open().unwrap();
+    let asked = RunArguments {
+        select: vec!["+b".to_owned()],
+        vars: vec!["late=30".to_owned()],
+        from: Some("2013-05-01".to_owned()),
+        full_refresh: true,
+        nodes: vec!["a".to_owned(), "b".to_owned(), "c".to_owned()],
+        ..RunArguments::default()
+    };
+    let run_id = RunId::generate(bench.clock.now());
+    store.begin_run(&NewRun { arguments: Some(asked.clone()), ..new_run(&run_id) }).unwrap();
+    store.record_node(&success(&run_id, "a", bench.clock.now(), 1)).unwrap();
+    let failed = |attempt| NodeRunRow {
+        outcome: Some("failed".to_owned()),
+        ..NodeRunRow::begun(run_id.as_str(), "b", attempt, bench.clock.now())
+    };
+    store.record_node(&failed(1)).unwrap();
+    let detail = store.run("latest").unwrap();
+    assert_eq!(detail.run.arguments, Some(asked));
+    assert_eq!(detail.ends(), BTreeMap::from([("a", true), ("b", false)]));
+    store.record_node(&NodeRunRow { attempt: 2, ..success(&run_id, "b", bench.clock.now(), 1) }).unwrap();
+    assert_eq!(store.run("latest").unwrap().ends(), BTreeMap::from([("a", true), ("b", true)]));
 }

@@ -1,6 +1,7 @@
 //! Flags of `windlass run` and `windlass plan`.
 
 use clap::Args;
+use windlass_engine::Sample;
 
 use super::{Format, IntervalArgs, SelectArgs, VarsArgs};
 
@@ -19,6 +20,8 @@ pub(crate) struct RunArgs {
     /// The same, and incremental tables from nothing.
     #[arg(long)]
     pub(crate) full_refresh: bool,
+    #[command(flatten)]
+    pub(crate) subset: SubsetArgs,
     /// Write to the environment also where `targets.yml` protects it.
     #[arg(long)]
     pub(crate) yes: bool,
@@ -31,6 +34,18 @@ pub(crate) struct RunArgs {
     /// `json` prints one object on stdout when the run is over.
     #[arg(long, default_value = "text")]
     pub(crate) format: Format,
+}
+
+/// Flags that leave out nodes or rows.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct SubsetArgs {
+    /// Of the selected nodes, only those that failed or were not reached in the last run of this environment, with those
+    /// of that run that they need.
+    #[arg(long)]
+    pub(crate) failed: bool,
+    /// Read a share of the rows of sources with a `sample_key`, such as 1%; in an environment beside the target's own.
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) sample: Option<Sample>,
 }
 
 /// Flags of `plan`.
@@ -48,6 +63,8 @@ pub(crate) struct PlanArgs {
     /// Say what `run --full-refresh` would do.
     #[arg(long)]
     pub(crate) full_refresh: bool,
+    #[command(flatten)]
+    pub(crate) subset: SubsetArgs,
     /// End with 10 where a run would build something, for scripts.
     #[arg(long)]
     pub(crate) exit_code: bool,

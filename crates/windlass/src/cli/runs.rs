@@ -21,6 +21,12 @@ Examples:
   windlass runs show
   windlass runs show 0193a5f0 --format json")]
     Show(RunsShowArgs),
+    /// Do what is left of a run that failed or was stopped, with what it was asked for.
+    #[command(after_help = "\
+Examples:
+  windlass runs resume             the newest run
+  windlass runs resume 0193a5f0")]
+    Resume(RunsResumeArgs),
     /// Print what the Python code of a run has printed.
     #[command(after_help = "\
 Examples:
@@ -47,6 +53,23 @@ pub(crate) struct RunsShowArgs {
     #[arg(value_name = "RUN", default_value = "latest")]
     pub(crate) run: String,
     /// How to print it.
+    #[arg(long, default_value = "text")]
+    pub(crate) format: Format,
+}
+
+/// Flags of `runs resume`.
+#[derive(Debug, Args)]
+pub(crate) struct RunsResumeArgs {
+    /// A run's id, the beginning of one, or `latest`: the newest, of the environment that -e names where it does.
+    #[arg(value_name = "RUN", default_value = "latest")]
+    pub(crate) run: String,
+    /// Write to the environment also where `targets.yml` protects it.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// How many threads work; else `threads:` of the target, else all that the process may use.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// `json` prints one object on stdout when the run is over.
     #[arg(long, default_value = "text")]
     pub(crate) format: Format,
 }

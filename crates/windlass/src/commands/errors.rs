@@ -187,6 +187,9 @@ fn replay(
         command: "errors --replay",
         work: Work::Replay,
         ask: Default::default(),
+        sample: None,
+        arguments: None,
+        continued: Default::default(),
         failure_policy: FailurePolicy::KeepGoing,
         format: args.format,
     };

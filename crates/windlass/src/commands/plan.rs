@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use chrono::SecondsFormat;
 use indexmap::IndexMap;
-use windlass_engine::{Ask, Continuation, Decision, Plan, Reason, ReasonKind, Standing};
+use windlass_engine::{Ask, Continuation, Decision, Plan, Reason, ReasonKind, Sample, Standing};
 use windlass_error::Diagnostic;
 use windlass_project::{Node, NodeKind, OnUpstreamFailure, Project, Target};
 use windlass_runner::{Clock, NodeHistory, SystemClock};
 
+use super::run::again;
 use crate::check::{self, Checked, Purpose};
 use crate::choice::{self, Choice};
 use crate::cli::{Format, PlanArgs};
@@ -18,8 +19,8 @@ use crate::printer::Printer;
 use crate::report::{Mistakes, Status};
 use crate::settings::Settings;
 use crate::style::Paint;
-use crate::wire::{Continues, LastRun, PlanReason, PlanReport, PlannedNode};
-use crate::{human, intervals, open};
+use crate::wire::{Continues, LastRun, PlanReason, PlanReport, PlannedNode, WireSample};
+use crate::{human, intervals, open, sampling};
 
 /// What only a run can find out.
 const NOT_CHECKED: [&str; 3] = ["values", "divisions by zero", "casts of text"];
@@ -32,10 +33,12 @@ pub(super) fn run(args: &PlanArgs, settings: &Settings, printer: &Printer) -> an
     let loaded = open::load(settings, &args.vars.vars)?;
     let place = loaded.project.as_ref().map(place);
     let checked = choice::choose(loaded, &args.select).and_then(|choice| {
-        let PlanArgs { full_refresh, no_cache, intervals, .. } = args;
+        let PlanArgs { full_refresh, no_cache, intervals, subset, .. } = args;
+        sampling::permit(subset.sample, &choice.project.target)?;
+        let choice = if subset.failed { again::failed(choice)?.choice } else { choice };
         let flags = Flags { full_refresh: *full_refresh, no_cache: *no_cache, intervals };
         let ask = intervals::ask(&flags, &choice)?;
-        Ok((check::check(choice, Purpose::Compute, None, settings, printer)?, ask))
+        Ok((check::check(choice, Purpose::Run(subset.sample), None, settings, printer)?, ask))
     });
     let (checked, ask) = match checked {
         Ok(checked) => checked,
@@ -51,7 +54,8 @@ pub(super) fn run(args: &PlanArgs, settings: &Settings, printer: &Printer) -> an
     let Checked { choice, plan, session } = &checked;
     let volatile = |node: &Node| Some((node.name.clone(), session.engine.volatile(&choice.project, plan, node)?));
     let volatile = to_run(choice).filter_map(volatile).collect();
-    let outlook = Outlook { choice, plan, decisions, history, volatile };
+    let sample = args.subset.sample;
+    let outlook = Outlook { choice, plan, decisions, history, volatile, sample };
     match args.format {
         Format::Json => printer.json("plan", &report(&outlook))?,
         Format::Text => printer.data(&text(&outlook, begun, printer.data_paint()))?,
@@ -78,6 +82,8 @@ struct Outlook<'a> {
     history: HashMap<String, NodeHistory>,
     /// What makes nodes new every time.
     volatile: HashMap<String, String>,
+    /// The share of rows of sources that is read, where not all of them are.
+    sample: Option<Sample>,
 }
 
 /// Decides for each selected node that publishes a table or trains a model, in order: what is built before counts.
@@ -166,7 +172,9 @@ fn text(outlook: &Outlook<'_>, begun: Instant, paint: Paint) -> String {
     let took = human::duration(begun.elapsed());
     let target = &choice.project.target;
     let base = target.base.as_ref().map(|base| format!(", base {base}")).unwrap_or_default();
-    let mut lines = vec![format!("target {}, env {}{base}, planned in {took}", target.name, target.env), String::new()];
+    let mut lines = vec![format!("target {}, env {}{base}, planned in {took}", target.name, target.env)];
+    lines.extend(outlook.sample.map(|sample| sampling::told(sample, &choice.project, plan)));
+    lines.push(String::new());
     let width = nodes.iter().map(|node| node.name.chars().count()).max().unwrap_or_default();
     for node in &nodes {
         let columns = plan.nodes.get(&node.name).map_or(0, |planned| planned.schema.fields().len());
@@ -265,7 +273,8 @@ fn report(outlook: &Outlook<'_>) -> PlanReport {
     let not_checked = not_checked(&chosen);
     let nodes = chosen.into_iter().map(node).collect();
     let Place { target, env, base, lake } = place.clone();
-    PlanReport { target, env, base, lake, nodes, not_checked, diagnostics: Vec::new() }
+    let sample = outlook.sample.map(|sample| WireSample::new(sample, &choice.project, plan));
+    PlanReport { target, env, base, lake, sample, nodes, not_checked, diagnostics: Vec::new() }
 }
 
 fn reason(decision: &Decision) -> Option<PlanReason> {
@@ -312,7 +321,8 @@ fn standing(decision: &Decision) -> Option<&Standing> {
 fn failed(place: Option<Place>, diagnostics: &[Diagnostic]) -> PlanReport {
     let Place { target, env, base, lake } = place.unwrap_or_default();
     let diagnostics = diagnostics.iter().map(Into::into).collect();
-    PlanReport { target, env, base, lake, nodes: Vec::new(), not_checked: NOT_CHECKED.to_vec(), diagnostics }
+    let not_checked = NOT_CHECKED.to_vec();
+    PlanReport { target, env, base, lake, sample: None, nodes: Vec::new(), not_checked, diagnostics }
 }
 
 fn last_run(history: &NodeHistory) -> LastRun {

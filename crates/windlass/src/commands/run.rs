@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use windlass_engine::{Ask, IntervalsDone, Plan};
+use windlass_engine::{Ask, IntervalsDone, Plan, Sample};
 use windlass_project::{Node, NodeKind, OnUpstreamFailure, Project};
 use windlass_runner::{
     CancelSignal, Clock, Driver, FailurePolicy, LeaseGuard, LeaseRequest, Leaves, NewRun, NodeSpec, Observer, Recorder,
-    RunId, RunOptions, RunOutcome, RunState, RunStore, RunSummary, SystemClock,
+    RunArguments, RunId, RunOptions, RunOutcome, RunState, RunStore, RunSummary, SystemClock,
 };
 
 use self::tally::Tally;
@@ -21,7 +21,7 @@ use super::plan;
 use crate::check::{self, Checked, Purpose};
 use crate::choice::{self, Choice};
 use crate::cli::{Format, RunArgs};
-use crate::compose::{EngineBackend, LeftOutRows, Work};
+use crate::compose::{Continued, EngineBackend, LeftOutRows, Work};
 use crate::intervals::Flags;
 use crate::openlineage::{self, Emitter, Telling};
 use crate::output::log;
@@ -33,8 +33,10 @@ use crate::settings::Settings;
 use crate::signals::Watch;
 use crate::tracking::{self, Tracked};
 use crate::verdicts::{Verdicts, Wanted};
-use crate::{human, intervals, open, protection, usage};
+use crate::wire::{RunReport, WireSample};
+use crate::{human, intervals, open, protection, sampling, usage};
 
+pub(in crate::commands) mod again;
 mod tally;
 
 /// How long the last OpenLineage events may take when everything else is done.
@@ -52,6 +54,12 @@ pub(super) struct Order {
     pub(super) work: Work,
     /// What is asked of incremental tables.
     pub(super) ask: Ask<'static>,
+    /// The share of rows of sources that is read, where not all of them are.
+    pub(super) sample: Option<Sample>,
+    /// What the run store keeps to continue it; `None` for what is not continued.
+    pub(super) arguments: Option<RunArguments>,
+    /// What earlier runs have done that counts as this one's.
+    pub(super) continued: Continued,
     /// What a failure stops.
     pub(super) failure_policy: FailurePolicy,
     /// How to print the end.
@@ -66,6 +74,8 @@ struct Run<'a> {
     project: Arc<Project>,
     nodes: BTreeSet<String>,
     selection: Option<String>,
+    /// What is read of sources, where it is a share.
+    sampled: Option<WireSample>,
     session: Session,
     store: Arc<RunStore>,
     clock: Arc<SystemClock>,
@@ -82,16 +92,42 @@ struct Ended {
 
 /// Runs.
 pub(super) fn run(args: &RunArgs, settings: &Settings, printer: &Printer) -> anyhow::Result<Status> {
+    continued(args, Continued::default(), "windlass run", (settings, printer))
+}
+
+/// Runs, where earlier runs may have done some of it; `command` is how the user says it.
+pub(super) fn continued(
+    args: &RunArgs,
+    continued: Continued,
+    command: &str,
+    (settings, printer): (&Settings, &Printer),
+) -> anyhow::Result<Status> {
     let loaded = open::load(settings, &args.vars.vars)?;
-    let choice = choice::choose(loaded, &args.select)?;
-    protection::permit(&choice.project.target, "windlass run", args.yes)?;
+    let mut choice = choice::choose(loaded, &args.select)?;
+    let sample = args.subset.sample;
+    sampling::permit(sample, &choice.project.target)?;
+    protection::permit(&choice.project.target, command, args.yes)?;
+    if args.subset.failed {
+        let failed = again::failed(choice)?;
+        choice = failed.choice;
+        if choice.nodes.is_empty() {
+            printer.note(&format!("nothing of this has failed in run {}, the last of its environment", failed.run_id));
+        }
+    }
     let RunArgs { full_refresh, no_cache, intervals, .. } = args;
     let flags = Flags { full_refresh: *full_refresh, no_cache: *no_cache, intervals };
     let ask = intervals::ask(&flags, &choice)?;
-    let checked = check::check(choice, Purpose::Compute, args.threads, settings, printer)?;
+    let arguments = Some(again::arguments(args, &choice, &continued));
+    let checked = check::check(choice, Purpose::Run(sample), args.threads, settings, printer)?;
+    if let Some(sample) = sample {
+        let (session, project) = (&checked.session, &checked.choice.project);
+        session.block_on(Box::pin(sampling::permit_above(Some(sample), &project.target, &session.engine)))?;
+        printer.note(&sampling::told(sample, project, &checked.plan));
+    }
     let failure_policy = if args.fail_fast { FailurePolicy::FailFast } else { FailurePolicy::KeepGoing };
     let work = if args.full_refresh || args.no_cache { Work::Rebuild } else { Work::Build };
-    let order = Order { command: "run", work, ask, failure_policy, format: args.format };
+    let format = args.format;
+    let order = Order { command: again::COMMAND, work, ask, sample, arguments, continued, failure_policy, format };
     carry_out(order, checked, settings, printer)
 }
 
@@ -107,7 +143,8 @@ pub(super) fn carry_out(
     let clock = Arc::new(SystemClock::new());
     let run_id = RunId::generate(clock.now());
     let (project, selection) = (Arc::new(project), text);
-    let mut run = Run { order, settings, printer, project, nodes, selection, session, store, clock, run_id };
+    let sampled = order.sample.map(|sample| WireSample::new(sample, &project, &plan));
+    let mut run = Run { order, settings, printer, project, nodes, selection, sampled, session, store, clock, run_id };
     let ended = run.session.block_on(Box::pin(run.go(plan)));
     // The last lines of workers stand above the end of the run.
     run.session.close();
@@ -147,6 +184,8 @@ impl Run<'_> {
             plan,
             work: self.order.work,
             ask: self.order.ask,
+            sample: self.order.sample,
+            continued: self.order.continued.clone(),
             run_id: self.run_id.clone(),
             started_at,
             verdicts: verdicts.clone(),
@@ -198,8 +237,8 @@ impl Run<'_> {
 
     /// Returns how far the selected tables by interval have come. What cannot be read is not told.
     async fn intervals(&self, started_at: DateTime<Utc>) -> Vec<(String, IntervalsDone)> {
-        let run_id = Some(self.run_id.as_str());
-        let ask = Ask { now_us: started_at.timestamp_micros(), run_id, ..Ask::default() };
+        let (run_id, resumes) = (Some(self.run_id.as_str()), self.order.continued.runs.as_slice());
+        let ask = Ask { now_us: started_at.timestamp_micros(), run_id, resumes, ..Ask::default() };
         let mut found = Vec::new();
         for node in self.nodes.iter().filter_map(|name| self.project.nodes.get(name)) {
             match self.session.engine.intervals_done(node, &ask).await {
@@ -240,6 +279,10 @@ impl Run<'_> {
 
     /// Logs to MLflow what was trained, where somebody wants it. Nothing that is wrong with it fails a run.
     async fn track(&self, started_at: DateTime<Utc>, patience: Duration) {
+        // What was trained on a sample stays in its environment.
+        if self.order.sample.is_some() {
+            return;
+        }
         let environment = &self.settings.environment;
         let tracking = match tracking::tracking(environment) {
             Ok(Some(tracking)) => tracking,
@@ -305,7 +348,7 @@ impl Run<'_> {
             return Ok(found);
         }
         for node in nodes().filter(|node| node.is_published()) {
-            if self.session.engine.published(&node.name).await?.is_some() {
+            if self.session.engine.has_sample_of_run(&self.project, node).await? {
                 found.insert(node.name.clone());
             }
         }
@@ -354,6 +397,7 @@ impl Run<'_> {
             env: target.env.clone(),
             lake: target.lake.clone(),
             version: open::VERSION.to_owned(),
+            arguments: self.order.arguments.clone(),
         })?;
         self.session.output.keep_in(log::folder(&target.state, self.run_id.as_str()));
         Ok(())
@@ -397,8 +441,9 @@ impl Run<'_> {
         }
         printer.note(&format!("{headline}  {}", paint.faint(&facts.join("  "))));
         if self.order.format == Format::Json {
-            printer
-                .json("run", &tally.report(&self.project, &self.run_id, self.selection.clone(), (summary, verdicts)))?;
+            let report = tally.report(&self.project, &self.run_id, self.selection.clone(), (summary, verdicts));
+            let resumes = self.order.continued.runs.first().cloned();
+            printer.json("run", &RunReport { resumes, sample: self.sampled.clone(), ..report })?;
         }
         Ok(())
     }

@@ -16,8 +16,10 @@ use crate::wire::{RunsDetail, RunsListing};
 use crate::{human, open};
 
 mod logs;
+mod resume;
 
 pub(super) use logs::logs;
+pub(super) use resume::resume;
 
 /// Prints the newest runs.
 pub(super) fn list(args: &RunsLsArgs, settings: &Settings, printer: &Printer) -> anyhow::Result<Status> {
@@ -72,6 +74,9 @@ fn run_text(detail: &RunDetail, paint: Paint) -> String {
     fact("outcome", Some(format!("{}{reason}", outcome(run.outcome.as_deref(), paint).trim_end())));
     fact("started", Some(format!("{}, {}", time(run.started_at), took(run))));
     fact("selection", Some(run.selection.clone().unwrap_or_else(|| "everything".to_owned())));
+    let arguments = run.arguments.as_ref();
+    fact("continues", arguments.and_then(|arguments| arguments.resumes.clone()));
+    fact("sample", arguments.and_then(|arguments| arguments.sample.clone()));
     fact("target", Some(format!("{}, env {}, lake {}", run.target, run.env, run.lake)));
     fact(
         "written",

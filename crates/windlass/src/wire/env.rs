@@ -14,6 +14,7 @@ pub(crate) struct EnvListing {
 pub(crate) struct ListedEnv {
     pub(crate) name: String,
     pub(crate) base: Option<String>,
+    pub(crate) sample: Option<String>,
     pub(crate) current: bool,
     pub(crate) protected: bool,
     pub(crate) tables: u64,

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod again;
 mod checks;
 mod checks_candidate;
 mod checks_duplicates;
@@ -45,6 +46,7 @@ mod reuse_property;
 mod run;
 mod runs;
 mod s3;
+mod sampling;
 mod show;
 mod stop;
 mod support;

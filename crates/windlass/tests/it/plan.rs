@@ -43,6 +43,7 @@ fn a_plan_knows_the_last_run() {
           "env": "prod",
           "base": null,
           "lake": "[LAKE]",
+          "sample": null,
           "nodes": [
             {
               "name": "spending",
@@ -99,6 +100,7 @@ fn mistakes_are_json_as_well() {
             "env": "prod",
             "base": null,
             "lake": "[LAKE]",
+            "sample": null,
             "nodes": [],
             "not_checked": [
               "values",

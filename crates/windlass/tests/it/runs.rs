@@ -58,7 +58,24 @@ fn runs_are_remembered() {
             "pid": "[PID]",
             "peak_memory_bytes": "[PEAK_MEMORY_BYTES]",
             "rows": 3,
-            "bytes": "[BYTES]"
+            "bytes": "[BYTES]",
+            "arguments": {
+              "select": [
+                "spending"
+              ],
+              "exclude": [],
+              "vars": [],
+              "from": null,
+              "to": null,
+              "sample": null,
+              "no_cache": false,
+              "full_refresh": false,
+              "fail_fast": false,
+              "nodes": [
+                "spending"
+              ],
+              "resumes": null
+            }
           },
           "nodes": [
             {
@@ -104,7 +121,24 @@ fn runs_are_remembered() {
               "pid": "[PID]",
               "peak_memory_bytes": "[PEAK_MEMORY_BYTES]",
               "rows": 3,
-              "bytes": "[BYTES]"
+              "bytes": "[BYTES]",
+              "arguments": {
+                "select": [
+                  "spending"
+                ],
+                "exclude": [],
+                "vars": [],
+                "from": null,
+                "to": null,
+                "sample": null,
+                "no_cache": false,
+                "full_refresh": false,
+                "fail_fast": false,
+                "nodes": [
+                  "spending"
+                ],
+                "resumes": null
+              }
             }
           ]
         }"#]]

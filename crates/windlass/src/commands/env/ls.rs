@@ -25,6 +25,7 @@ pub(super) fn run(args: &EnvLsArgs, settings: &Settings, printer: &Printer) -> a
     let listed = |env: &Environment| ListedEnv {
         name: env.name.clone(),
         base: env.base.clone(),
+        sample: env.sample.clone(),
         current: env.name == target.env,
         protected: target.is_protected(&env.name),
         tables: env.tables,
@@ -59,6 +60,7 @@ fn text(environments: &[ListedEnv], paint: Paint) -> String {
         let size = if env.tables == 0 { String::new() } else { human::bytes(env.bytes) };
         let at = |run: &EnvRun| run.started_at.get(..19).unwrap_or_default().replace('T', " ");
         let mut facts: Vec<String> = env.last_run.iter().map(|run| format!("last run {} UTC", at(run))).collect();
+        facts.extend(env.sample.iter().map(|sample| format!("sample {sample}")));
         facts.extend(env.protected.then(|| "protected".to_owned()));
         facts.extend(env.current.then(|| "this one".to_owned()));
         let facts = paint.faint(&facts.join(", "));

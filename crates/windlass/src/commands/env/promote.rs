@@ -118,6 +118,7 @@ impl Promotion<'_> {
             env: base.to_owned(),
             lake: target.lake.clone(),
             version: open::VERSION.to_owned(),
+            arguments: None,
         })?;
         let started_at = self.clock.now();
         let mut tables = Vec::new();

@@ -80,6 +80,8 @@ impl Tally {
             env: target.env.clone(),
             lake: target.lake.clone(),
             selection,
+            sample: None,
+            resumes: None,
             outcome: summary.outcome.as_str(),
             reason: summary.reason.map(RunReason::as_str),
             rows: summary.rows,
