@@ -125,5 +125,6 @@ codes! {
     TRAINING = "E1008", "a model cannot be trained on these rows";
     ONNX_RUNTIME = "E1009", "ONNX Runtime cannot be used";
     TRACKING = "E1010", "MLflow cannot be reached or refuses";
+    MODEL_EXPORT = "E1011", "a trained model cannot be scored without Python";
     UNSCORED = "E1014", "a model cannot score a row";
 }

@@ -177,6 +177,7 @@ impl Classify for Error {
         Some(match self {
             Self::Call { failure, .. } => match failure.kind {
                 Kind::Output => Code::PYTHON_OUTPUT,
+                Kind::Model => Code::MODEL_EXPORT,
                 Kind::MissingPackage => Code::PACKAGE,
                 Kind::Construct | Kind::Import => Code::CONSTRUCT,
                 Kind::Exception | Kind::Memory | Kind::Reject => Code::PYTHON_FAILED,

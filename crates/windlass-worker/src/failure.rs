@@ -44,12 +44,14 @@ pub enum FailureKind {
     MissingPackage,
     /// `reject` was called wrongly.
     Reject,
+    /// A model that was trained cannot be scored without Python.
+    Model,
 }
 
 impl Failure {
     /// Returns what went wrong in a line: the exception's class where it tells users something, and its text.
     pub fn summary(&self) -> String {
-        let is_ours = matches!(self.kind, FailureKind::Output | FailureKind::MissingPackage)
+        let is_ours = matches!(self.kind, FailureKind::Output | FailureKind::MissingPackage | FailureKind::Model)
             || ["", "InputError", "LoadError", "OutputError"].contains(&self.error_type.as_str());
         // An exception without a text has its class in place of one.
         match is_ours || self.message == self.error_type {

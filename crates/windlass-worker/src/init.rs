@@ -10,7 +10,7 @@ use arrow::record_batch::RecordBatch;
 use serde_json::{Value, json};
 
 use crate::pool::Blame;
-use crate::program::{Call, InputMode, Program, Role, RowsMode, TransformCode};
+use crate::program::{Call, InputMode, Program, Role, RowsMode, TrainingCode, TransformCode};
 
 /// Parts of the region that comes with HELLO, in order.
 #[derive(Debug)]
@@ -33,6 +33,7 @@ impl Init {
         let mut fields = common(program, worker);
         let own = match &program.role {
             Role::Transform(code) => transform(code),
+            Role::Training(code) => training(code),
             Role::Functions { calls, .. } => functions(calls),
         };
         for part in [own, json!({ "output_schema_bytes": output.len(), "constants_bytes": constants.len() })] {
@@ -55,6 +56,7 @@ impl Program {
     pub(crate) fn rows_mode(&self) -> RowsMode {
         match &self.role {
             Role::Transform(code) => code.rows,
+            Role::Training(_) => RowsMode::Many,
             Role::Functions { .. } => RowsMode::EveryRow,
         }
     }
@@ -83,7 +85,7 @@ impl Program {
             // Every call of them answers NULL for a row that fails.
             Role::Functions { .. } if self.isolate => Blame::Rows,
             // Rows of a SELECT have no place to go to.
-            Role::Transform(_) | Role::Functions { .. } => Blame::Call,
+            Role::Transform(_) | Role::Training(_) | Role::Functions { .. } => Blame::Call,
         }
     }
 }
@@ -120,6 +122,21 @@ fn transform(code: &TransformCode) -> Value {
         "fn_args": code.fn_args,
         "fn_kwargs": code.fn_kwargs,
         "copy_inputs": code.copy_inputs,
+    })
+}
+
+fn training(code: &TrainingCode) -> Value {
+    let (file, object) = code.function.as_ref().map(|(file, object)| (file, object)).unzip();
+    json!({
+        "role": "training",
+        "file": file,
+        "object": object,
+        "rows": RowsMode::Many,
+        "mode": "batch",
+        "rowwise": false,
+        "key": [],
+        "copy_inputs": false,
+        "training": code.settings,
     })
 }
 

@@ -38,6 +38,6 @@ pub use outcome::{BatchOutcome, RowError, Stage};
 pub use pool::{Pool, PoolSnapshot};
 pub use program::{
     BatchFormat, Call, CallArgument, CallErrors, InputMode, Nulls, PoolSettings, Program, Role, RowsMode, StartMode,
-    TransformCode,
+    TrainingCode, TransformCode,
 };
 pub use workers::Workers;

@@ -217,6 +217,11 @@ impl Pool {
         self.core.wake.notify_one();
     }
 
+    /// Ends workers that have nothing to do; new ones start when batches come.
+    pub fn dismiss_idle(&self) {
+        self.core.dismiss_idle();
+    }
+
     /// Returns how many calls keep all workers busy; more only wait.
     pub fn in_flight_limit(&self) -> usize {
         DEPTH * self.core.program.settings.concurrency.1.max(1) as usize

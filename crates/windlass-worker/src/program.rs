@@ -42,6 +42,8 @@ pub struct Program {
 pub enum Role {
     /// A function or class that turns batches into batches.
     Transform(Box<TransformCode>),
+    /// A function that trains a model out of all rows of one batch.
+    Training(Box<TrainingCode>),
     /// Functions called from SQL: one output column each, in order.
     Functions {
         /// The calls.
@@ -80,6 +82,15 @@ pub struct TransformCode {
     pub fn_kwargs: Map<String, Value>,
     /// Whether the callable gets copies that it may write to.
     pub copy_inputs: bool,
+}
+
+/// What trains a model.
+#[derive(Debug, Clone)]
+pub struct TrainingCode {
+    /// The file, absolute, and the name of the function in it; without it, trees are grown by code of ours.
+    pub function: Option<(PathBuf, String)>,
+    /// What training is told; see `_training.py`.
+    pub settings: Map<String, Value>,
 }
 
 /// A function called from SQL.

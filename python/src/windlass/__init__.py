@@ -1,4 +1,4 @@
-"""Windlass for authors: decorators for transforms, functions and checks, and what their code may ask for.
+"""Windlass for authors: decorators for transforms, functions, checks and models, and what their code may ask for.
 
 No dependencies. A decorator only attaches what it was given as `__windlass__` and hands the object
 back, so that a decorated class stays a plain class that a test can construct. Windlass reads the
@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 from windlass import _context
 from windlass._failure import RejectError
 
-__all__ = ["Ref", "RejectError", "Source", "check", "ref", "reject", "source", "transform", "udf", "var"]
+__all__ = ["Ref", "RejectError", "Source", "check", "model", "ref", "reject", "source", "transform", "udf", "var"]
 
 _T = TypeVar("_T")
 BatchFormat = Literal["numpy", "pandas", "polars", "pyarrow"]
@@ -194,6 +194,39 @@ def check(
     row is good. `reject` marks rows that are not, with the reason.
     """
     return _attach("check", locals())
+
+
+def model(
+    input: Ref | Source | None = None,
+    *,
+    label: str,
+    features: Sequence[str] = _NOT_GIVEN,
+    columns: Sequence[str] = _NOT_GIVEN,
+    where: str = _NOT_GIVEN,
+    order_by: str | Sequence[str] = _NOT_GIVEN,
+    seed: int = _NOT_GIVEN,
+    gates: Mapping[str, str] = _NOT_GIVEN,
+    task: Literal["classification", "regression"] = _NOT_GIVEN,
+    max_bytes: int | str = _NOT_GIVEN,
+    num_cpus: float = _NOT_GIVEN,
+    num_gpus: float = _NOT_GIVEN,
+    memory: int | str = _NOT_GIVEN,
+    timeout: float | str = _NOT_GIVEN,
+    start_timeout: float | str = _NOT_GIVEN,
+    start: Literal["fork", "spawn"] = _NOT_GIVEN,
+    deterministic: bool = _NOT_GIVEN,
+    retries: int = _NOT_GIVEN,
+    tags: Sequence[str] = _NOT_GIVEN,
+    owner: str = _NOT_GIVEN,
+    description: str = _NOT_GIVEN,
+    on_upstream_failure: str = _NOT_GIVEN,
+) -> Callable[[_T], _T]:
+    """Makes a function `train(data, run)` what trains the model of its file.
+
+    It gets all rows of `input` at once, and returns a fitted estimator of scikit-learn, LightGBM or
+    XGBoost, or the bytes of an ONNX model. What it logs with `run` stays with the version.
+    """
+    return _attach("model", locals())
 
 
 def _attach(kind: str, given: dict[str, Any]) -> Callable[[_T], _T]:

@@ -23,6 +23,10 @@ class OutputError(Exception):
     """A result that does not match what the transform declares; the text says what to do."""
 
 
+class ModelError(Exception):
+    """A trained model that cannot be kept; the text says what to do."""
+
+
 class RejectError(ValueError):
     """`windlass.reject` was called wrongly."""
 
@@ -72,6 +76,8 @@ def kind_of(exc: BaseException) -> str:
     """Returns the kind of failure that an exception in user code is."""
     if isinstance(exc, OutputError):
         return "output"
+    if isinstance(exc, ModelError):
+        return "model"
     if isinstance(exc, RejectError):
         return "reject"
     if isinstance(exc, MemoryError):

@@ -20,6 +20,7 @@ from windlass._failure import describe, failure
 from windlass._formats import FORMATS
 from windlass._functions import Functions
 from windlass._program import Program, Transform, WholeTables, roots
+from windlass._training import Training
 
 
 class InitError(Exception):
@@ -98,6 +99,8 @@ def set_up_logging() -> None:
 
 
 def _formats_needed(init: dict[str, Any]) -> list[tuple[str, str]]:
+    if init["role"] == "training":
+        return []
     parts = init["calls"] if init["role"] == "udf" else [init]
     return [(part.get("batch_format") or "numpy", part["file"]) for part in parts]
 
@@ -108,6 +111,9 @@ def _program(hello: Hello) -> Program:
         functions = [_load_object(init, call["file"], call["object"]) for call in init["calls"]]
         functions = [_construct(init, function) if inspect.isclass(function) else function for function in functions]
         return Functions(init, functions, (hello.inputs, hello.outputs), hello.constants)
+    if init["role"] == "training":
+        trainer = None if init.get("file") is None else _load_object(init, init["file"], init["object"])
+        return Training(init, trainer, hello.inputs, hello.outputs)
     function = _load_object(init, init["file"], init["object"])
     if init.get("is_class") or inspect.isclass(function):
         function = _construct(init, function)
@@ -141,7 +147,7 @@ def _warm_up(hello: Hello) -> None:
     """Converts an empty batch: pyarrow imports pandas at its first conversion, which takes long."""
     init = hello.init
     form = init.get("batch_format") or "numpy"
-    if init["role"] == "udf" or form not in ("numpy", "pandas") or init.get("mode") == "table":
+    if init["role"] != "transform" or form not in ("numpy", "pandas") or init.get("mode") == "table":
         return
     empty = pa.RecordBatch.from_arrays([pa.array([], field.type) for field in hello.inputs], schema=hello.inputs)
     FORMATS[form](hello.inputs).batch(empty)

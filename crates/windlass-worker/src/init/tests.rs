@@ -39,6 +39,21 @@ fn program(role: Role) -> Program {
 }
 
 #[test]
+fn training_is_told_as_python_reads_it() {
+    let settings = serde_json::Map::from_iter([("seed".to_owned(), json!(7))]);
+    for (function, expected) in [
+        (Some((PathBuf::from("/project/models/m.py"), "train".to_owned())), json!("/project/models/m.py")),
+        (None, Value::Null),
+    ] {
+        let code = crate::program::TrainingCode { function, settings: settings.clone() };
+        let init = Init::new(&program(Role::Training(Box::new(code))), 1).unwrap();
+        let json: Value = serde_json::from_slice(&init.json).unwrap();
+        assert_eq!((&json["role"], &json["rows"], &json["file"]), (&json!("training"), &json!("many"), &expected));
+        assert_eq!(json["training"], json!({ "seed": 7 }));
+    }
+}
+
+#[test]
 fn functions_are_told_as_python_reads_them() {
     let call = Call {
         file: PathBuf::from("/project/functions/f.py"),

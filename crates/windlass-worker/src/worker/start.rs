@@ -110,6 +110,8 @@ fn options<'a>(program: &Program, granted: impl Iterator<Item = &'a str>, gpus: 
 fn formats(program: &Program) -> Vec<BatchFormat> {
     match &program.role {
         Role::Transform(code) => vec![code.batch_format],
+        // What form it wants, it says when it is at work.
+        Role::Training(_) => Vec::new(),
         Role::Functions { calls, .. } => calls.iter().map(|call| call.batch_format).collect(),
     }
 }

@@ -192,7 +192,7 @@ impl Code {
     pub(crate) fn transform(&mut self) -> &mut TransformCode {
         match &mut self.program.role {
             Role::Transform(code) => code,
-            Role::Functions { .. } => panic!("it is a transform"),
+            Role::Functions { .. } | Role::Training(_) => panic!("it is a transform"),
         }
     }
 

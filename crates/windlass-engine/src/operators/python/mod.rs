@@ -95,7 +95,7 @@ impl PythonExec {
     pub(crate) fn new(input: Arc<dyn ExecutionPlan>, work: Arc<Work>) -> Self {
         let together = match &work.program.role {
             Role::Transform(code) if !code.rowwise => Together::Batch,
-            Role::Transform(_) | Role::Functions { .. } => Together::Row,
+            Role::Transform(_) | Role::Training(_) | Role::Functions { .. } => Together::Row,
         };
         let budget = Arc::new(Budget::new(work.limit, together, work.expected_rows));
         Self::counting(input, work, budget)
@@ -128,7 +128,7 @@ impl PythonExec {
     pub(crate) fn leaves_nulls(&self) -> bool {
         match (&self.work.shape, &self.work.program.role) {
             (_, Role::Functions { calls, .. }) => calls.iter().any(|call| call.on_error == CallErrors::Null),
-            (shape, Role::Transform(_)) => matches!(shape, Shape::Null(_)),
+            (shape, Role::Transform(_) | Role::Training(_)) => matches!(shape, Shape::Null(_)),
         }
     }
 
@@ -157,6 +157,7 @@ impl DisplayAs for PythonExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let called = match &self.work.program.role {
             Role::Transform(code) => code.object.clone(),
+            Role::Training(_) => "training".to_string(),
             Role::Functions { calls, .. } => {
                 calls.iter().map(|call| call.object.as_str()).collect::<Vec<_>>().join(", ")
             }

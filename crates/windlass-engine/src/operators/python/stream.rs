@@ -212,7 +212,8 @@ impl Partition {
         let balances = match &self.work.program.role {
             Role::Functions { .. } => rows_out == rows_in,
             Role::Transform(code) if code.rows == RowsMode::OneToOne => rows_out + failed == rows_in,
-            Role::Transform(_) => failed <= rows_in,
+            // Models are not trained by an operator.
+            Role::Transform(_) | Role::Training(_) => failed <= rows_in,
         };
         let in_order = outcome.errors.windows(2).all(|pair| pair[0].row < pair[1].row);
         let in_range = outcome.errors.last().is_none_or(|error| (error.row as usize) < rows_in);
