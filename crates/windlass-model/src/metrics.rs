@@ -2,7 +2,7 @@
 //!
 //! The names are those of BigQuery's `ML.EVALUATE`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -180,17 +180,21 @@ pub(crate) struct Measured<M> {
 impl<M: Metrics> Measured<M> {
     pub(crate) fn new(layout: &Layout, model: &NativeModel, metrics: M) -> Result<Self, Error> {
         let bytes = model.to_json().map_err(Error::Model)?;
-        let scorer = Arc::new(Scorer::load(Format::Windlass, &bytes).map_err(Error::Model)?);
-        Ok(Self { layout: layout.clone(), scorer, metrics })
+        Ok(Self::of(layout, Scorer::load(Format::Windlass, &bytes).map_err(Error::Model)?, metrics))
+    }
+
+    pub(crate) fn of(layout: &Layout, scorer: Scorer, metrics: M) -> Self {
+        Self { layout: layout.clone(), scorer: Arc::new(scorer), metrics }
     }
 }
 
 impl<M: Metrics> Pass for Measured<M> {
     fn add(&mut self, batch: &RecordBatch) -> Result<(), Error> {
         let scores = self.scorer.fork().and_then(|mut scorer| scorer.score(batch)).map_err(Error::Model)?;
+        let failed: BTreeSet<usize> = scores.failures.iter().map(|failure| failure.row).collect();
         let scores = score_of(&scores.columns);
         let rows = self.layout.evaluated(batch)?;
-        for (row, number, text) in rows {
+        for (row, number, text) in rows.into_iter().filter(|(row, ..)| !failed.contains(row)) {
             self.metrics.add((number, &text), scores[row]);
         }
         Ok(())

@@ -43,6 +43,15 @@ pub enum Registered {
     Existing(ModelVersion),
 }
 
+/// What makes a version one that is registered already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Same {
+    /// It has the same fingerprint.
+    Training,
+    /// It has the same files as well.
+    Files,
+}
+
 impl Registered {
     /// Returns the version, new or not.
     pub fn version(&self) -> &ModelVersion {
@@ -87,12 +96,32 @@ impl Registry {
     ///
     /// [`Error::Name`], [`Error::Store`]; nothing is registered then.
     pub async fn register(&self, new: NewVersion) -> Result<Registered, Error> {
-        let NewVersion { mut record, files } = new;
-        check_model(&record.model)?;
-        if let Some(known) = self.trained_as(&record.model, &record.fingerprint, 0).await? {
+        check_model(&new.record.model)?;
+        if let Some(known) = self.trained_as(&new.record, Same::Training, 0).await? {
             return Ok(Registered::Existing(known));
         }
+        self.put_version(new, Same::Training).await
+    }
+
+    /// Registers what training has led to that was done anew on purpose. Only a version of the same fingerprint
+    /// whose files are the same stands for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::register`].
+    pub async fn register_again(&self, new: NewVersion) -> Result<Registered, Error> {
+        check_model(&new.record.model)?;
+        self.put_version(new, Same::Files).await
+    }
+
+    async fn put_version(&self, new: NewVersion, same: Same) -> Result<Registered, Error> {
+        let NewVersion { mut record, files } = new;
         record.artifacts = self.put_files(&record.model, &files).await?;
+        if same == Same::Files
+            && let Some(known) = self.trained_as(&record, same, 0).await?
+        {
+            return Ok(Registered::Existing(known));
+        }
         loop {
             let last = self.numbers(&record.model, "versions").await?.last().copied().unwrap_or(0);
             record.version = last + 1;
@@ -100,7 +129,7 @@ impl Registry {
                 tracing::info!(model = record.model, version = record.version, "model version registered");
                 return Ok(Registered::New(record));
             }
-            if let Some(known) = self.trained_as(&record.model, &record.fingerprint, last).await? {
+            if let Some(known) = self.trained_as(&record, same, last).await? {
                 return Ok(Registered::Existing(known));
             }
         }
@@ -236,11 +265,13 @@ impl Registry {
         }
     }
 
-    /// Returns the version of a fingerprint among those after `after`.
-    async fn trained_as(&self, model: &str, fingerprint: &str, after: u64) -> Result<Option<ModelVersion>, Error> {
+    /// Returns the version that stands for another among those after `after`.
+    async fn trained_as(&self, new: &ModelVersion, same: Same, after: u64) -> Result<Option<ModelVersion>, Error> {
+        let model = &new.model;
         for number in self.numbers(model, "versions").await?.into_iter().rev().filter(|number| *number > after) {
             let version: ModelVersion = self.read(&self.path(model, "versions", number)).await?;
-            if version.fingerprint == fingerprint {
+            let has_files = same == Same::Training || version.artifacts == new.artifacts;
+            if version.fingerprint == new.fingerprint && has_files {
                 return Ok(Some(version));
             }
         }

@@ -15,6 +15,7 @@ mod logistic;
 mod pca;
 mod solve;
 mod summary;
+mod trees;
 
 use std::collections::BTreeMap;
 
@@ -25,6 +26,7 @@ pub use kmeans::KMeansOptions;
 pub use linear::LinearOptions;
 pub use logistic::LogisticOptions;
 pub use pca::PcaOptions;
+pub use trees::{TreeRows, measure, tree_rows};
 
 use crate::{Label, NativeModel};
 

@@ -157,3 +157,15 @@ async fn what_is_not_there_is_named() {
     let error = registry.set_alias("late", &change("champion", 9, Expected::Anything)).await.unwrap_err();
     assert_eq!(error.to_string(), "model `late` has no version or alias `9`");
 }
+
+#[tokio::test]
+async fn what_is_trained_anew_is_new_where_its_files_are() {
+    let registry = registry();
+    registry.register(trained("a")).await.unwrap();
+    let same = registry.register_again(trained("a")).await.unwrap();
+    assert!(matches!(same, Registered::Existing(ref version) if version.version == 1));
+    let mut other = trained("a");
+    other.files[0].bytes = Bytes::from("other");
+    let other = registry.register_again(other).await.unwrap();
+    assert!(matches!(other, Registered::New(ref version) if version.version == 2));
+}

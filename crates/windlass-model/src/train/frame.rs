@@ -131,6 +131,11 @@ impl<'a> Frame<'a> {
         (0..self.rows).filter(|row| self.has_label(*row)).filter(is_meant)
     }
 
+    /// Returns the rows that have a label.
+    pub(super) fn labelled(&self) -> impl Iterator<Item = usize> {
+        (0..self.rows).filter(|row| self.has_label(*row))
+    }
+
     fn has_label(&self, row: usize) -> bool {
         match (self.numbers, self.classes) {
             (Some(numbers), _) => numbers.is_valid(row) && !numbers.value(row).is_nan(),
@@ -150,7 +155,7 @@ impl<'a> Frame<'a> {
     }
 
     /// Returns whether a row is kept for evaluation: by what it holds, so that it always is or never.
-    fn is_kept(&self, row: usize) -> bool {
+    pub(super) fn is_kept(&self, row: usize) -> bool {
         self.evaluation > 0.0 && unit(self.hash(row)) < self.evaluation
     }
 

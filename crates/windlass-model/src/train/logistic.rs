@@ -174,6 +174,13 @@ impl Descent<'_> {
 
 /// Returns the two classes; fails where there are others than two.
 fn classes(layout: &Layout, summary: &Summary, is_balanced: bool) -> Result<Classes, Error> {
+    let [(_, low, low_rows), (positive, high, high_rows)] = two_classes(layout, summary, "logistic regression")?;
+    let weight = |rows: u64| if is_balanced { summary.rows as f64 / (2.0 * rows as f64) } else { 1.0 };
+    Ok(Classes { labels: vec![low, high], positive, weights: [weight(low_rows), weight(high_rows)] })
+}
+
+/// Returns the two classes, each as text and with its rows; fails where there are others than two.
+pub(super) fn two_classes(layout: &Layout, summary: &Summary, who: &str) -> Result<[(String, Label, u64); 2], Error> {
     let labels = layout.labels.ok_or_else(|| Error::Rows("there is no label".to_owned()))?;
     let mut found: Vec<(&String, Label, u64)> =
         summary.classes.iter().map(|(text, rows)| (text, labels.label(text), *rows)).collect();
@@ -181,19 +188,14 @@ fn classes(layout: &Layout, summary: &Summary, is_balanced: bool) -> Result<Clas
         (Label::Long(left), Label::Long(right)) => left.cmp(right),
         _ => left.0.cmp(right.0),
     });
-    let [(_, low, low_rows), (positive, high, high_rows)] = found.as_slice() else {
-        let few: Vec<&str> = found.iter().take(5).map(|(text, ..)| text.as_str()).collect();
-        let more = if found.len() > 5 { " and others" } else { "" };
-        let values = if found.len() == 1 { "value" } else { "values" };
-        let what = format!("the label has {} {values}, {}{more}", found.len(), few.join(", "));
-        return Err(Error::Rows(format!("{what}; logistic regression tells two apart")));
-    };
-    let weight = |rows: u64| if is_balanced { summary.rows as f64 / (2.0 * rows as f64) } else { 1.0 };
-    Ok(Classes {
-        labels: vec![low.clone(), high.clone()],
-        positive: (*positive).clone(),
-        weights: [weight(*low_rows), weight(*high_rows)],
-    })
+    if let [(low, low_label, low_rows), (high, high_label, high_rows)] = found.as_slice() {
+        return Ok([((*low).clone(), low_label.clone(), *low_rows), ((*high).clone(), high_label.clone(), *high_rows)]);
+    }
+    let few: Vec<&str> = found.iter().take(5).map(|(text, ..)| text.as_str()).collect();
+    let more = if found.len() > 5 { " and others" } else { "" };
+    let values = if found.len() == 1 { "value" } else { "values" };
+    let what = format!("the label has {} {values}, {}{more}", found.len(), few.join(", "));
+    Err(Error::Rows(format!("{what}; {who} tells two apart")))
 }
 
 impl Pass for Slope {
