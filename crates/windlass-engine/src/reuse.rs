@@ -258,6 +258,9 @@ pub(crate) fn volatile(project: &Project, plan: &Plan, node: &Node) -> Option<St
     if let Some(what) = node.python().and_then(|python| python.volatile()) {
         return Some(what);
     }
+    if let Some(what) = node.python_model().and_then(|python| python.volatile()) {
+        return Some(what);
+    }
     let (Some(Content::Query(query)) | Some(Content::Model(_, Some(query)))) =
         plan.nodes.get(&node.name).map(|planned| &planned.content)
     else {

@@ -21,7 +21,7 @@ use crate::models::{Import, read_create_model, read_imports, settle_unscored};
 use crate::names::Names;
 use crate::problems::Problems;
 use crate::properties::Properties;
-use crate::python::{Draft, LIB, PythonReader};
+use crate::python::{Draft, LIB, ModelDraft, PythonReader};
 use crate::sources::read_sources;
 use crate::targets::{Wanted, default_target, read_target};
 use crate::template::{FileScope, Scope, SqlTemplates, YamlTemplates, to_jinja};
@@ -84,6 +84,7 @@ fn build(
     check_folders(&manifest, &declared, problems);
     let mut reader = PythonReader::new(files, &options.root, &manifest.python, &vars);
     let drafts = drafts(&mut reader, &declared);
+    let trained = model_drafts(&mut reader, &declared);
     let functions = reader.functions(problems);
     let coded = reader.checks(problems);
     let shared = reader.finish(problems);
@@ -106,7 +107,7 @@ fn build(
     singular.extend(coded.into_iter().filter_map(|check| check.resolve(&names, problems)));
     let parts =
         Parts { manifest: &manifest, properties, templates, options, names, blocked: blocked(&shared), imports };
-    let mut nodes = nodes(&parts, &declared, drafts, problems);
+    let mut nodes = nodes(&parts, &declared, (drafts, trained), problems);
     settle_unscored(&mut nodes, problems);
     nodes.extend(sources.nodes.into_iter().map(|node| (node.name.clone(), node)));
     let tables =
@@ -126,7 +127,7 @@ fn build(
 fn report_unread(files: &FileSet, broken: &mut BTreeSet<String>, problems: &mut Problems) {
     for (path, problem) in &files.problems {
         let is_transform = path.starts_with("transforms/") && (path.ends_with(".sql") || path.ends_with(".py"));
-        if is_transform || (path.starts_with("models/") && path.ends_with(".sql")) {
+        if is_transform || (path.starts_with("models/") && !is_yaml(path)) {
             broken.insert(stem(path).to_owned());
             problems.push(problem.clone().node(stem(path)));
         } else {
@@ -206,6 +207,20 @@ fn drafts(reader: &mut PythonReader<'_>, declared: &BTreeMap<String, Declared>) 
     drafts
 }
 
+/// What a model in Python says, with what is wrong with it.
+type ModelDrafts = BTreeMap<String, (Option<ModelDraft>, Problems)>;
+
+/// Reads the models in Python.
+fn model_drafts(reader: &mut PythonReader<'_>, declared: &BTreeMap<String, Declared>) -> ModelDrafts {
+    let mut drafts = BTreeMap::new();
+    for (name, node) in declared.iter().filter(|(_, node)| node.is_read && node.is_python_model()) {
+        let mut own = Problems::of_node(name);
+        let draft = reader.model(name, &node.path, &node.file, &mut own);
+        drafts.insert(name.clone(), (draft, own));
+    }
+    drafts
+}
+
 /// Returns the nodes that have an error table, as far as their files can be read, with what says so.
 fn error_tables(
     drafts: &BTreeMap<String, PythonDraft>,
@@ -267,16 +282,17 @@ struct Parts<'a> {
 fn nodes(
     parts: &Parts<'_>,
     declared: &BTreeMap<String, Declared>,
-    mut drafts: BTreeMap<String, PythonDraft>,
+    (mut drafts, mut trained): (BTreeMap<String, PythonDraft>, ModelDrafts),
     problems: &mut Problems,
 ) -> IndexMap<String, Node> {
     let mut nodes = IndexMap::new();
     for (name, node) in declared {
         let mut own = Problems::of_node(name);
-        let made = match (node.is_read, drafts.remove(name)) {
-            (true, Some(read)) => parts.python(name, node, read, &mut own),
-            (true, None) => parts.node(name, node, &mut own),
-            (false, _) => None,
+        let made = match (node.is_read, drafts.remove(name), trained.remove(name)) {
+            (true, Some(read), _) => parts.python(name, node, read, &mut own),
+            (true, None, Some(read)) => parts.python_model(name, node, read, &mut own),
+            (true, None, None) => parts.node(name, node, &mut own),
+            (false, ..) => None,
         };
         let is_broken = own.has_errors() || parts.properties.get(name).is_some_and(|found| found.is_broken);
         problems.absorb(own);
@@ -338,6 +354,31 @@ impl Parts<'_> {
             kind: NodeKind::Python(Box::new(transform)),
             config: settings.config,
             columns,
+            checks: properties.map(|found| found.checks.clone()).unwrap_or_default(),
+        };
+        (!self.blocked.contains(name)).then_some(node)
+    }
+
+    fn python_model(
+        &self,
+        name: &str,
+        declared: &Declared,
+        (draft, said): (Option<ModelDraft>, Problems),
+        problems: &mut Problems,
+    ) -> Option<Node> {
+        problems.absorb(said);
+        let draft = draft?;
+        let properties = self.properties.get(name);
+        let settings = resolve(&self.manifest.models, &declared.place(), properties, &draft.patch);
+        let location = draft.location.clone();
+        let model = draft.resolve(&self.names, &self.templates, problems)?;
+        let node = Node {
+            name: name.to_owned(),
+            file: Arc::clone(&declared.file),
+            location,
+            kind: NodeKind::Model(Box::new(model)),
+            config: settings.config,
+            columns: properties.map(|found| found.columns.clone()).unwrap_or_default(),
             checks: properties.map(|found| found.checks.clone()).unwrap_or_default(),
         };
         (!self.blocked.contains(name)).then_some(node)

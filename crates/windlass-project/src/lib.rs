@@ -43,7 +43,10 @@ pub use graph::Graph;
 pub use incremental::{ByInterval, Incremental, OnDefinitionChange, Strategy};
 pub use intervals::{INTERVAL_END, INTERVAL_START, IntervalUnit, parse_time, spell_time, with_interval};
 pub use load::{LoadOptions, Loaded, find_root, load, load_tests};
-pub use models::{Algorithm, Gate, ImportedModel, KMeans, Model, ModelFormat, Pca, Regression, Split, models_named};
+pub use models::{
+    Algorithm, BoostedTrees, Booster, Gate, ImportedModel, KMeans, Model, ModelFormat, Pca, Regression, Split,
+    TreeLibrary, models_named,
+};
 pub use node::{
     Column, ErrorLimit, FileFormat, Input, InputPart, Materialized, Node, NodeConfig, NodeKind, OnUpstreamFailure,
     OnVolatile, Project, SYSTEM_FOLDER, Seed, SortKey, SourceTable, Transform, error_table, failures_table,
@@ -51,7 +54,7 @@ pub use node::{
 pub use openlineage::{EventDestination, OpenLineage};
 pub use python::{
     BatchSize, Function, OnError, Parameter, PythonBatchFormat, PythonCheck, PythonCode, PythonEnvironment, PythonMode,
-    PythonOrigin, PythonRows, PythonTransform, Requirement, Rule, WorkerSettings,
+    PythonModel, PythonOrigin, PythonRows, PythonTask, PythonTransform, Requirement, Rule, WorkerSettings,
 };
 pub use select::{Selection, SelectionError};
 pub use sourcemap::SourceMap;

@@ -25,7 +25,7 @@ const FOLDERS: [(&str, &[&str]); 8] = [
     ("functions", &["py"]),
     (LIB, &["py"]),
     ("macros", &["sql"]),
-    ("models", &["sql", "yml", "yaml"]),
+    ("models", &["py", "sql", "yml", "yaml"]),
     (SEEDS, &["csv", "yml", "yaml"]),
     ("sources", &["yml", "yaml"]),
     ("transforms", &["py", "sql", "yml", "yaml"]),
@@ -37,7 +37,7 @@ const TESTS: (&str, &[&str]) = ("tests", &["csv", "yml", "yaml"]);
 /// Files that name the packages of the Python files beside them, in these folders.
 const PACKAGE_FILES: [&str; 2] = ["requirements.txt", "pyproject.toml"];
 const PACKAGE_LOCK: &str = "uv.lock";
-const PYTHON_FOLDERS: [&str; 3] = ["checks", "functions", "transforms"];
+const PYTHON_FOLDERS: [&str; 4] = ["checks", "functions", "models", "transforms"];
 
 /// What to load, and what the process brings along.
 #[derive(Clone, Default)]

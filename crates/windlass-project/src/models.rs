@@ -9,6 +9,7 @@ mod imported;
 mod mentions;
 mod options;
 mod tokens;
+mod trees;
 mod unscored;
 
 use std::ops::Range;
@@ -20,12 +21,13 @@ pub(crate) use create::read_create_model;
 pub(crate) use imported::{IMPORT_KEYS, Import, read_imports};
 pub use imported::{ImportedModel, ModelFormat};
 pub(crate) use mentions::{mentions, no_table};
+pub use trees::{BoostedTrees, Booster, TreeLibrary};
 pub(crate) use unscored::settle_unscored;
 
 use crate::checks::Threshold;
-use crate::{Project, Transform};
+use crate::{Project, PythonModel, Transform};
 
-/// A model that the engine trains, as `CREATE MODEL` defines it.
+/// A model that is trained, as `CREATE MODEL` or a `@model` in Python defines it.
 #[derive(Debug, Clone)]
 pub struct Model {
     /// The query of the training rows. Its text has blanks where the file has the rest of the statement, so
@@ -54,6 +56,10 @@ pub enum Algorithm {
     KMeans(KMeans),
     /// Principal components.
     Pca(Pca),
+    /// Trees that a library grows in a worker.
+    Trees(BoostedTrees),
+    /// Whatever a function of `models/*.py` fits.
+    Python(Box<PythonModel>),
 }
 
 /// Options of the two regressions.
@@ -154,6 +160,9 @@ impl Algorithm {
             Self::LogisticReg(_) => "logistic_reg",
             Self::KMeans(_) => "kmeans",
             Self::Pca(_) => "pca",
+            Self::Trees(trees) if trees.is_classifier => "boosted_tree_classifier",
+            Self::Trees(_) => "boosted_tree_regressor",
+            Self::Python(_) => "python",
         }
     }
 
@@ -161,7 +170,25 @@ impl Algorithm {
     pub fn label(&self) -> Option<&str> {
         match self {
             Self::LinearReg(regression) | Self::LogisticReg(regression) => Some(&regression.label),
+            Self::Trees(trees) => Some(&trees.label),
+            Self::Python(python) => Some(&python.label),
             Self::KMeans(_) | Self::Pca(_) => None,
+        }
+    }
+
+    /// Returns the Python that trains it, where it is the user's.
+    pub fn python(&self) -> Option<&PythonModel> {
+        match self {
+            Self::Python(python) => Some(python),
+            _ => None,
+        }
+    }
+
+    /// Returns everything that decides what is made of the same rows, as text.
+    pub fn identity(&self) -> String {
+        match self {
+            Self::Python(python) => python.identity(),
+            other => format!("{other:?}"),
         }
     }
 
@@ -170,6 +197,10 @@ impl Algorithm {
         match self {
             Self::LinearReg(_) => &REGRESSION_METRICS,
             Self::LogisticReg(_) => &CLASSIFIER_METRICS,
+            Self::Trees(trees) if trees.is_classifier => &CLASSIFIER_METRICS,
+            Self::Trees(_) => &REGRESSION_METRICS,
+            // What it logs is known when it is trained.
+            Self::Python(_) => &[],
             Self::KMeans(_) => {
                 &[("mean_squared_distance", "mean_squared_distance"), ("davies_bouldin_index", "davies_bouldin_index")]
             }

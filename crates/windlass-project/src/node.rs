@@ -11,8 +11,8 @@ use windlass_error::{Location, SourceFile};
 
 use crate::checks::CheckDefinition;
 use crate::{
-    ByInterval, Function, Graph, ImportedModel, Incremental, Model, OnError, PythonTransform, SourceMap, Strategy,
-    Target,
+    ByInterval, Function, Graph, ImportedModel, Incremental, Model, OnError, PythonModel, PythonTransform, SourceMap,
+    Strategy, Target,
 };
 
 /// A project folder, read and checked.
@@ -299,6 +299,11 @@ impl Node {
             NodeKind::Model(model) => Some(model),
             _ => None,
         }
+    }
+
+    /// Returns the Python that trains a model, where it is the user's.
+    pub fn python_model(&self) -> Option<&PythonModel> {
+        self.model()?.algorithm.python()
     }
 
     /// Returns the Python transform of a Python node.

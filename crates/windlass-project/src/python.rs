@@ -1,7 +1,7 @@
-//! What Python files define: transforms that turn batches into batches, functions for SQL, and checks.
+//! What Python files define: transforms that turn batches into batches, functions for SQL, checks, and models.
 //!
 //! Everything here was read from the syntax tree; no user code has run. `reader` reads the files;
-//! `transform`, `function` and `check` know one decorator each, `arguments` and `literal` what stands in it;
+//! `transform`, `function`, `check` and `model` know one decorator each, `arguments` and `literal` what stands in it;
 //! `facts`, `fingerprint` and `environment` say what else decides the result.
 
 mod arguments;
@@ -14,6 +14,8 @@ mod facts;
 mod fingerprint;
 mod function;
 mod literal;
+mod model;
+mod model_draft;
 mod module;
 mod reader;
 mod script;
@@ -31,6 +33,8 @@ use windlass_error::Location;
 use crate::Input;
 pub use check::PythonCheck;
 pub(crate) use draft::Draft;
+pub use model::{PythonModel, PythonTask};
+pub(crate) use model_draft::ModelDraft;
 pub(crate) use reader::{LIB, PythonReader, is_module};
 
 /// A Python transform: `transforms/**/*.py`.

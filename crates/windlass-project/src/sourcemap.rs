@@ -111,6 +111,21 @@ impl SourceMap {
         Self { files: self.files, pieces }
     }
 
+    /// Returns the map of a text of this length with others before and after it, which lead to a place.
+    pub(crate) fn between(mut self, before: &str, length: usize, after: &str, at: &Location) -> Self {
+        let file = self.files.len();
+        self.files.push(Arc::clone(&at.file));
+        let around =
+            |rendered: Range<usize>| Piece { rendered, file, origin: at.span.clone(), exact: false, call: None };
+        for piece in &mut self.pieces {
+            piece.rendered = piece.rendered.start + before.len()..piece.rendered.end + before.len();
+        }
+        let end = before.len() + length;
+        self.pieces.insert(0, around(0..before.len()));
+        self.pieces.push(around(end..end + after.len()));
+        self
+    }
+
     /// Returns the place in a user's file that rendered to `span`.
     ///
     /// The range is exact where text was copied, cut where that text ends; otherwise it is the

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::logical_expr::LogicalPlan;
-use windlass_project::{Input, InputPart, Node, OnError, Project, PythonCode, PythonMode, Strategy, error_table};
+use windlass_project::{
+    Algorithm, Input, InputPart, Node, OnError, Project, PythonCode, PythonMode, Strategy, error_table,
+};
 
 use super::record::{Definition, EnvironmentRecord, InputVersion, Inputs};
 use super::{hash, sql};
@@ -55,6 +57,9 @@ impl Engine {
         if let Some(code) = node.python() {
             definition.calls.insert(code.code.object.clone(), hash([python::definition(node, code).as_str()]));
             self.add_code(project, node, &code.code, &mut definition).await?;
+        }
+        if let Some(python) = node.python_model() {
+            self.add_code(project, node, &python.code, &mut definition).await?;
         }
         for (name, function) in queries.iter().flat_map(calls::functions_in).collect::<BTreeMap<_, _>>() {
             let text = python::functions::definition(function.definition());
@@ -227,9 +232,13 @@ fn settings(node: &Node) -> BTreeMap<String, String> {
         settings.insert("checks that quarantine".to_string(), node.diversions());
     }
     if let Some(model) = node.model() {
-        let options = format!("{:?} {:?} {}", model.algorithm, model.split, model.seed);
+        let options = format!("{} {:?} {}", model.algorithm.identity(), model.split, model.seed);
         let gates: Vec<&str> = model.gates.iter().map(|gate| gate.rule.as_str()).collect();
-        settings.insert("options".to_string(), format!("{options} {TRAINER}"));
+        let library = match &model.algorithm {
+            Algorithm::Trees(trees) => trees.library.requirement(),
+            _ => "",
+        };
+        settings.insert("options".to_string(), format!("{options} {TRAINER}{library}"));
         settings.insert("gates".to_string(), gates.join(", "));
     }
     if let windlass_project::NodeKind::Seed(seed) = &node.kind {

@@ -4,7 +4,8 @@
 //! function (`function`), so that filters and columns go through it as through any SELECT; `unscored` takes rows out that it
 //! cannot score. `shape` is what is
 //! known of a model without its weights: a model that the same run trains is planned by it. `train` feeds
-//! staged rows to `windlass_model::train`; `register` keeps the version and promotes it; `import` does so with files of others; `decide` holds the version
+//! staged rows to `windlass_model::train`, or has a worker train (`trainer`): `trees` with a library, `python` with the
+//! user's function; `register` keeps the version and promotes it; `import` does so with files of others; `decide` holds the version
 //! that a definition has led to against what it would be made from now.
 //!
 //! Must stay true: a version is registered by one write and never changed; a reader sees the version that an alias
@@ -14,14 +15,18 @@ mod answer;
 mod decide;
 mod evaluate;
 mod function;
+mod held;
 mod import;
 mod known;
+mod python;
 mod register;
 mod relation;
 mod shape;
 mod sql;
 mod stage;
 mod train;
+mod trainer;
+mod trees;
 mod unscored;
 
 pub(crate) use function::FAILURE;
@@ -29,6 +34,7 @@ pub(crate) use known::KnownModel;
 pub(crate) use relation::register;
 pub(crate) use shape::{ModelShape, planned_shape};
 pub(crate) use sql::{logical_plan, parse, statement};
+pub(crate) use trees::environment as tree_environment;
 pub(crate) use unscored::{UnscoredPlanner, asks_models, divert, unscored_row};
 
 /// The alias of the version that readers get.

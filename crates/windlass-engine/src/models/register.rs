@@ -7,8 +7,8 @@ use bytes::Bytes;
 use windlass_error::Classify;
 use windlass_model::train::{InputKind, Layout, Trained};
 use windlass_model::{
-    AliasChange, Column, ColumnType, Error as ModelError, Expected, Format, Gate, Gating, InputVersion, ModelFile,
-    ModelVersion, NewVersion, Scorer, Signature, Verdict, VersionRef,
+    AliasChange, Column, ColumnType, Error as ModelError, Expected, Format, Gate, Gating, InputVersion, Label,
+    ModelFile, ModelVersion, NewVersion, Scorer, Signature, Task, Verdict, VersionRef,
 };
 use windlass_project::{Model, Node};
 
@@ -23,12 +23,45 @@ const FILE: &str = "model.json";
 
 /// A model that was trained, with what it was made from.
 pub(super) struct Made<'a> {
-    pub(super) trained: Trained,
-    pub(super) layout: Layout,
+    pub(super) learned: Learned,
     pub(super) shape: &'a ModelShape,
     pub(super) definition: &'a Definition,
     pub(super) read: &'a Inputs,
     pub(super) fingerprint: &'a str,
+    /// Whether it was trained although that had been done before.
+    pub(super) anew: bool,
+}
+
+/// What training has led to: files, and what is known of them.
+pub(super) struct Learned {
+    pub(super) format: Format,
+    pub(super) files: Vec<ModelFile>,
+    pub(super) task: Task,
+    /// What its file answers.
+    pub(super) outputs: Vec<Column>,
+    pub(super) classes: Option<Vec<Label>>,
+    pub(super) metrics: BTreeMap<String, f64>,
+    /// What it was trained with beside what its definition says.
+    pub(super) params: BTreeMap<String, String>,
+}
+
+impl Learned {
+    /// Returns what passes of ours have led to.
+    pub(super) fn of_ours(trained: Trained, layout: &Layout) -> Result<Self, ModelError> {
+        let bytes = trained.model.to_json()?;
+        let scorer = Scorer::load(Format::Windlass, &bytes)?;
+        let mut params = trained.facts;
+        params.insert("evaluation_share".to_string(), layout.evaluation.to_string());
+        Ok(Self {
+            format: Format::Windlass,
+            files: vec![ModelFile { path: FILE.to_string(), bytes: Bytes::from(bytes) }],
+            task: scorer.task(),
+            outputs: scorer.signature().outputs.clone(),
+            classes: trained.classes,
+            metrics: trained.metrics,
+            params,
+        })
+    }
 }
 
 impl Engine {
@@ -55,14 +88,12 @@ impl Engine {
     ) -> Result<ModelVersion, Error> {
         let name = &request.node.name;
         let failed = |source| Error::UseModel { model: name.clone(), source };
-        let bytes = made.trained.model.to_json().map_err(failed)?;
-        let scorer = Scorer::load(Format::Windlass, &bytes).map_err(failed)?;
+        let Learned { format, files, task, outputs, classes, metrics, params: facts } = made.learned;
         let mut params = params(model);
-        params.extend(made.trained.facts);
+        params.extend(facts);
         if let Some((label, _)) = &made.shape.label {
             params.insert(LABEL_PARAM.to_string(), label.clone());
         }
-        params.insert("evaluation_share".to_string(), made.layout.evaluation.to_string());
         let contents: BTreeMap<&String, &String> =
             made.read.iter().filter_map(|(table, version)| Some((table, version.content.as_ref()?))).collect();
         let json = |value: &serde_json::Value| value.to_string();
@@ -78,21 +109,22 @@ impl Engine {
             model: name.clone(),
             version: 0,
             created: moment(request),
-            task: made.shape.task,
-            format: Format::Windlass,
+            task,
+            format,
             artifacts: Vec::new(),
-            gates: gates(model, &made.trained.metrics),
-            metrics: made.trained.metrics,
+            gates: gates(model, &metrics),
+            metrics,
             params,
             fingerprint: made.fingerprint.to_string(),
             inputs: made.read.iter().map(input).collect(),
-            signature: Signature { inputs: inputs(made.shape), outputs: scorer.signature().outputs.clone() },
-            classes: made.trained.classes,
+            signature: Signature { inputs: inputs(made.shape), outputs },
+            classes,
             run_id: Some(request.run_id.to_string()),
             tags,
         };
-        let files = vec![ModelFile { path: FILE.to_string(), bytes: Bytes::from(bytes) }];
-        let registered = self.models().register(NewVersion { record, files }).await.map_err(failed)?;
+        let (registry, new) = (self.models(), NewVersion { record, files });
+        let registered = if made.anew { registry.register_again(new).await } else { registry.register(new).await };
+        let registered = registered.map_err(failed)?;
         Ok(registered.version().clone())
     }
 

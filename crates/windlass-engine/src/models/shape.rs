@@ -6,7 +6,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema};
 use windlass_error::{Code, Diagnostic, Location, nearest};
 use windlass_model::train::{Input, InputKind};
 use windlass_model::{ColumnType, Label, ModelVersion, Signature, Task};
-use windlass_project::{Algorithm, Model, Node};
+use windlass_project::{Algorithm, Model, Node, PythonModel, PythonTask};
 
 use super::LABEL_PARAM;
 use crate::planner::Places;
@@ -140,18 +140,26 @@ pub(crate) fn planned_shape(node: &Node, model: &Model, columns: &Schema) -> Res
         }
         None => None,
     };
+    if let Some(python) = model.algorithm.python() {
+        mistakes.extend(unknown_columns(node, model, python, columns));
+    }
     let mut inputs = Vec::new();
-    for (at, field) in columns.fields().iter().enumerate() {
-        if label.as_ref().is_some_and(|(name, _)| name == field.name()) {
-            continue;
-        }
-        match kind_of(field.data_type()) {
-            Some(kind) => inputs.push(Input { name: field.name().clone(), kind }),
+    for name in features(model, label.as_ref().map(|(name, _)| name.as_str()), columns) {
+        let Ok(at) = columns.index_of(name) else { continue };
+        let data_type = columns.field(at).data_type();
+        match kind_of(data_type) {
+            Some(kind) => inputs.push(Input { name: name.to_string(), kind }),
             None => {
-                let data_type = sql_type(field.data_type());
-                let message = format!("feature `{}` of `{}` has type {data_type}", field.name(), node.name);
-                let hint = "a feature is a number, a boolean or a text: cast it, or compute from it what matters";
-                mistakes.push(wrong(Code::TYPE_MISMATCH, message, places.of_output(at)).hint(hint));
+                let message = format!("feature `{name}` of `{}` has type {}", node.name, sql_type(data_type));
+                let hint = match model.algorithm.python() {
+                    Some(_) => "name in `features=[...]` the columns that the model reads: numbers, booleans and texts",
+                    None => "a feature is a number, a boolean or a text: cast it, or compute from it what matters",
+                };
+                let at = if model.algorithm.python().is_some() { None } else { places.of_output(at) };
+                mistakes.push(
+                    wrong(Code::TYPE_MISMATCH, message, at.or_else(|| model.places.get("features").cloned()))
+                        .hint(hint),
+                );
             }
         }
     }
@@ -164,9 +172,55 @@ pub(crate) fn planned_shape(node: &Node, model: &Model, columns: &Schema) -> Res
         Algorithm::LogisticReg(_) => (Task::Classification, 2),
         Algorithm::KMeans(kmeans) => (Task::Clustering, kmeans.clusters as usize),
         Algorithm::Pca(pca) => (Task::Projection, pca.components as usize),
+        Algorithm::Trees(trees) if trees.is_classifier => (Task::Classification, 2),
+        Algorithm::Trees(_) => (Task::Regression, 1),
+        // The type of the label says it where the code does not.
+        Algorithm::Python(_) => match label.as_ref() {
+            Some((_, DataType::Float64)) => (Task::Regression, 1),
+            _ => (Task::Classification, 2),
+        },
     };
     let class_type = label.as_ref().map_or(DataType::Float64, |(_, data_type)| data_type.clone());
     if mistakes.is_empty() { Ok(ModelShape { task, inputs, label, class_type, components }) } else { Err(mistakes) }
+}
+
+/// Returns the columns that a model reads, in its order.
+fn features<'a>(model: &'a Model, label: Option<&str>, columns: &'a Schema) -> Vec<&'a str> {
+    let named = model.algorithm.python().and_then(|python| python.features.as_ref());
+    let all = || columns.fields().iter().map(|field| field.name().as_str()).collect();
+    let found: Vec<&str> = named.map_or_else(all, |named| named.iter().map(String::as_str).collect());
+    found.into_iter().filter(|name| Some(*name) != label).collect()
+}
+
+/// Returns the columns that arguments of `@model` name and its rows do not have.
+fn unknown_columns(node: &Node, model: &Model, python: &PythonModel, columns: &Schema) -> Vec<Diagnostic> {
+    let known: Vec<&str> = columns.fields().iter().map(|field| field.name().as_str()).collect();
+    let order = python.order_by.iter().map(|key| ("order_by", key.column.as_str()));
+    let listed = [("features", &python.features), ("columns", &python.columns)];
+    let named = listed
+        .into_iter()
+        .flat_map(|(argument, names)| names.iter().flatten().map(move |name| (argument, name.as_str())));
+    let unknown = named.chain(order).filter(|(_, name)| !known.contains(name));
+    let mistake = |(argument, name): (&str, &str)| {
+        let at = model.places.get(argument).unwrap_or(&node.location).clone();
+        let message = format!("`{argument}` of `{}` names column `{name}`, which its rows do not have", node.name);
+        let mistake = Diagnostic::error(Code::UNKNOWN_COLUMN, message).at(at).node(&node.name);
+        match nearest(name, known.iter().copied()) {
+            Some(near) => mistake.label(format!("did you mean `{near}`?")),
+            None => mistake.note(format!("columns: {}", listing(&known))),
+        }
+    };
+    unknown.map(mistake).collect()
+}
+
+/// Returns whether a model predicts a number; `None` where the type of its label decides.
+fn predicts_number(algorithm: &Algorithm) -> Option<bool> {
+    match algorithm {
+        Algorithm::LinearReg(_) => Some(true),
+        Algorithm::Trees(trees) => Some(!trees.is_classifier),
+        Algorithm::Python(python) => python.task.map(|task| task == PythonTask::Regression),
+        Algorithm::LogisticReg(_) | Algorithm::KMeans(_) | Algorithm::Pca(_) => Some(false),
+    }
 }
 
 /// Returns the label's column and the type of its classes.
@@ -182,23 +236,29 @@ fn find_label(node: &Node, model: &Model, label: &str, columns: &Schema) -> Resu
         let mistake = mistake.note(format!("columns: {}", listing(&known)));
         return Err(match nearest(label, known.iter().copied()) {
             Some(near) => mistake.hint(format!("did you mean `{near}`?")),
+            None if model.algorithm.python().is_some() => mistake,
             None => mistake.hint("name it: `input_label_cols = ['column']`; without it, it is `label`"),
         });
     };
     let field = columns.field(found);
-    let fits = match (&model.algorithm, field.data_type()) {
-        (Algorithm::LinearReg(_), data_type) => {
-            handed_over(InputKind::Number, data_type).filter(|_| *data_type != DataType::Null)
-        }
+    let number = || handed_over(InputKind::Number, field.data_type()).filter(|_| *field.data_type() != DataType::Null);
+    let text = || handed_over(InputKind::Text, field.data_type()).filter(|_| *field.data_type() != DataType::Null);
+    let wanted = predicts_number(&model.algorithm);
+    let fits = match (wanted, field.data_type()) {
+        (Some(true), _) => number(),
         (_, DataType::Boolean) => Some(DataType::Boolean),
         (_, data_type) if data_type.is_integer() => Some(DataType::Int64),
-        (_, data_type) => handed_over(InputKind::Text, data_type).filter(|_| *data_type != DataType::Null),
+        (None, data_type) if data_type.is_numeric() => number(),
+        _ => text(),
     };
     fits.map(|data_type| (field.name().clone(), data_type)).ok_or_else(|| {
         let data_type = sql_type(field.data_type());
         let message = format!("`{}` cannot predict `{}`, which has type {data_type}", node.name, field.name());
-        let hint = match model.algorithm {
-            Algorithm::LinearReg(_) => "a linear regression predicts a number",
+        let hint = match (&model.algorithm, wanted) {
+            (Algorithm::LinearReg(_), _) => "a linear regression predicts a number",
+            (_, Some(true)) => "a regression predicts a number",
+            (Algorithm::Python(_), _) => "a classifier predicts a boolean, a whole number or a text",
+            (Algorithm::Trees(_), _) => "a classifier predicts a boolean, a whole number or a text of two values",
             _ => "a logistic regression predicts a boolean, a whole number or a text of two values",
         };
         let place = Places::new(&model.query).of_output(found).unwrap_or(at);

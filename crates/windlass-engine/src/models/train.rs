@@ -1,4 +1,5 @@
-//! Trains a `CREATE MODEL` node: its query is staged once, then `windlass_model::train` makes its passes.
+//! Trains a model: its query is staged once, then `windlass_model::train` makes its passes. Trees and models in Python
+//! are trained in a worker.
 
 use std::collections::BTreeMap;
 
@@ -14,12 +15,14 @@ use windlass_model::train::{
     Error as TrainError, InputKind, KMeansOptions, Labels, Layout, LinearOptions, LogisticOptions, PcaOptions, Trained,
     Training,
 };
-use windlass_project::{Algorithm, Model, Node, Split};
+use windlass_project::{Algorithm, KMeans, Model, Node, Regression, Split};
 
+use super::register::Learned;
 use super::stage::StagedRows;
 use super::{ModelShape, logical_plan, planned_shape};
 use crate::build::{BuildRequest, Built, Phase};
 use crate::fingerprint::{Inputs, fingerprint};
+use crate::incremental::Refresh;
 use crate::operators::{Leave, specialise};
 use crate::planner::{Reading, Tables, blame};
 use crate::python::{self, functions::Caller};
@@ -34,13 +37,13 @@ const KEPT_ROWS: f64 = 10_000.0;
 const KEPT_SHARE: f64 = 0.2;
 
 /// A training query over the tables as they stand in the lake.
-struct TrainingQuery {
-    context: SessionContext,
+pub(super) struct TrainingQuery {
+    pub(super) context: SessionContext,
     /// As the user wrote it.
-    query: LogicalPlan,
+    pub(super) query: LogicalPlan,
     /// Features as doubles and texts, then the label.
-    columns: LogicalPlan,
-    shape: ModelShape,
+    pub(super) columns: LogicalPlan,
+    pub(super) shape: ModelShape,
     read: Inputs,
 }
 
@@ -53,31 +56,34 @@ impl Engine {
     /// [`Error::Compute`] with the user's line where the query fails or nothing can be learned from its rows.
     pub(crate) async fn train(&self, request: &BuildRequest<'_>, model: &Model) -> Result<Option<Built>, Error> {
         let node = request.node;
+        if let Some(python) = model.algorithm.python() {
+            // Its lock is part of the definition, and there may be none yet.
+            self.environment(request.project, node, &python.code.environment).await?;
+        }
         let training = self.training_query(request, model).await?;
         let definition = self.definition(request.project, request.plan, node).await?;
         let fingerprint = fingerprint(&definition, &training.read);
-        let known = self.version_of_training(node, &fingerprint).await?;
-        let (trained, layout) = match known {
-            Some(_) => (None, None),
-            None => {
-                let (trained, layout) = self.learn(request, model, &training).await?;
-                (Some(trained), Some(layout))
-            }
+        // Who asks for it trains what has been trained before as well.
+        let anew = request.ask.refresh != Refresh::IfChanged;
+        let known = if anew { None } else { self.version_of_training(node, &fingerprint).await? };
+        let learned = match known {
+            Some(_) => None,
+            None => Some(self.learn(request, model, &training).await?),
         };
         request.progress.phase(Phase::Staged);
         if !request.progress.begin_commit() {
             return Ok(None);
         }
-        let version = match (known, trained.zip(layout)) {
+        let version = match (known, learned) {
             (Some(known), _) => known,
-            (None, Some((trained, layout))) => {
+            (None, Some(learned)) => {
                 let made = super::register::Made {
-                    trained,
-                    layout,
+                    learned,
                     shape: &training.shape,
                     definition: &definition,
                     read: &training.read,
                     fingerprint: &fingerprint,
+                    anew,
                 };
                 self.register_version(request, model, made).await?
             }
@@ -124,12 +130,35 @@ impl Engine {
         Ok(TrainingQuery { context, query, columns, shape, read })
     }
 
-    /// Computes the query and trains on its rows.
+    /// Computes the query and trains on its rows, where that kind of model is trained.
     async fn learn(
         &self,
         request: &BuildRequest<'_>,
         model: &Model,
         training: &TrainingQuery,
+    ) -> Result<Learned, Error> {
+        let work = match &model.algorithm {
+            Algorithm::Trees(trees) => return self.grow_trees(request, model, trees, training).await,
+            Algorithm::Python(python) => return self.train_in_python(request, model, python, training).await,
+            Algorithm::LinearReg(options) => linear(options),
+            Algorithm::LogisticReg(options) => logistic(options),
+            Algorithm::KMeans(options) => kmeans(options, model.seed),
+            Algorithm::Pca(options) => {
+                Training::Pca(PcaOptions { components: options.components as usize, scale: options.scale })
+            }
+        };
+        let (trained, layout) = self.pass_over(request, model, training, work).await?;
+        Learned::of_ours(trained, &layout)
+            .map_err(|source| Error::UseModel { model: request.node.name.clone(), source })
+    }
+
+    /// Trains a model of our own in passes over the rows.
+    async fn pass_over(
+        &self,
+        request: &BuildRequest<'_>,
+        model: &Model,
+        training: &TrainingQuery,
+        work: Training,
     ) -> Result<(Trained, Layout), Error> {
         let node = request.node;
         let state = training.context.state();
@@ -147,7 +176,6 @@ impl Engine {
             Err(source) => return Err(self.blame_training(request, training, &state, source).await),
         };
         let layout = layout(model, &training.shape, rows.rows);
-        let work = work(model);
         let mut passes = JoinSet::new();
         let for_passes = layout.clone();
         passes.spawn_blocking(move || work.run(&for_passes, &rows));
@@ -163,7 +191,7 @@ impl Engine {
         Ok((trained, layout))
     }
 
-    async fn blame_training(
+    pub(super) async fn blame_training(
         &self,
         request: &BuildRequest<'_>,
         training: &TrainingQuery,
@@ -204,7 +232,7 @@ fn columns(query: &LogicalPlan, shape: &ModelShape) -> Result<LogicalPlan, DataF
 }
 
 /// Returns the layout of so many staged rows.
-fn layout(model: &Model, shape: &ModelShape, rows: u64) -> Layout {
+pub(super) fn layout(model: &Model, shape: &ModelShape, rows: u64) -> Layout {
     let labels = shape.label.as_ref().map(|(_, data_type)| match (shape.task, data_type) {
         (windlass_model::Task::Classification, DataType::Boolean) => Labels::Booleans,
         (windlass_model::Task::Classification, DataType::Int64) => Labels::Longs,
@@ -221,30 +249,28 @@ fn layout(model: &Model, shape: &ModelShape, rows: u64) -> Layout {
     Layout { inputs: shape.inputs.clone(), labels, evaluation }
 }
 
-/// Returns what is to be trained.
-fn work(model: &Model) -> Training {
-    match &model.algorithm {
-        Algorithm::LinearReg(options) => {
-            Training::Linear(LinearOptions { l2_reg: options.l2_reg, fit_intercept: options.fit_intercept })
-        }
-        Algorithm::LogisticReg(options) => Training::Logistic(LogisticOptions {
-            l2_reg: options.l2_reg,
-            fit_intercept: options.fit_intercept,
-            max_iterations: options.max_iterations,
-            min_rel_progress: options.min_rel_progress,
-            auto_class_weights: options.auto_class_weights,
-        }),
-        Algorithm::KMeans(options) => Training::KMeans(KMeansOptions {
-            clusters: options.clusters as usize,
-            max_iterations: options.max_iterations,
-            min_rel_progress: options.min_rel_progress,
-            standardize: options.standardize,
-            seed: model.seed,
-        }),
-        Algorithm::Pca(options) => {
-            Training::Pca(PcaOptions { components: options.components as usize, scale: options.scale })
-        }
-    }
+fn linear(options: &Regression) -> Training {
+    Training::Linear(LinearOptions { l2_reg: options.l2_reg, fit_intercept: options.fit_intercept })
+}
+
+fn logistic(options: &Regression) -> Training {
+    Training::Logistic(LogisticOptions {
+        l2_reg: options.l2_reg,
+        fit_intercept: options.fit_intercept,
+        max_iterations: options.max_iterations,
+        min_rel_progress: options.min_rel_progress,
+        auto_class_weights: options.auto_class_weights,
+    })
+}
+
+fn kmeans(options: &KMeans, seed: u64) -> Training {
+    Training::KMeans(KMeansOptions {
+        clusters: options.clusters as usize,
+        max_iterations: options.max_iterations,
+        min_rel_progress: options.min_rel_progress,
+        standardize: options.standardize,
+        seed,
+    })
 }
 
 /// Returns what a model was trained with, by name.
@@ -275,12 +301,16 @@ pub(super) fn params(model: &Model) -> BTreeMap<String, String> {
             add("num_principal_components", options.components.to_string());
             add("scale_features", options.scale.to_string());
         }
+        Algorithm::Trees(trees) => {
+            super::trees::params(model, trees).into_iter().for_each(|(name, value)| add(name, value));
+        }
+        Algorithm::Python(python) => add("function", python.code.object.clone()),
     }
     params
 }
 
 /// Returns the mistake in the user's file that keeps a model from being trained.
-fn untrained(node: &Node, model: &Model, error: TrainError) -> Error {
+pub(super) fn untrained(node: &Node, model: &Model, error: TrainError) -> Error {
     let blame = match &error {
         TrainError::Rows(what) => {
             let at = model.places.get("model_type").cloned().unwrap_or_else(|| node.location.clone());

@@ -162,7 +162,8 @@ impl ExecutionPlan for GatherExec {
     }
 }
 
-fn plain(batch: &RecordBatch, columns: &SchemaRef) -> Result<RecordBatch> {
+/// Returns a batch with columns of other types.
+pub(crate) fn plain(batch: &RecordBatch, columns: &SchemaRef) -> Result<RecordBatch> {
     let options = CastOptions { safe: false, ..CastOptions::default() };
     let cast = batch
         .columns()

@@ -55,7 +55,7 @@ pub(crate) fn diagnose(project: &Project, node: &Node, error: &PythonError) -> D
 fn message(node: &Node, error: &PythonError) -> String {
     match error {
         PythonError::Worker(worker) => worker.to_string(),
-        PythonError::TableLimit { .. } => error.to_string(),
+        PythonError::TableLimit { .. } | PythonError::TrainingLimit { .. } => error.to_string(),
         PythonError::Budget(verdict) => format!("`{}`: {verdict}", node.name),
         other => format!("`{}`: {other}", node.name),
     }
@@ -118,7 +118,8 @@ fn notes(error: &PythonError) -> Vec<String> {
             WorkerError::Environment { output, .. } | WorkerError::Uv { output } => tail("uv says", output),
             _ => source_note(worker.as_ref()),
         },
-        PythonError::Requires { .. } | PythonError::Account { .. } | PythonError::TableLimit { .. } => Vec::new(),
+        PythonError::Requires { .. } | PythonError::Account { .. } => Vec::new(),
+        PythonError::TableLimit { .. } | PythonError::TrainingLimit { .. } => Vec::new(),
     }
 }
 

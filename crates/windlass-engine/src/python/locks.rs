@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use windlass_error::{Classify, Code, Diagnostic};
-use windlass_project::{Node, Project};
+use windlass_project::{Algorithm, Node, Project, PythonEnvironment};
 
 use super::functions::request;
 use super::{diagnose, environment_request, in_python, standing};
 use crate::Engine;
+use crate::models::tree_environment;
 use crate::operators::python::PythonError;
 use crate::planner::calls::{PythonFunction, functions_in};
 use crate::planner::{Content, Plan};
@@ -33,6 +34,11 @@ impl Engine {
                 mistakes.push(diagnose(project, node, &PythonError::from(error)));
             }
         }
+        for (node, environment) in nodes().filter_map(|node| Some((node, of_training(node)?))) {
+            if let Err(error) = self.workers.check_lock(&environment_request(&node.name, &environment)).await {
+                mistakes.push(diagnose(project, node, &PythonError::from(error)));
+            }
+        }
         let called: BTreeMap<String, PythonFunction> = nodes().flat_map(|node| called(project, node, plan)).collect();
         for function in called.values() {
             if let Err(error) = self.workers.check_lock(&request(function, &project.root)).await {
@@ -45,6 +51,15 @@ impl Engine {
             }
         }
         mistakes
+    }
+}
+
+/// Returns the packages that train a model, where Python does.
+fn of_training(node: &Node) -> Option<PythonEnvironment> {
+    match &node.model()?.algorithm {
+        Algorithm::Trees(trees) => Some(tree_environment(trees)),
+        Algorithm::Python(python) => Some(python.code.environment.clone()),
+        _ => None,
     }
 }
 

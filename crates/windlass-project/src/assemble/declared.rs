@@ -30,6 +30,11 @@ pub(super) struct Declared {
 }
 
 impl Declared {
+    /// Returns whether it is a model that Python trains.
+    pub(super) fn is_python_model(&self) -> bool {
+        self.subject == Subject::Model && self.path.ends_with(".py")
+    }
+
     /// Returns the folders that lead to the file, and its name.
     pub(super) fn place(&self) -> Vec<String> {
         let below = self.path.split_once('/').map_or(self.path.as_str(), |(_, below)| below);
@@ -53,7 +58,7 @@ pub(super) fn declare(files: &FileSet, problems: &mut Problems) -> BTreeMap<Stri
             Some("transforms") if path.ends_with(".sql") => Subject::Transform,
             Some("transforms") if is_module(path, &file) => Subject::Python,
             Some("seeds") if path.ends_with(".csv") => Subject::Seed,
-            Some("models") if path.ends_with(".sql") => Subject::Model,
+            Some("models") if path.ends_with(".sql") || is_module(path, &file) => Subject::Model,
             _ => continue,
         };
         let name = stem(path).to_owned();

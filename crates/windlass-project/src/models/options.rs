@@ -6,6 +6,7 @@
 use indexmap::IndexMap;
 use windlass_error::{Code, Diagnostic, Location, nearest};
 
+use super::trees::TREE_OPTIONS;
 use super::{Algorithm, Gate, KMeans, Pca, Regression, Split};
 use crate::checks::{parse_threshold, share, word};
 use crate::decode::{count, expected, flag, list, text, texts};
@@ -25,9 +26,13 @@ enum Kind {
     LogisticReg,
     KMeans,
     Pca,
+    TreeClassifier,
+    TreeRegressor,
 }
 
-const KINDS: [(&str, Kind); 4] = [
+const KINDS: [(&str, Kind); 6] = [
+    ("boosted_tree_classifier", Kind::TreeClassifier),
+    ("boosted_tree_regressor", Kind::TreeRegressor),
     ("linear_reg", Kind::LinearReg),
     ("logistic_reg", Kind::LogisticReg),
     ("kmeans", Kind::KMeans),
@@ -45,7 +50,7 @@ pub(super) struct Decoded {
 }
 
 /// The options as written.
-struct Options<'a> {
+pub(super) struct Options<'a> {
     entries: &'a [Entry],
     model_type: &'a str,
 }
@@ -68,6 +73,8 @@ pub(super) fn decode(entries: &[Entry], at: &Location, problems: &mut Problems) 
         Kind::LogisticReg => options.regression(&mut own).map(Algorithm::LogisticReg),
         Kind::KMeans => options.kmeans(&mut own).map(Algorithm::KMeans),
         Kind::Pca => options.pca(at, &mut own).map(Algorithm::Pca),
+        Kind::TreeClassifier => options.trees(true, &mut own).map(Algorithm::Trees),
+        Kind::TreeRegressor => options.trees(false, &mut own).map(Algorithm::Trees),
     };
     let split = options.split(kind, &mut own);
     let gates = algorithm.as_ref().map(|algorithm| options.gates(algorithm, &mut own)).unwrap_or_default();
@@ -94,12 +101,14 @@ impl Kind {
             ],
             Self::KMeans => &["max_iterations", "min_rel_progress", "num_clusters", "standardize_features"],
             Self::Pca => &["num_principal_components", "scale_features"],
+            Self::TreeClassifier => &TREE_OPTIONS,
+            Self::TreeRegressor => &TREE_OPTIONS[1..],
         }
     }
 }
 
 impl Options<'_> {
-    fn get(&self, key: &str) -> Option<&Yaml> {
+    pub(super) fn get(&self, key: &str) -> Option<&Yaml> {
         self.entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
     }
 
@@ -134,7 +143,7 @@ impl Options<'_> {
         })
     }
 
-    fn label(&self, problems: &mut Problems) -> Option<String> {
+    pub(super) fn label(&self, problems: &mut Problems) -> Option<String> {
         let Some(value) = self.get("input_label_cols") else { return Some("label".to_owned()) };
         match texts(value, "input_label_cols", problems)?.as_slice() {
             [label] => Some(label.clone()),
@@ -219,11 +228,11 @@ impl Options<'_> {
         Some(Gate { metric: (*name).to_owned(), bound, rule, location: value.at.clone() })
     }
 
-    fn flag(&self, key: &str, default: bool, problems: &mut Problems) -> Option<bool> {
+    pub(super) fn flag(&self, key: &str, default: bool, problems: &mut Problems) -> Option<bool> {
         self.get(key).map_or(Some(default), |value| flag(value, key, problems))
     }
 
-    fn at_least_one(&self, key: &str, default: u32, problems: &mut Problems) -> Option<u32> {
+    pub(super) fn at_least_one(&self, key: &str, default: u32, problems: &mut Problems) -> Option<u32> {
         let Some(value) = self.get(key) else { return Some(default) };
         let found = value.scalar().and_then(|scalar| scalar.as_int()).and_then(|found| u32::try_from(found).ok());
         let found = found.filter(|found| *found > 0);
@@ -234,7 +243,7 @@ impl Options<'_> {
     }
 
     /// Returns a number from 0.
-    fn number(&self, key: &str, default: f64, problems: &mut Problems) -> Option<f64> {
+    pub(super) fn number(&self, key: &str, default: f64, problems: &mut Problems) -> Option<f64> {
         let Some(value) = self.get(key) else { return Some(default) };
         let found = value.scalar().and_then(|scalar| scalar.as_float()).filter(|found| *found >= 0.0);
         if found.is_none() {

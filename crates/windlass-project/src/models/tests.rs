@@ -126,14 +126,14 @@ fn mistakes_in_the_statement_have_their_place() {
     check_problems(
         "create model late as select 1",
         expect![[r#"
-        error[E0110]: the model has no `model_type`
-          models/late.sql:1:1
-          | create model late as select 1
-          | ^^^^^^^^^^^^
-          hint: name one among its options: `linear_reg`, `logistic_reg`, `kmeans`, `pca`
-          node: late
-        broken: late
-    "#]],
+            error[E0110]: the model has no `model_type`
+              models/late.sql:1:1
+              | create model late as select 1
+              | ^^^^^^^^^^^^
+              hint: name one among its options: `boosted_tree_classifier`, `boosted_tree_regressor`, `linear_reg`, `logistic_reg`, `kmeans`, `pca`
+              node: late
+            broken: late
+        "#]],
     );
 }
 
@@ -142,13 +142,13 @@ fn mistakes_in_options_have_their_place() {
     check_problems(
         "create model late options (model_type = 'linear') as select 1",
         expect![[r#"
-        error[E0203]: expected one of `linear_reg`, `logistic_reg`, `kmeans`, `pca` for `model_type`, found `linear`
-          models/late.sql:1:41
-          | create model late options (model_type = 'linear') as select 1
-          |                                         ^^^^^^^^ did you mean `linear_reg`?
-          node: late
-        broken: late
-    "#]],
+            error[E0203]: expected one of `boosted_tree_classifier`, `boosted_tree_regressor`, `linear_reg`, `logistic_reg`, `kmeans`, `pca` for `model_type`, found `linear`
+              models/late.sql:1:41
+              | create model late options (model_type = 'linear') as select 1
+              |                                         ^^^^^^^^ did you mean `linear_reg`?
+              node: late
+            broken: late
+        "#]],
     );
     check_problems(
         "create model late options (\n  model_type = 'linear_reg',\n  num_clusters = 3,\n  l2_reg = -1,\n  input_label_cols = ['a', 'b'],\n  gates = ['auc > 0.5', 'r2']\n)\nas select 1",
@@ -333,4 +333,58 @@ fn tables_that_score_have_an_error_table_unless_they_say_otherwise() {
          -- transforms/plain.sql --\n{score}\n-- transforms/plain__errors.sql --\nselect 1 as x\n\
          -- transforms/why.sql --\nselect * from {{{{ ref('kept__errors') }}}}\n"
     )));
+}
+
+#[test]
+fn boosted_trees_have_the_options_of_bigquery() {
+    check_model(
+        "create model late options (model_type = 'boosted_tree_classifier', input_label_cols = ['y'], library = 'XGBoost', \
+         num_parallel_tree = 3, learn_rate = 0.1, subsample = 0.5, booster_type = 'DART', max_bytes = '2GiB', gates = ['auc > 0.5'])\n\
+         as select x, c, y from {{ ref('feat') }}",
+        expect![[r#"
+            Trees(BoostedTrees { label: "y", is_classifier: true, library: XgBoost, booster: Dart, max_iterations: 20, num_parallel_tree: 3, max_tree_depth: 6, learn_rate: 0.1, min_tree_child_weight: 1.0, min_split_loss: 0.0, subsample: 0.5, colsample_bytree: 1.0, colsample_bylevel: 1.0, colsample_bynode: 1.0, l1_reg: 0.0, l2_reg: 1.0, early_stop: true, min_rel_progress: 0.01, auto_class_weights: false, max_bytes: 2147483648 })
+            Auto gates ["roc_auc > 0.5"] seed 0
+            reads ["feat Result"]
+            select x, c, y from feat"#]],
+    );
+    check_problems(
+        "create model late options (model_type = 'boosted_tree_regressor', num_parallel_tree = 3, learn_rate = 0, \
+         auto_class_weights = true, max_tree_depth = 99, library = 'catboost') as select 1 as label",
+        expect![[r#"
+            error[E0110]: `boosted_tree_regressor` has no option `auto_class_weights`
+              models/late.sql:1:106
+              | create model late options (model_type = 'boosted_tree_regressor', num_parallel_tree = 3, learn_rate = 0, auto_class_weights = true, max_tree_depth = 99, library = 'catboost') as select 1 as label
+              |                                                                                                          ^^^^^^^^^^^^^^^^^^
+              hint: it has `model_type`, `data_split_method`, `data_split_eval_fraction`, `gates`, `seed`, `booster_type`, `colsample_bylevel`, `colsample_bynode`, `colsample_bytree`, `early_stop`, `input_label_cols`, `l1_reg`, `l2_reg`, `learn_rate`, `library`, `max_bytes`, `max_iterations`, `max_tree_depth`, `min_rel_progress`, `min_split_loss`, `min_tree_child_weight`, `num_parallel_tree`, `subsample`
+              node: late
+            error[E0203]: expected one of `lightgbm`, `xgboost` for `library`, found `catboost`
+              models/late.sql:1:164
+              | create model late options (model_type = 'boosted_tree_regressor', num_parallel_tree = 3, learn_rate = 0, auto_class_weights = true, max_tree_depth = 99, library = 'catboost') as select 1 as label
+              |                                                                                                                                                                    ^^^^^^^^^^
+              node: late
+            error[E0203]: expected a number from 1 to 30 for `max_tree_depth`, found `99`
+              models/late.sql:1:150
+              | create model late options (model_type = 'boosted_tree_regressor', num_parallel_tree = 3, learn_rate = 0, auto_class_weights = true, max_tree_depth = 99, library = 'catboost') as select 1 as label
+              |                                                                                                                                                      ^^
+              node: late
+            error[E0203]: expected a number above 0 and up to 1 for `learn_rate`, found `0`
+              models/late.sql:1:103
+              | create model late options (model_type = 'boosted_tree_regressor', num_parallel_tree = 3, learn_rate = 0, auto_class_weights = true, max_tree_depth = 99, library = 'catboost') as select 1 as label
+              |                                                                                                       ^
+              node: late
+            broken: late
+        "#]],
+    );
+    check_problems(
+        "create model late options (model_type = 'boosted_tree_regressor', num_parallel_tree = 3) as select 1 as label",
+        expect![[r#"
+            error[E0203]: expected 1 for `num_parallel_tree` of LightGBM, found `3`
+              models/late.sql:1:87
+              | create model late options (model_type = 'boosted_tree_regressor', num_parallel_tree = 3) as select 1 as label
+              |                                                                                       ^
+              hint: XGBoost has it: `library = 'xgboost'`
+              node: late
+            broken: late
+        "#]],
+    );
 }

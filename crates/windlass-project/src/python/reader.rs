@@ -4,6 +4,7 @@
 //! with one is said once, under its path, and every node that needs it is out of use.
 
 mod checks;
+mod models;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;

@@ -222,14 +222,16 @@ fn counts(outlook: &Outlook<'_>, nodes: usize) -> String {
 
 /// Returns what a Python node calls: `python ScoreFlights in transforms/ml/score_flights.py`.
 fn code(node: &Node) -> String {
-    match node.python() {
-        Some(python) => format!("  python {} in {}", python.code.object, node.file.path.display()),
+    let called = node.python().map(|python| &python.code).or(node.python_model().map(|model| &model.code));
+    match called {
+        Some(code) => format!("  python {} in {}", code.object, node.file.path.display()),
         None => String::new(),
     }
 }
 
 fn not_checked(nodes: &[&Node]) -> Vec<&'static str> {
-    let python = nodes.iter().any(|node| node.python().is_some()).then_some(NOT_CHECKED_PYTHON);
+    let python =
+        nodes.iter().any(|node| node.python().is_some() || node.python_model().is_some()).then_some(NOT_CHECKED_PYTHON);
     NOT_CHECKED.into_iter().chain(python).collect()
 }
 

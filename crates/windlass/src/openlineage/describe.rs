@@ -59,16 +59,22 @@ fn describe(node: &Node, datasets: &Datasets<'_>, run: &Job) -> Described {
         inputs,
         outputs,
         checked,
-        language: if node.python().is_some() { "PYTHON" } else { "SQL" },
+        language: if is_python(node) { "PYTHON" } else { "SQL" },
     }
 }
 
+/// Returns whether it is Python that computes or trains a node.
+fn is_python(node: &Node) -> bool {
+    node.python().is_some() || node.python_model().is_some()
+}
+
 fn code(node: &Node) -> Map<String, Value> {
-    let mut facets = job_type(if node.transform().is_some() { "QUERY" } else { "TASK" });
-    if let Some(transform) = node.transform() {
+    let query = node.transform().filter(|_| !is_python(node));
+    let mut facets = job_type(if query.is_some() { "QUERY" } else { "TASK" });
+    if let Some(transform) = query {
         let body = json!({"query": transform.sql.trim(), "dialect": "datafusion"});
         facets.insert("sql".to_owned(), facet("1-1-0/SQLJobFacet", body));
-    } else if node.python().is_some() {
+    } else if is_python(node) {
         let body = json!({"language": "python", "sourceCode": node.file.text});
         facets.insert("sourceCode".to_owned(), facet("1-0-1/SourceCodeJobFacet", body));
     }

@@ -24,6 +24,8 @@ mod lineage;
 mod ls;
 mod model_registry;
 mod models;
+mod models_python;
+mod models_trees;
 mod openlineage;
 mod plan;
 mod profile;

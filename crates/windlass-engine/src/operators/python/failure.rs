@@ -33,6 +33,14 @@ pub(crate) enum PythonError {
         /// The limit.
         max_bytes: u64,
     },
+    /// The rows that a model is to be trained on are too many to be handed over.
+    #[error("the training rows of `{node}` take more than {} MiB", .max_bytes >> 20)]
+    TrainingLimit {
+        /// Node name.
+        node: String,
+        /// The limit.
+        max_bytes: u64,
+    },
     /// Rows were lost or invented on the way.
     #[error("{rows_in} rows were handed over, {rows_out} came back and {failed} failed")]
     Account {
@@ -61,7 +69,9 @@ impl Classify for PythonError {
     fn fault(&self) -> Fault {
         match self {
             Self::Worker(error) => error.fault(),
-            Self::Budget(_) | Self::Requires { .. } | Self::TableLimit { .. } => Fault::User,
+            Self::Budget(_) | Self::Requires { .. } | Self::TableLimit { .. } | Self::TrainingLimit { .. } => {
+                Fault::User
+            }
             Self::Account { .. } => Fault::Internal,
         }
     }
@@ -77,7 +87,7 @@ impl Classify for PythonError {
         match self {
             Self::Worker(error) => error.code(),
             Self::Budget(_) | Self::Requires { .. } => Some(Code::ERROR_BUDGET),
-            Self::TableLimit { .. } => Some(Code::TABLE_LIMIT),
+            Self::TableLimit { .. } | Self::TrainingLimit { .. } => Some(Code::TABLE_LIMIT),
             Self::Account { .. } => Some(Code::WORKER_DIED),
         }
     }
@@ -91,6 +101,9 @@ impl Classify for PythonError {
             }
             Self::TableLimit { .. } => {
                 Some("use mode=\"batch\", which streams, or raise `max_bytes` if the memory is there".to_string())
+            }
+            Self::TrainingLimit { .. } => {
+                Some("train on fewer rows or columns, or raise `max_bytes` if the memory is there".to_string())
             }
             Self::Account { .. } => None,
         }
