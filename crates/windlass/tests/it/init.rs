@@ -47,7 +47,7 @@ fn the_flights_have_their_data() {
     folder.windlass(["init"]).check(expect![[r#"
         exit 0
         -- stderr
-        Made a project in this folder, 32 files. Next:
+        Made a project in this folder, 34 files. Next:
 
           windlass ls --format tree
           windlass run
