@@ -65,9 +65,11 @@ fn the_flights_have_their_data() {
         data/weather.parquet
         functions/features.py
         lib/delay_risk.py
+        locks/5f6dfb7ef2c4.lock
         locks/a7f0470b3f7b.lock
         macros/delays.sql
         models/delay_model.sql
+        models/delay_model_sklearn.py
         models/models.yml
         seeds/holidays.csv
         sources.yml

@@ -75,10 +75,10 @@ fn a_function_trains_and_sql_scores() {
         target local, env prod, planned in [TIME]
 
           build  points   4 columns  not published yet
-          build  high     4 columns  not trained yet
+          build  high     4 columns  not trained yet  python train in models/high.py
           build  scored   3 columns  not published yet
 
-        3 to build, 0 unchanged, 0 views. Names and types fit; not checked: values, divisions by zero, casts of text.
+        3 to build, 0 unchanged, 0 views. Names and types fit; not checked: values, divisions by zero, casts of text, what Python answers.
     "#]]);
     let answer = project.windlass(["run", "-q"]);
     assert_eq!(answer.code, 0, "{answer}");
@@ -125,9 +125,9 @@ fn a_function_trains_and_sql_scores() {
         -- stdout
         target local, env prod, planned in [TIME]
 
-          build  high   4 columns  var until: 1500 → 1800  last time 1,500 rows in [TIME]
+          build  high   4 columns  var until: 1500 → 1800  last time 1,500 rows in [TIME]  python train in models/high.py
 
-        1 to build, [TIME] last time, 0 unchanged, 0 views. Names and types fit; not checked: values, divisions by zero, casts of text.
+        1 to build, [TIME] last time, 0 unchanged, 0 views. Names and types fit; not checked: values, divisions by zero, casts of text, what Python answers.
     "#]]);
 }
 
