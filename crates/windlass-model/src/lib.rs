@@ -13,6 +13,7 @@
 //! are read, and no pickle is ever opened in this process.
 
 pub mod aliases;
+mod categories;
 mod error;
 mod estimator;
 pub mod metrics;

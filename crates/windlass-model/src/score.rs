@@ -18,7 +18,7 @@ mod xgboost;
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema};
 
 use self::answer::Raw;
@@ -204,6 +204,44 @@ impl Scorer {
             }
         };
         unanswered::without_nan(Scores { columns: self.columns(&raw)?, failures: raw.failures() })
+    }
+
+    /// Scores a batch and returns one column: the predicted number, the probability of the last class, the nearest
+    /// cluster or the first component; and the rows that could not be scored, which are NULL.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scorer::score`].
+    pub fn value(&mut self, batch: &RecordBatch) -> Result<(ArrayRef, Vec<RowFailure>), Error> {
+        let scores = match (&self.model, self.task()) {
+            // Without the classes and the list of all probabilities, which nobody looks at.
+            (Model::Native(_) | Model::Trees(_), Task::Classification) => {
+                let raw = self.raw(batch)?;
+                unanswered::without_nan(Scores { columns: vec![raw.last()], failures: raw.failures() })?
+            }
+            _ => self.score(batch)?,
+        };
+        let vectors = scores.columns.get(1).and_then(|column| column.as_fixed_size_list_opt());
+        let value = match vectors.filter(|_| self.task() == Task::Classification) {
+            Some(vectors) => Some(answer::last_of(vectors)),
+            None => scores.columns.first().map(Arc::clone),
+        };
+        Ok((value.ok_or_else(|| self.without_answer())?, scores.failures))
+    }
+
+    /// Returns the numbers of a model that is scored here, not by ONNX Runtime.
+    fn raw(&self, batch: &RecordBatch) -> Result<Raw, Error> {
+        let renamed = self.renamed(batch)?;
+        let batch = renamed.as_ref().unwrap_or(batch);
+        match &self.model {
+            Model::Native(native) => native.score(batch),
+            Model::Trees(trees) => trees.score(batch),
+            Model::Onnx(_) => Err(self.without_answer()),
+        }
+    }
+
+    fn without_answer(&self) -> Error {
+        Error::Format { format: self.format.name(), message: "it answers nothing".to_owned() }
     }
 
     /// Returns the inputs under the names that the file has for them, where these differ from the table's.

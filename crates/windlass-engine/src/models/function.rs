@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, Float64Array, Int64Array, ListArray, RecordBatch, RecordBatchOptions, StringBuilder,
-    StructArray, new_null_array,
+    StructArray, UInt32Array, new_null_array,
 };
 use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::compute::take;
@@ -104,22 +104,31 @@ impl ModelFunction {
         if let Some(threshold) = self.threshold {
             scorer = scorer.with_threshold(threshold);
         }
-        let scores = scorer.score(&batch).map_err(external)?;
-        let answers = match self.answer {
-            Answer::Row => columns(&self.model.shape.outputs(), &scorer, scores.columns, rows)?,
-            Answer::Value => value(scorer.task(), &scores.columns)?,
+        let (answers, failures) = match self.answer {
+            Answer::Value => scorer.value(&batch).map_err(external)?,
+            Answer::Row => {
+                let scores = scorer.score(&batch).map_err(external)?;
+                (columns(&self.model.shape.outputs(), &scorer, scores.columns, rows)?, scores.failures)
+            }
         };
-        if self.tells { self.told(answers, &scores.failures) } else { Ok(answers) }
+        if self.tells { self.told(answers, &failures) } else { Ok(answers) }
     }
 
     /// Returns answers beside the reasons why there are none.
     fn told(&self, answers: ArrayRef, failures: &[RowFailure]) -> Result<ArrayRef> {
-        let mut messages = StringBuilder::with_capacity(answers.len(), 0);
-        let mut failures = failures.iter().peekable();
-        for row in 0..answers.len() {
-            messages.append_option(failures.next_if(|failure| failure.row == row).map(|failure| &failure.message));
-        }
-        let columns: Vec<ArrayRef> = vec![answers, Arc::new(messages.finish())];
+        let messages = match failures {
+            [] => new_null_array(&DataType::Utf8, answers.len()),
+            _ => {
+                let mut messages = StringBuilder::with_capacity(answers.len(), 0);
+                let mut failures = failures.iter().peekable();
+                for row in 0..answers.len() {
+                    let failed = failures.next_if(|failure| failure.row == row);
+                    messages.append_option(failed.map(|failure| &failure.message));
+                }
+                Arc::new(messages.finish())
+            }
+        };
+        let columns = vec![answers, messages];
         Ok(Arc::new(StructArray::try_new(self.told_fields()?, columns, None)?))
     }
 
@@ -167,22 +176,6 @@ impl ScalarUDFImpl for ModelFunction {
     }
 }
 
-/// Returns the one value of each row.
-fn value(task: Task, columns: &[ArrayRef]) -> Result<ArrayRef> {
-    let [first, rest @ ..] = columns else { return Err(lost()) };
-    match (task, rest) {
-        (Task::Classification, [vectors, ..]) => {
-            let vectors = vectors.as_fixed_size_list_opt().ok_or_else(lost)?;
-            let width = vectors.value_length();
-            let last = |row: usize| vectors.is_valid(row).then(|| vectors.value(row));
-            let last =
-                |row: usize| last(row).map(|values| values.as_primitive::<Float64Type>().value(width as usize - 1));
-            Ok(Arc::new((0..vectors.len()).map(last).collect::<Float64Array>()))
-        }
-        _ => Ok(Arc::clone(first)),
-    }
-}
-
 /// Returns what a model answers under the names and types of its outputs.
 fn columns(outputs: &Fields, scorer: &Scorer, columns: Vec<ArrayRef>, rows: usize) -> Result<ArrayRef> {
     let arrays: Vec<ArrayRef> = match scorer.task() {
@@ -190,16 +183,12 @@ fn columns(outputs: &Fields, scorer: &Scorer, columns: Vec<ArrayRef>, rows: usiz
             let classes = scorer.classes().unwrap_or_default();
             let numbers: Vec<Option<usize>> = (0..classes.len()).map(Some).collect();
             let keys = Label::column(classes, &numbers);
-            vec![Arc::clone(&columns[0]), pairs(outputs, &keys, &columns[1], |order, _| order)?]
+            vec![Arc::clone(&columns[0]), pairs(outputs, &keys, &columns[1], Order::OfKeys)?]
         }
         Task::Clustering => {
             let vectors = columns[1].as_fixed_size_list_opt().ok_or_else(lost)?;
             let keys: ArrayRef = Arc::new(Int64Array::from_iter_values(1..=i64::from(vectors.value_length())));
-            let nearest_first = |mut order: Vec<usize>, distances: &[f64]| {
-                order.sort_by(|a, b| distances[*a].total_cmp(&distances[*b]));
-                order
-            };
-            vec![Arc::clone(&columns[0]), pairs(outputs, &keys, &columns[1], nearest_first)?]
+            vec![Arc::clone(&columns[0]), pairs(outputs, &keys, &columns[1], Order::NearestFirst)?]
         }
         _ => columns,
     };
@@ -209,29 +198,41 @@ fn columns(outputs: &Fields, scorer: &Scorer, columns: Vec<ArrayRef>, rows: usiz
     Ok(Arc::new(StructArray::try_new(outputs.clone(), arrays, None)?))
 }
 
+/// How the pairs of a row are ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    OfKeys,
+    /// The smallest number first.
+    NearestFirst,
+}
+
 /// Returns a list of pairs for each row: each key with the value of its place, in the order that is wanted.
-fn pairs(
-    outputs: &Fields,
-    keys: &ArrayRef,
-    vectors: &ArrayRef,
-    order: impl Fn(Vec<usize>, &[f64]) -> Vec<usize>,
-) -> Result<ArrayRef> {
+fn pairs(outputs: &Fields, keys: &ArrayRef, vectors: &ArrayRef, order: Order) -> Result<ArrayRef> {
     let vectors = vectors.as_fixed_size_list_opt().ok_or_else(lost)?;
     let DataType::List(item) = outputs.get(1).ok_or_else(lost)?.data_type() else { return Err(lost()) };
     let DataType::Struct(fields) = item.data_type() else { return Err(lost()) };
-    let width = keys.len();
-    let all = vectors.values().as_primitive::<Float64Type>().values();
-    let (mut chosen, mut values) = (Vec::with_capacity(all.len()), Vec::with_capacity(all.len()));
-    for row in all.chunks(width.max(1)) {
-        for at in order((0..row.len()).collect(), row) {
-            chosen.push(at as i64);
-            values.push(row[at]);
+    let width = keys.len().max(1);
+    let all = vectors.values().as_primitive_opt::<Float64Type>().ok_or_else(lost)?;
+    let (chosen, values): (Vec<u32>, ArrayRef) = match order {
+        Order::OfKeys => {
+            let mut chosen = Vec::with_capacity(all.len());
+            (0..vectors.len()).for_each(|_| chosen.extend(0..width as u32));
+            (chosen, Arc::clone(vectors.values()))
         }
-    }
-    let keys = take(keys, &Int64Array::from(chosen), None)?;
-    let values: ArrayRef = Arc::new(Float64Array::from(values));
+        Order::NearestFirst => {
+            let (mut chosen, mut values) = (Vec::with_capacity(all.len()), Vec::with_capacity(all.len()));
+            for row in all.values().chunks(width) {
+                let mut places: Vec<usize> = (0..row.len()).collect();
+                places.sort_by(|a, b| row[*a].total_cmp(&row[*b]));
+                chosen.extend(places.iter().map(|at| *at as u32));
+                values.extend(places.iter().map(|at| row[*at]));
+            }
+            (chosen, Arc::new(Float64Array::from(values)))
+        }
+    };
+    let keys = take(keys, &UInt32Array::from(chosen), None)?;
     let pairs = StructArray::try_new(fields.clone(), vec![keys, values], None)?;
-    let offsets = OffsetBuffer::from_repeated_length(width, vectors.len());
+    let offsets = OffsetBuffer::from_repeated_length(vectors.value_length() as usize, vectors.len());
     Ok(Arc::new(ListArray::try_new(Arc::clone(item), offsets, Arc::new(pairs), vectors.nulls().cloned())?))
 }
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, FixedSizeListArray, Float64Array, Int64Array};
+use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Float64Array, Int64Array, UInt32Array};
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::Field;
+use arrow::compute::take;
+use arrow::datatypes::{Field, Float64Type};
 
 use super::RowFailure;
 use crate::{Column, ColumnType, Error, Label, Task};
@@ -52,13 +53,24 @@ impl Raw {
 
     /// Returns the predicted class, and the probabilities of all.
     pub(super) fn classification(&self, classes: &[Label], threshold: f64) -> Result<Vec<ArrayRef>, Error> {
-        let predicted = |row: usize| match self.row(row) {
-            _ if self.failed.contains_key(&row) => None,
-            [_, second] => Some(usize::from(*second >= threshold)),
-            probabilities => best(probabilities, |probability, so_far| probability > so_far),
+        let predicted: Vec<u32> = match self.width {
+            2 => self.values.iter().skip(1).step_by(2).map(|second| u32::from(*second >= threshold)).collect(),
+            _ => {
+                let best = |row| best(self.row(row), |probability, so_far| probability > so_far);
+                (0..self.rows).map(|row| best(row).unwrap_or_default() as u32).collect()
+            }
         };
-        let predicted: Vec<Option<usize>> = (0..self.rows).map(predicted).collect();
-        Ok(vec![Label::column(classes, &predicted), self.vectors()?])
+        let all: Vec<Option<usize>> = (0..classes.len()).map(Some).collect();
+        let predicted = UInt32Array::new(predicted.into(), self.nulls());
+        let labels = take(&Label::column(classes, &all), &predicted, None);
+        Ok(vec![labels.map_err(|source| Error::Output { source })?, self.vectors()?])
+    }
+
+    /// Returns the last number of each row.
+    pub(super) fn last(&self) -> ArrayRef {
+        let values: Vec<f64> =
+            self.values.iter().skip(self.width.saturating_sub(1)).step_by(self.width.max(1)).copied().collect();
+        Arc::new(Float64Array::new(values.into(), self.nulls()))
     }
 
     /// Returns the nearest cluster, and the distances to all.
@@ -83,6 +95,18 @@ impl Raw {
     fn nulls(&self) -> Option<NullBuffer> {
         let valid = |row: usize| !self.failed.contains_key(&row);
         (!self.failed.is_empty()).then(|| (0..self.rows).map(valid).collect())
+    }
+}
+
+/// Returns the last number of each list of doubles; other lists are NULL.
+pub(super) fn last_of(vectors: &FixedSizeListArray) -> ArrayRef {
+    let width = usize::try_from(vectors.value_length()).unwrap_or(1).max(1);
+    match vectors.values().as_primitive_opt::<Float64Type>() {
+        Some(numbers) => {
+            let last: Vec<f64> = numbers.values().iter().skip(width - 1).step_by(width).copied().collect();
+            Arc::new(Float64Array::new(last.into(), vectors.nulls().cloned()))
+        }
+        None => Arc::new(Float64Array::new_null(vectors.len())),
     }
 }
 

@@ -3,12 +3,12 @@
 //! What each column adds to a row's numbers is added at once, so the encoded row is never written out:
 //! a column of ten thousand categories costs as much as one of two.
 
-use std::collections::HashMap;
-
 use arrow::array::{Array, Float64Array, RecordBatch, StringArray};
+use arrow::buffer::ScalarBuffer;
 
 use super::answer::Raw;
 use super::inputs;
+use crate::categories::Categories;
 use crate::{Column, Distance, Encoding, Error, Estimator, Label, NativeModel, Task};
 
 /// A model of our own, with categories by name.
@@ -16,7 +16,7 @@ use crate::{Column, Distance, Encoding, Error, Estimator, Label, NativeModel, Ta
 pub(super) struct Native {
     model: NativeModel,
     /// For each feature the number of each category.
-    categories: Vec<HashMap<String, usize>>,
+    categories: Vec<Categories>,
     /// For each output the weights of the encoded numbers.
     rows: Vec<Vec<f64>>,
     /// What each output starts from.
@@ -26,10 +26,8 @@ pub(super) struct Native {
 impl Native {
     pub(super) fn new(model: NativeModel) -> Self {
         let by_name = |encoding: &Encoding| match encoding {
-            Encoding::OneHot { categories, .. } => {
-                categories.iter().enumerate().map(|(at, name)| (name.clone(), at)).collect()
-            }
-            Encoding::Number { .. } => HashMap::new(),
+            Encoding::OneHot { categories, .. } => Categories::new(categories),
+            Encoding::Number { .. } => Categories::default(),
         };
         let categories = model.features.iter().map(|feature| by_name(&feature.encoding)).collect();
         let (rows, start) = match &model.estimator {
@@ -77,11 +75,12 @@ impl Native {
     pub(super) fn score(&self, batch: &RecordBatch) -> Result<Raw, Error> {
         let mut raw = Raw::new(batch.num_rows(), self.rows.len());
         raw.values.chunks_mut(self.rows.len().max(1)).for_each(|row| row.copy_from_slice(&self.start));
-        let squares = match &self.model.estimator {
-            Estimator::KMeans { distance: Distance::Euclidean, .. } => Pass::Squares,
-            _ => Pass::Products,
+        let (squares, needs_lengths) = match &self.model.estimator {
+            Estimator::KMeans { distance: Distance::Euclidean, .. } => (Pass::Squares, false),
+            Estimator::KMeans { distance: Distance::Cosine, .. } => (Pass::Products, true),
+            _ => (Pass::Products, false),
         };
-        let mut lengths = vec![0.0; batch.num_rows()];
+        let mut lengths = vec![0.0; if needs_lengths { batch.num_rows() } else { 0 }];
         let mut offset = 0;
         for (feature, categories) in self.model.features.iter().zip(&self.categories) {
             match &feature.encoding {
@@ -90,13 +89,14 @@ impl Native {
                     let values = numbers(&values, *fill, |row| {
                         raw.fail(row, || format!("input `{}` is NULL", feature.column));
                     });
-                    let values: Vec<f64> = values.into_iter().map(|value| (value - mean) / scale).collect();
-                    self.add_numbers(&mut raw, squares, offset, &values);
-                    lengths.iter_mut().zip(&values).for_each(|(length, value)| *length += value * value);
+                    let standard = Standard { values: &values, mean: *mean, scale: *scale };
+                    self.add_numbers(&mut raw, squares, offset, standard);
+                    let value = |value: &f64| (value - mean) / scale;
+                    lengths.iter_mut().zip(values.iter()).for_each(|(length, x)| *length += value(x) * value(x));
                 }
-                Encoding::OneHot { has_null, .. } => {
+                Encoding::OneHot { categories: listed, has_null } => {
                     let texts = inputs::texts(batch, &feature.column)?;
-                    let chosen = chosen(&texts, categories, *has_null);
+                    let chosen = chosen(&texts, categories, has_null.then_some(listed.len()));
                     self.add_categories(&mut raw, squares, offset..offset + feature.encoding.width(), &chosen);
                     lengths
                         .iter_mut()
@@ -109,13 +109,28 @@ impl Native {
         Ok(self.finish(raw, &lengths))
     }
 
-    fn add_numbers(&self, raw: &mut Raw, pass: Pass, at: usize, values: &[f64]) {
+    /// Adds what numbers say, which are standardised on the way.
+    fn add_numbers(&self, raw: &mut Raw, pass: Pass, at: usize, standard: Standard<'_>) {
+        let Standard { values, mean, scale } = standard;
         for (output, weights) in self.rows.iter().enumerate() {
             let weight = weights[at];
-            let sums = raw.values.iter_mut().skip(output).step_by(raw.width);
-            match pass {
-                Pass::Products => sums.zip(values).for_each(|(sum, value)| *sum += weight * value),
-                Pass::Squares => sums.zip(values).for_each(|(sum, value)| *sum += (value - weight) * (value - weight)),
+            let by_unit = weight / scale;
+            let each = move |sum: &mut f64, value: &f64| *sum += by_unit * (value - mean);
+            let square = move |sum: &mut f64, value: &f64| {
+                let apart = (value - mean) / scale - weight;
+                *sum += apart * apart;
+            };
+            match (pass, raw.width) {
+                // Sums that lie side by side are added to by vector instructions.
+                (Pass::Products, 1) => raw.values.iter_mut().zip(values).for_each(|(sum, value)| each(sum, value)),
+                (Pass::Products, width) => {
+                    let sums = raw.values.iter_mut().skip(output).step_by(width);
+                    sums.zip(values).for_each(|(sum, value)| each(sum, value));
+                }
+                (Pass::Squares, width) => {
+                    let sums = raw.values.iter_mut().skip(output).step_by(width);
+                    sums.zip(values).for_each(|(sum, value)| square(sum, value));
+                }
             }
         }
     }
@@ -138,7 +153,7 @@ impl Native {
     fn finish(&self, mut raw: Raw, lengths: &[f64]) -> Raw {
         match &self.model.estimator {
             Estimator::Logistic { classes, .. } if classes.len() == 2 && raw.width == 1 => {
-                raw.values = raw.values.iter().flat_map(|margin| [sigmoid(-margin), sigmoid(*margin)]).collect();
+                raw.values = raw.values.iter().flat_map(|margin| both_classes(*margin)).collect();
                 raw.width = 2;
             }
             Estimator::Logistic { .. } => raw.values.chunks_mut(raw.width).for_each(softmax),
@@ -161,6 +176,14 @@ impl Native {
     }
 }
 
+/// Numbers, and what brings them to the scale of the weights.
+#[derive(Debug, Clone, Copy)]
+struct Standard<'a> {
+    values: &'a [f64],
+    mean: f64,
+    scale: f64,
+}
+
 /// What a value and a weight add.
 #[derive(Debug, Clone, Copy)]
 enum Pass {
@@ -171,7 +194,11 @@ enum Pass {
 }
 
 /// Returns numbers without gaps; a row with a gap that nothing fills is told.
-fn numbers(values: &Float64Array, fill: Option<f64>, mut missing: impl FnMut(usize)) -> Vec<f64> {
+fn numbers(values: &Float64Array, fill: Option<f64>, mut missing: impl FnMut(usize)) -> ScalarBuffer<f64> {
+    let has_gap = values.null_count() > 0 || values.values().iter().fold(false, |has, value| has | value.is_nan());
+    if !has_gap {
+        return values.values().clone();
+    }
     let value = |row: usize| match values.is_valid(row).then(|| values.value(row)).filter(|value| !value.is_nan()) {
         Some(value) => value,
         None => fill.unwrap_or_else(|| {
@@ -183,14 +210,21 @@ fn numbers(values: &Float64Array, fill: Option<f64>, mut missing: impl FnMut(usi
 }
 
 /// Returns the number of each text's category.
-fn chosen(texts: &StringArray, categories: &HashMap<String, usize>, has_null: bool) -> Vec<Option<usize>> {
-    let null = has_null.then_some(categories.len());
-    texts.iter().map(|text| text.map_or(null, |text| categories.get(text).copied())).collect()
+fn chosen(texts: &StringArray, categories: &Categories, null: Option<usize>) -> Vec<Option<usize>> {
+    texts.iter().map(|text| text.map_or(null, |text| categories.place(text))).collect()
 }
 
 /// Returns the probability that a margin stands for.
 pub(super) fn sigmoid(margin: f64) -> f64 {
     1.0 / (1.0 + (-margin).exp())
+}
+
+/// Returns the probabilities of the first and of the second class at a margin, each as exact as its size.
+pub(super) fn both_classes(margin: f64) -> [f64; 2] {
+    let opposed = (-margin).exp();
+    let second = 1.0 / (1.0 + opposed);
+    // Far below 0 the exponential is infinite.
+    [if opposed.is_finite() { opposed * second } else { 1.0 }, second]
 }
 
 /// Makes margins into probabilities that sum to 1.

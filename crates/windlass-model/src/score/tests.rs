@@ -81,6 +81,29 @@ fn two_classes_are_split_at_the_threshold() {
 }
 
 #[test]
+fn one_value_is_that_of_all_columns() {
+    let classes = vec![Label::Boolean(false), Label::Boolean(true)];
+    let estimator = Estimator::Logistic { classes, intercepts: vec![-2.0], weights: vec![vec![1.0]] };
+    let mut scorer = load(vec![number("x", None, 0.5, 2.0)], estimator);
+    let scores = scorer.score(&batch()).unwrap();
+    let second: Vec<f64> = vectors(&scores.columns[1]).into_iter().skip(1).step_by(2).collect();
+    assert_eq!(doubles(&scorer.value(&batch()).unwrap().0), [Some(second[0]), Some(second[1]), None, None]);
+    let features = vec![number("n", Some(0.0), 0.0, 1.0)];
+    let mut scorer =
+        load(features, Estimator::KMeans { centroids: vec![vec![1.0], vec![3.0]], distance: Distance::Euclidean });
+    assert_eq!(&scorer.value(&batch()).unwrap().0, &scorer.score(&batch()).unwrap().columns[0]);
+}
+
+#[test]
+fn margins_far_out_have_probabilities() {
+    for (margin, expected) in [(800.0, [0.0, 1.0]), (-800.0, [1.0, 0.0]), (0.0, [0.5, 0.5])] {
+        assert_eq!(native::both_classes(margin), expected, "{margin}");
+    }
+    let [first, second] = native::both_classes(40.0);
+    assert!(second == 1.0 && (first / (-40f64).exp() - 1.0).abs() < 1e-15, "{first}");
+}
+
+#[test]
 fn several_classes_share_one() {
     let classes = vec![Label::Long(7), Label::Long(8), Label::Long(9)];
     let weights = vec![vec![0.0], vec![1.0], vec![2.0]];
