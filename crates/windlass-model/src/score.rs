@@ -7,10 +7,12 @@
 
 mod answer;
 mod forest;
+mod grid;
 mod inputs;
 mod lightgbm;
 mod native;
 mod onnx;
+mod program;
 mod trees;
 mod ubjson;
 mod unanswered;

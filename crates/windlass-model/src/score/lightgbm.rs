@@ -40,7 +40,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<TreeModel, Error> {
     let iterations = forest.len() / outputs;
     let link = link(header.get("objective").copied().unwrap_or_default(), outputs)?;
     let divisor = if average { iterations.max(1) as f64 } else { 1.0 };
-    Ok(TreeModel { inputs, forest, start: vec![0.0; outputs], divisor, link, is_single: false })
+    Ok(TreeModel { inputs, forest: forest.finish(), start: vec![0.0; outputs], divisor, link, is_single: false })
 }
 
 fn add_tree(forest: &mut Forest, at: usize, outputs: usize, tree: &Lines<'_>, features: usize) -> Result<(), Error> {

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 
 use arrow::array::{Array, RecordBatch};
+use arrow::buffer::ScalarBuffer;
 
 use super::answer::Raw;
-use super::forest::{Forest, ROWS};
+use super::forest::Forest;
+use super::grid::ROWS;
 use super::inputs;
-use super::native::{sigmoid, softmax};
+use super::native::{both_classes, sigmoid, softmax};
 use crate::{Column, ColumnType, Error, Label, Task};
 
 /// A forest and what stands around it.
@@ -130,39 +132,33 @@ impl TreeModel {
         let outputs = self.start.len();
         let mut raw = Raw::new(batch.num_rows(), outputs);
         let columns = self.columns(batch, &mut raw)?;
-        let width = columns.len().max(1);
-        let mut values = vec![0.0; ROWS * width];
+        let mut block = self.forest.block();
         for first in (0..batch.num_rows()).step_by(ROWS) {
-            let rows = ROWS.min(batch.num_rows() - first);
-            for (at, column) in columns.iter().enumerate() {
-                let cells = values.iter_mut().skip(at).step_by(width);
-                cells.zip(&column[first..first + rows]).for_each(|(cell, value)| *cell = *value);
-            }
-            let sums = &mut raw.values[first * outputs..(first + rows) * outputs];
-            let lanes = rows.next_multiple_of(8);
-            self.forest.add(&values[..lanes * width], width, sums, outputs);
+            let span = first..batch.num_rows().min(first + ROWS);
+            let sums = &mut raw.values[first * outputs..span.end * outputs];
+            self.forest.add(&columns, span, &mut block, (sums, outputs));
         }
         self.finish(&mut raw);
         Ok(raw)
     }
 
     /// Returns the inputs as numbers, NULL as NaN.
-    fn columns(&self, batch: &RecordBatch, raw: &mut Raw) -> Result<Vec<Vec<f64>>, Error> {
+    fn columns(&self, batch: &RecordBatch, raw: &mut Raw) -> Result<Vec<ScalarBuffer<f64>>, Error> {
         let column = |input: &TreeInput| {
-            let mut values = match &input.values {
+            let values: ScalarBuffer<f64> = match &input.values {
                 Values::Numbers => {
                     let numbers = inputs::numbers(batch, &input.name)?;
                     match numbers.null_count() {
-                        0 => numbers.values().to_vec(),
+                        0 => numbers.values().clone(),
                         _ => numbers.iter().map(|value| value.unwrap_or(f64::NAN)).collect(),
                     }
                 }
-                Values::Categories { codes, unseen } => codes_of(batch, &input.name, codes, *unseen, raw)?,
+                Values::Categories { codes, unseen } => codes_of(batch, &input.name, codes, *unseen, raw)?.into(),
             };
-            if self.is_single {
-                values.iter_mut().for_each(|value| *value = f64::from(*value as f32));
-            }
-            Ok(values)
+            Ok(match self.is_single {
+                true => values.iter().map(|value| f64::from(*value as f32)).collect(),
+                false => values,
+            })
         };
         self.inputs.iter().map(column).collect()
     }
@@ -183,8 +179,7 @@ impl TreeModel {
             Link::Softplus => each(raw, |value| value.exp().ln_1p()),
             Link::Sigmoid => each(raw, sigmoid),
             Link::Binary(slope) => {
-                let both = |margin: &f64| [sigmoid(-slope * margin), sigmoid(slope * margin)];
-                raw.values = raw.values.iter().flat_map(both).collect();
+                raw.values = raw.values.iter().flat_map(|margin| both_classes(slope * margin)).collect();
                 raw.width = 2;
             }
             Link::Softmax => raw.values.chunks_mut(outputs).for_each(softmax),

@@ -145,7 +145,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<TreeModel, Error> {
         };
         add_tree(&mut forest, output, tree, weight, inputs.len()).map_err(wrong)?;
     }
-    Ok(TreeModel { inputs, forest, start, divisor: 1.0, link, is_single: true })
+    Ok(TreeModel { inputs, forest: forest.finish(), start, divisor: 1.0, link, is_single: true })
 }
 
 /// Returns how many trees count.
