@@ -2,14 +2,17 @@
 //!
 //! The names are those of BigQuery's `ML.EVALUATE`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
 use arrow::datatypes::Float64Type;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::categories::PlainHasher;
 use crate::train::exact::ExactSum;
 use crate::train::{Error, Layout, Pass};
 use crate::{Format, NativeModel, Scorer};
@@ -64,7 +67,7 @@ pub struct ClassifierMetrics {
     confusion: [[u64; 2]; 2],
     log_loss: ExactSum,
     /// Rows of the first and of the second class by score.
-    scores: BTreeMap<u32, [u64; 2]>,
+    scores: HashMap<u32, [u64; 2], BuildHasherDefault<PlainHasher>>,
 }
 
 impl Metrics for RegressionMetrics {
@@ -113,7 +116,7 @@ impl ClassifierMetrics {
             threshold: 0.5,
             confusion: [[0; 2]; 2],
             log_loss: ExactSum::default(),
-            scores: BTreeMap::new(),
+            scores: HashMap::default(),
         }
     }
 
@@ -125,7 +128,9 @@ impl ClassifierMetrics {
     /// Returns the share of pairs of one row of each class in which that of the second scores higher.
     fn roc_auc(&self) -> f64 {
         let (mut below, mut pairs) = (0.0, 0.0);
-        for [negative, positive] in self.scores.values() {
+        let mut scores: Vec<(&u32, &[u64; 2])> = self.scores.iter().collect();
+        scores.sort_unstable();
+        for (_, [negative, positive]) in scores {
             pairs += *positive as f64 * (below + *negative as f64 / 2.0);
             below += *negative as f64;
         }
@@ -190,12 +195,21 @@ impl<M: Metrics> Measured<M> {
 
 impl<M: Metrics> Pass for Measured<M> {
     fn add(&mut self, batch: &RecordBatch) -> Result<(), Error> {
-        let scores = self.scorer.fork().and_then(|mut scorer| scorer.score(batch)).map_err(Error::Model)?;
-        let failed: BTreeSet<usize> = scores.failures.iter().map(|failure| failure.row).collect();
-        let scores = score_of(&scores.columns);
         let rows = self.layout.evaluated(batch)?;
-        for (row, number, text) in rows.into_iter().filter(|(row, ..)| !failed.contains(row)) {
-            self.metrics.add((number, &text), scores[row]);
+        let places: UInt32Array = rows.iter().map(|(row, ..)| Some(*row as u32)).collect();
+        if places.is_empty() {
+            return Ok(());
+        }
+        let chosen = match places.len() == batch.num_rows() {
+            true => batch.clone(),
+            // Of many rows few are kept, and scoring all would take longer than learning from them.
+            false => take_record_batch(batch, &places).map_err(|error| Error::Read(error.into()))?,
+        };
+        let scores = self.scorer.fork().and_then(|mut scorer| scorer.score(&chosen)).map_err(Error::Model)?;
+        let failed: BTreeSet<usize> = scores.failures.iter().map(|failure| failure.row).collect();
+        let answered = rows.iter().zip(score_of(&scores.columns)).enumerate();
+        for (_, ((_, number, text), score)) in answered.filter(|(place, _)| !failed.contains(place)) {
+            self.metrics.add((*number, text), score);
         }
         Ok(())
     }

@@ -1,15 +1,32 @@
 //! From the values of a row to numbers, as [`NativeModel`](crate::NativeModel) does it when it scores.
 
-use std::collections::HashMap;
-
 use super::frame::{Frame, Layout, Value};
 use super::summary::{Spread, Summary};
 use super::{Error, MAX_WIDTH};
+use crate::categories::Categories;
 use crate::{Encoding, Feature};
 
 /// Binary places of numbers in sums of products. A number is at most the root of the number of rows, so that
 /// the sum of products of two of them stays below 2^(80 + 46) for 2^46 rows.
 pub(super) const PLACES: i32 = 40;
+
+/// Rows that are encoded together.
+pub(super) const BLOCK_ROWS: usize = 512;
+/// The place of no category.
+pub(super) const NOWHERE: u32 = u32::MAX;
+/// Added to a number below 2^51 and taken off again, it leaves the nearest whole number.
+const TO_WHOLE: f64 = 6_755_399_441_055_744.0;
+
+/// Rows as numbers, a column at a time. Behind the last row are zeros, and no categories.
+#[derive(Debug, Default)]
+pub(super) struct Block {
+    pub(super) rows: usize,
+    /// The place of each column of numbers.
+    pub(super) places: Vec<usize>,
+    pub(super) numbers: Vec<[f64; BLOCK_ROWS]>,
+    /// For each text the place of each row's category.
+    pub(super) categories: Vec<[u32; BLOCK_ROWS]>,
+}
 
 /// How numbers are centred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +41,7 @@ pub(super) enum Center {
 #[derive(Debug, Clone)]
 pub(super) struct Encoder {
     pub(super) features: Vec<Feature>,
-    categories: Vec<HashMap<String, usize>>,
+    categories: Vec<Categories>,
     /// The number at which each feature begins.
     starts: Vec<usize>,
     pub(super) width: usize,
@@ -75,10 +92,42 @@ impl Encoder {
                     encoded.push((start, (number - mean) / scale));
                 }
                 (Encoding::OneHot { .. }, Value::Text(text)) => {
-                    encoded.extend(self.categories[at].get(text).map(|category| (start + category, 1.0)));
+                    encoded.extend(self.categories[at].place(text).map(|category| (start + category, 1.0)));
                 }
                 (Encoding::OneHot { categories, has_null: true }, _) => encoded.push((start + categories.len(), 1.0)),
                 (Encoding::OneHot { .. }, _) => {}
+            }
+        }
+    }
+
+    /// Encodes at most [`BLOCK_ROWS`] rows.
+    pub(super) fn encode_block(&self, frame: &Frame<'_>, rows: &[usize], block: &mut Block) {
+        let Block { rows: count, places, numbers, categories } = block;
+        *count = rows.len();
+        places.clear();
+        numbers.clear();
+        categories.clear();
+        for (at, feature) in self.features.iter().enumerate() {
+            let (start, column) = (self.starts[at], &frame.inputs[at]);
+            match &feature.encoding {
+                Encoding::Number { fill, mean, scale } => {
+                    let mut cells = [0.0; BLOCK_ROWS];
+                    column.numbers(rows, fill.unwrap_or_default(), &mut cells);
+                    cells[..rows.len()].iter_mut().for_each(|number| *number = (*number - mean) / scale);
+                    places.push(start);
+                    numbers.push(cells);
+                }
+                Encoding::OneHot { categories: known, has_null } => {
+                    let mut cells = [NOWHERE; BLOCK_ROWS];
+                    let null = if *has_null { (start + known.len()) as u32 } else { NOWHERE };
+                    for (cell, text) in cells.iter_mut().zip(column.texts(rows)) {
+                        let place = |text: &str| {
+                            self.categories[at].place(text).map_or(NOWHERE, |place| (start + place) as u32)
+                        };
+                        *cell = text.map_or(null, place);
+                    }
+                    categories.push(cells);
+                }
             }
         }
     }
@@ -93,14 +142,37 @@ impl Encoder {
     }
 }
 
+impl Block {
+    /// Adds a column that holds the same number in all rows.
+    pub(super) fn push_constant(&mut self, place: usize, number: f64) {
+        let mut cells = [0.0; BLOCK_ROWS];
+        cells[..self.rows].fill(number);
+        self.places.push(place);
+        self.numbers.push(cells);
+    }
+
+    /// Adds a column.
+    pub(super) fn push(&mut self, place: usize, numbers: impl Iterator<Item = f64>) {
+        let mut cells = [0.0; BLOCK_ROWS];
+        cells[..self.rows].iter_mut().zip(numbers).for_each(|(cell, number)| *cell = number);
+        self.places.push(place);
+        self.numbers.push(cells);
+    }
+}
+
 /// Returns a number with [`PLACES`] binary places as a whole number.
 pub(super) fn fixed(number: f64) -> i64 {
-    (number * (1i64 << PLACES) as f64).round() as i64
+    let scaled = number * (1i64 << PLACES) as f64;
+    if scaled.abs() < (1i64 << 51) as f64 {
+        return (scaled + TO_WHOLE).to_bits() as i64 - TO_WHOLE.to_bits() as i64;
+    }
+    scaled.round_ties_even() as i64
 }
 
 /// Returns the same where it may not fit into 64 bits.
 pub(super) fn wide(number: f64) -> i128 {
-    (number * (1i64 << PLACES) as f64).round() as i128
+    let scaled = number * (1i64 << PLACES) as f64;
+    if scaled.abs() < (1i64 << 51) as f64 { i128::from(fixed(number)) } else { scaled.round_ties_even() as i128 }
 }
 
 /// Returns what a sum of products of two [`fixed`] numbers stands for.
@@ -109,11 +181,9 @@ pub(super) fn unfixed(sum: i128) -> f64 {
     sum as f64 / one / one
 }
 
-fn by_name(encoding: &Encoding) -> HashMap<String, usize> {
+fn by_name(encoding: &Encoding) -> Categories {
     match encoding {
-        Encoding::OneHot { categories, .. } => {
-            categories.iter().enumerate().map(|(at, name)| (name.clone(), at)).collect()
-        }
-        Encoding::Number { .. } => HashMap::new(),
+        Encoding::OneHot { categories, .. } => Categories::new(categories),
+        Encoding::Number { .. } => Categories::default(),
     }
 }

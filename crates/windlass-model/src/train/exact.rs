@@ -1,4 +1,7 @@
 //! Sums that do not depend on the order of what is summed.
+//!
+//! Many numbers at once are cut at the same binary places first, so high that all high parts add up without rounding, and so do
+//! the parts below; what is below these too is added by itself. Each step is exact, so the sum is the same.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +13,12 @@ const LIMBS: usize = 68;
 const LOWEST: i32 = -1_074;
 /// Additions after which carries are moved on.
 const MOST_ADDS: u32 = 1 << 30;
+
+/// Numbers that are cut together; 2^[`CUT_BITS`] is at least two more.
+const CUT_ROWS: usize = 512;
+const CUT_BITS: i32 = 10;
+/// Sums that go on side by side, for vector instructions.
+const LANES: usize = 8;
 
 /// A sum of floating-point numbers without any rounding.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +87,67 @@ impl ExactSum {
         self.add(a.mul_add(b, -product));
     }
 
+    /// Adds many finite numbers.
+    pub(super) fn add_all(&mut self, values: &[f64]) {
+        for values in values.chunks(CUT_ROWS) {
+            let largest = largest(values);
+            if largest == 0.0 {
+                continue;
+            }
+            let exponent = ((largest.to_bits() >> 52) & 0x7ff) as i32 - 1_022;
+            // Where the cut itself could overflow, or its lower places fall below the smallest number.
+            if !(-800..=900).contains(&exponent) {
+                values.iter().for_each(|value| self.add(*value));
+                continue;
+            }
+            let upper = power_of_two(exponent + CUT_BITS);
+            let lower = power_of_two(exponent + 2 * CUT_BITS - 53);
+            let mut sums = [[0.0; LANES]; 2];
+            let mut left = [0.0; CUT_ROWS];
+            for (values, left) in values.chunks(LANES).zip(left.chunks_mut(LANES)) {
+                let mut lanes = [0.0; LANES];
+                lanes[..values.len()].copy_from_slice(values);
+                for lane in 0..LANES {
+                    let high = (upper + lanes[lane]) - upper;
+                    let rest = lanes[lane] - high;
+                    let low = (lower + rest) - lower;
+                    sums[0][lane] += high;
+                    sums[1][lane] += low;
+                    left[lane] = rest - low;
+                }
+            }
+            sums.iter().flatten().for_each(|sum| self.add(*sum));
+            if left.iter().any(|left| *left != 0.0) {
+                left.iter().for_each(|left| self.add(*left));
+            }
+        }
+    }
+
+    /// Adds the squares of many finite numbers, as exact as the sum is.
+    pub(super) fn add_squares(&mut self, values: &[f64]) {
+        let (mut squares, mut errors) = ([0.0; CUT_ROWS], [0.0; CUT_ROWS]);
+        for values in values.chunks(CUT_ROWS) {
+            // Beyond these a square or what it lacks would overflow or fall below the smallest number.
+            let are_usual = values
+                .iter()
+                .fold(true, |are, value| are & ((*value == 0.0) | ((value.abs() < 1e140) & (value.abs() > 1e-140))));
+            if !are_usual {
+                values.iter().for_each(|value| self.add_product(*value, *value));
+                continue;
+            }
+            for ((value, square), error) in values.iter().zip(&mut squares).zip(&mut errors) {
+                // Dekker's product: halves of 26 bits multiply without rounding.
+                let shifted = *value * 134_217_729.0;
+                let high = shifted - (shifted - value);
+                let low = value - high;
+                *square = value * value;
+                *error = ((high * high - *square) + 2.0 * high * low) + low * low;
+            }
+            self.add_all(&squares[..values.len()]);
+            self.add_all(&errors[..values.len()]);
+        }
+    }
+
     /// Adds another sum.
     pub fn merge(&mut self, other: &Self) {
         let mut other = other.clone();
@@ -124,6 +194,17 @@ impl ExactSum {
     }
 }
 
+/// Returns the largest size among numbers.
+fn largest(values: &[f64]) -> f64 {
+    let mut most = [0.0; LANES];
+    for values in values.chunks(LANES) {
+        for (most, value) in most.iter_mut().zip(values) {
+            *most = if value.abs() > *most { value.abs() } else { *most };
+        }
+    }
+    most.iter().copied().fold(0.0, f64::max)
+}
+
 /// Returns 2 to a power from [`LOWEST`], also where that is subnormal or too large.
 fn power_of_two(exponent: i32) -> f64 {
     match exponent {
@@ -163,6 +244,30 @@ mod tests {
         values.iter().take(1_300).for_each(|value| right.add(*value));
         right.merge(&left);
         assert_eq!(right.value().to_bits(), sum(&values).to_bits());
+    }
+
+    #[test]
+    fn many_at_once_are_the_same() {
+        let check = |values: &[f64]| {
+            let (mut one, mut all) = (ExactSum::default(), ExactSum::default());
+            values.iter().for_each(|value| one.add(*value));
+            all.add_all(values);
+            assert_eq!(Vec::from(one), Vec::from(all), "{values:?}");
+            let (mut one, mut all) = (ExactSum::default(), ExactSum::default());
+            values.iter().for_each(|value| one.add_product(*value, *value));
+            all.add_squares(values);
+            assert_eq!(Vec::from(one), Vec::from(all), "squares of {values:?}");
+        };
+        let wave = |at: i32, spread: i32| f64::from(at * 7_919 % 2_003).sin() * 10f64.powi(at % spread - spread / 2);
+        for spread in [1, 8, 60, 300, 600] {
+            let values: Vec<f64> = (0..1_300).map(|at| wave(at, spread)).collect();
+            check(&values);
+            check(&values[..5]);
+        }
+        check(&[0.1; 700]);
+        check(&[1.0, -1.0, 0.0, -0.0, 3.5]);
+        check(&[1e300, 1e-300, 5e-324, -1e300]);
+        check(&[]);
     }
 
     #[test]

@@ -78,10 +78,10 @@ impl Layout {
     /// # Errors
     ///
     /// [`Error::Read`] where the batch has other columns.
-    pub(crate) fn evaluated(&self, batch: &RecordBatch) -> Result<Vec<(usize, f64, String)>, Error> {
+    pub(crate) fn evaluated<'a>(&self, batch: &'a RecordBatch) -> Result<Vec<(usize, f64, &'a str)>, Error> {
         let frame = Frame::new(self, batch)?;
-        let row = |row: usize| (row, frame.number(row), frame.class(row).to_owned());
-        Ok(frame.rows(Part::Evaluation).map(row).collect())
+        let row = |row: usize| (row, frame.number(row), frame.class(row));
+        Ok(frame.rows(Part::Evaluation).into_iter().map(row).collect())
     }
 }
 
@@ -122,13 +122,14 @@ impl<'a> Frame<'a> {
         Ok(Self { inputs, numbers: label_numbers, classes, evaluation: layout.evaluation, rows })
     }
 
-    /// Returns the rows of a part that have a label.
-    pub(super) fn rows(&self, part: Part) -> impl Iterator<Item = usize> {
-        let is_meant = move |row: &usize| match part {
-            Part::Training => !self.is_kept(*row),
-            Part::Evaluation => self.evaluation <= 0.0 || self.is_kept(*row),
-        };
-        (0..self.rows).filter(|row| self.has_label(*row)).filter(is_meant)
+    /// Returns the rows of a part that have a label, in order.
+    pub(super) fn rows(&self, part: Part) -> Vec<usize> {
+        let labelled = (0..self.rows).filter(|row| self.has_label(*row));
+        if self.evaluation <= 0.0 {
+            return labelled.collect();
+        }
+        let kept = self.kept();
+        labelled.filter(|row| kept[*row] == (part == Part::Evaluation)).collect()
     }
 
     /// Returns the rows that have a label.
@@ -154,26 +155,25 @@ impl<'a> Frame<'a> {
         self.classes.map_or("", |classes| classes.value(row))
     }
 
-    /// Returns whether a row is kept for evaluation: by what it holds, so that it always is or never.
-    pub(super) fn is_kept(&self, row: usize) -> bool {
-        self.evaluation > 0.0 && unit(self.hash(row)) < self.evaluation
-    }
-
-    fn hash(&self, row: usize) -> u64 {
-        let mut hash = Mix::default();
+    /// Returns which rows are kept for evaluation: by what they hold, so that a row always is or never. Hashes grow by
+    /// a column at a time, so that the processor works at many rows at once.
+    pub(super) fn kept(&self) -> Vec<bool> {
+        let mut hashes = vec![Mix::default(); self.rows];
         for column in &self.inputs {
-            match column.value(row) {
-                Value::Missing => hash.add(0x6d69_7373),
-                Value::Number(number) => hash.number(number),
-                Value::Text(text) => hash.text(text),
+            for (row, hash) in hashes.iter_mut().enumerate() {
+                match column.value(row) {
+                    Value::Missing => hash.add(0x6d69_7373),
+                    Value::Number(number) => hash.number(number),
+                    Value::Text(text) => hash.text(text),
+                }
             }
         }
         match (self.numbers, self.classes) {
-            (Some(_), _) => hash.number(self.number(row)),
-            (None, Some(_)) => hash.text(self.class(row)),
+            (Some(_), _) => hashes.iter_mut().enumerate().for_each(|(row, hash)| hash.number(self.number(row))),
+            (None, Some(_)) => hashes.iter_mut().enumerate().for_each(|(row, hash)| hash.text(self.class(row))),
             (None, None) => {}
         }
-        hash.finish()
+        hashes.iter().map(|hash| unit(hash.finish()) < self.evaluation).collect()
     }
 }
 
@@ -197,8 +197,33 @@ impl<'a> Column<'a> {
     }
 }
 
+impl Column<'_> {
+    /// Writes the numbers of rows; `fill` stands for those that are missing.
+    pub(super) fn numbers(&self, rows: &[usize], fill: f64, numbers: &mut [f64]) {
+        let Self::Numbers(array) = self else { return };
+        let values = array.values();
+        for (number, row) in numbers.iter_mut().zip(rows) {
+            let value = values[*row];
+            *number = if value.is_nan() { fill } else { value };
+        }
+        if array.null_count() > 0 {
+            let cells = numbers.iter_mut().zip(rows).filter(|(_, row)| array.is_null(**row));
+            cells.for_each(|(number, _)| *number = fill);
+        }
+    }
+
+    /// Returns the texts of rows.
+    pub(super) fn texts<'b>(&'b self, rows: &'b [usize]) -> impl Iterator<Item = Option<&'b str>> {
+        let text = move |row: &usize| match self.value(*row) {
+            Value::Text(text) => Some(text),
+            _ => None,
+        };
+        rows.iter().map(text)
+    }
+}
+
 /// Hashes numbers and texts, the same on every machine.
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Mix(u64);
 
 impl Mix {

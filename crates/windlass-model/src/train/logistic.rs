@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 
-use super::encoder::{Center, Encoder, PLACES, fixed, unfixed, wide};
+use super::encoder::{BLOCK_ROWS, Block, Center, Encoder, NOWHERE, PLACES, fixed, unfixed, wide};
 use super::frame::{Frame, Part};
-use super::gram::Products;
+use super::gram::{Products, Wholes, whole};
 use super::solve::solve;
 use super::summary::Summary;
 use super::{Error, Layout, Pass, Rows, Trained};
@@ -17,8 +17,12 @@ use crate::{Estimator, Label, NativeModel};
 /// Times at most that a step which makes things worse is halved.
 const MAX_HALVINGS: u32 = 10;
 
-/// What curvatures are summed in units of: class weights may be large, and a few digits less only slow the steps.
-const CURVATURE_UNIT: f64 = 1024.0;
+/// Binary places of what curvatures are products of: a few digits less than gradients have only slow the steps, and
+/// leave room to add a block up in floating-point numbers without rounding.
+const CURVATURE_PLACES: i32 = 18;
+/// Standardised numbers up to which that is so: with the root of a curvature, which is half at most, their products over a block
+/// stay below 2^(2 * 4 + 9), and with twice 18 binary places within 53 bits.
+const USUAL: f64 = 32.0;
 
 /// Options of logistic regression.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +46,8 @@ struct Classes {
     labels: Vec<Label>,
     positive: String,
     weights: [f64; 2],
+    /// A power of two that no weight exceeds; gradients and curvatures are summed in units of it.
+    unit: f64,
 }
 
 /// Where training stands: a weight for each number, then the intercept.
@@ -150,7 +156,7 @@ impl Descent<'_> {
         let penalty = |at: usize| if at < self.encoder.width { self.options.l2_reg } else { 0.0 };
         let squares: f64 = weights.iter().enumerate().map(|(at, weight)| penalty(at) * weight * weight).sum();
         let loss = slope.loss as f64 / (1i64 << PLACES) as f64 + squares / 2.0;
-        let curvature = slope.curvature.matrix();
+        let (curvature, unit) = (slope.curvature.matrix(2 * CURVATURE_PLACES), self.classes.unit);
         // The intercept is the last unknown; it is solved for first, as the last to be left out.
         let order: Vec<usize> = (self.encoder.width..width).chain(0..self.encoder.width).collect();
         let matrix: Vec<Vec<f64>> = order
@@ -158,14 +164,12 @@ impl Descent<'_> {
             .map(|row| {
                 order
                     .iter()
-                    .map(|column| {
-                        CURVATURE_UNIT * curvature[*row][*column] + if row == column { penalty(*row) } else { 0.0 }
-                    })
+                    .map(|column| unit * curvature[*row][*column] + if row == column { penalty(*row) } else { 0.0 })
                     .collect()
             })
             .collect();
         let down: Vec<f64> =
-            order.iter().map(|at| -(unfixed(slope.gradient[*at]) + penalty(*at) * weights[*at])).collect();
+            order.iter().map(|at| -(unit * unfixed(slope.gradient[*at]) + penalty(*at) * weights[*at])).collect();
         let mut step = vec![0.0; width];
         order.iter().zip(solve(&matrix, &down)).for_each(|(at, value)| step[*at] = value);
         Ok(Point { weights, loss, step })
@@ -176,7 +180,9 @@ impl Descent<'_> {
 fn classes(layout: &Layout, summary: &Summary, is_balanced: bool) -> Result<Classes, Error> {
     let [(_, low, low_rows), (positive, high, high_rows)] = two_classes(layout, summary, "logistic regression")?;
     let weight = |rows: u64| if is_balanced { summary.rows as f64 / (2.0 * rows as f64) } else { 1.0 };
-    Ok(Classes { labels: vec![low, high], positive, weights: [weight(low_rows), weight(high_rows)] })
+    let weights = [weight(low_rows), weight(high_rows)];
+    let unit = 2f64.powi(weights[0].max(weights[1]).log2().ceil().max(0.0) as i32);
+    Ok(Classes { labels: vec![low, high], positive, weights, unit })
 }
 
 /// Returns the two classes, each as text and with its rows; fails where there are others than two.
@@ -198,34 +204,107 @@ pub(super) fn two_classes(layout: &Layout, summary: &Summary, who: &str) -> Resu
     Err(Error::Rows(format!("{what}; {who} tells two apart")))
 }
 
+/// What follows from the margins of a block of rows.
+struct Pulls {
+    /// The gradient of the loss after the margin.
+    pulls: Wholes,
+    /// The root of its curvature.
+    roots: [f64; BLOCK_ROWS],
+}
+
+impl Slope {
+    /// Adds a block's rows; `is_positive` says of each whether it is of the positive class.
+    fn add_block(&mut self, block: &Block, is_positive: &[bool]) {
+        let Pulls { pulls, roots } = self.look(&self.margins(block), is_positive);
+        for (place, numbers) in block.places.iter().zip(&block.numbers) {
+            let products =
+                numbers.iter().zip(&pulls).map(|(number, pull)| i128::from(*pull) * i128::from(fixed(*number)));
+            self.gradient[*place] += products.sum::<i128>();
+        }
+        let one = i128::from(fixed(1.0));
+        for categories in &block.categories {
+            for (category, pull) in categories.iter().zip(&pulls).filter(|(category, _)| **category != NOWHERE) {
+                self.gradient[*category as usize] += i128::from(*pull) * one;
+            }
+        }
+        // The curvature is the product of a matrix with itself, also after rounding: columns that follow from others
+        // still do.
+        let rooted: Vec<[f64; BLOCK_ROWS]> = block.numbers.iter().map(|numbers| rounded(numbers, &roots)).collect();
+        let one_place = 2f64.powi(CURVATURE_PLACES);
+        let whole = |numbers: &[f64; BLOCK_ROWS]| whole(numbers, |number| (number * one_place) as i64);
+        let are_usual = block.numbers.iter().flatten().fold(true, |are, number| are & (number.abs() <= USUAL));
+        if are_usual {
+            self.curvature.add_exact(&block.places, &rooted, CURVATURE_PLACES);
+        }
+        if !are_usual || !block.categories.is_empty() {
+            let wholes: Vec<Wholes> = rooted.iter().map(whole).collect();
+            if !are_usual {
+                self.curvature.add_pairs(&block.places, &wholes);
+            }
+            let ones = [1.0; BLOCK_ROWS];
+            self.curvature.add_categories(block, &wholes, &whole(&rounded(&ones, &roots)));
+        }
+    }
+
+    fn margins(&self, block: &Block) -> [f64; BLOCK_ROWS] {
+        let mut margins = [0.0; BLOCK_ROWS];
+        for (place, numbers) in block.places.iter().zip(&block.numbers) {
+            let weight = self.weights[*place];
+            margins.iter_mut().zip(numbers).for_each(|(margin, number)| *margin += weight * number);
+        }
+        for categories in &block.categories {
+            for (margin, category) in margins.iter_mut().zip(categories).filter(|(_, category)| **category != NOWHERE) {
+                *margin += self.weights[*category as usize];
+            }
+        }
+        margins
+    }
+
+    /// Adds the losses of rows, and returns what follows from their margins. Rows beyond those there are get 0.
+    fn look(&mut self, margins: &[f64; BLOCK_ROWS], is_positive: &[bool]) -> Pulls {
+        let Classes { weights, unit, .. } = self.classes.as_ref();
+        let mut found = Pulls { pulls: [0; BLOCK_ROWS], roots: [0.0; BLOCK_ROWS] };
+        let rows = found.pulls.iter_mut().zip(&mut found.roots).zip(margins).zip(is_positive);
+        for (((pull, root), margin), is_positive) in rows {
+            let counts = weights[usize::from(*is_positive)];
+            // One exponential, of a number below 0, answers all three without overflow.
+            let opposed = (-margin.abs()).exp();
+            let near = 1.0 / (1.0 + opposed);
+            let far = opposed * near;
+            let against = if *is_positive { -margin } else { *margin };
+            self.loss += wide(counts * (against.max(0.0) + (1.0 + opposed).ln()));
+            let probability = if *margin >= 0.0 { near } else { far };
+            *pull = fixed(counts / unit * (probability - f64::from(u8::from(*is_positive))));
+            *root = (counts / unit * near * far).sqrt();
+        }
+        found
+    }
+}
+
+/// Returns numbers times the root of each row's curvature, as multiples of 2^-[`CURVATURE_PLACES`].
+fn rounded(numbers: &[f64; BLOCK_ROWS], roots: &[f64; BLOCK_ROWS]) -> [f64; BLOCK_ROWS] {
+    // Added and taken off again, it leaves the nearest multiple of a number below 2^33.
+    let to_multiple = 1.5 * 2f64.powi(52 - CURVATURE_PLACES);
+    let mut rounded = [0.0; BLOCK_ROWS];
+    for ((rounded, number), root) in rounded.iter_mut().zip(numbers).zip(roots) {
+        *rounded = (number * root + to_multiple) - to_multiple;
+    }
+    rounded
+}
+
 impl Pass for Slope {
     fn add(&mut self, batch: &RecordBatch) -> Result<(), Error> {
-        let frame = Frame::new(&self.layout, batch)?;
-        let weights = Arc::clone(&self.weights);
-        let (mut encoded, mut numbers, mut weighted) = (Vec::new(), Vec::new(), Vec::new());
-        for row in frame.rows(Part::Training) {
-            self.encoder.encode(&frame, row, &mut encoded);
+        let (frame, encoder) = (Frame::new(&self.layout, batch)?, Arc::clone(&self.encoder));
+        let mut block = Block::default();
+        let mut is_positive = Vec::with_capacity(BLOCK_ROWS);
+        for rows in frame.rows(Part::Training).chunks(BLOCK_ROWS) {
+            encoder.encode_block(&frame, rows, &mut block);
             if self.has_intercept {
-                encoded.push((self.encoder.width, 1.0));
+                block.push_constant(encoder.width, 1.0);
             }
-            let is_positive = frame.class(row) == self.classes.positive;
-            let counts = self.classes.weights[usize::from(is_positive)];
-            let margin: f64 = encoded.iter().map(|(at, number)| weights[*at] * number).sum();
-            let toward = if is_positive { margin } else { -margin };
-            // log(1 + exp(-toward)), without overflow.
-            self.loss += wide(counts * ((-toward).max(0.0) + (-toward.abs()).exp().ln_1p()));
-            let probability = 1.0 / (1.0 + (-margin).exp());
-            let pull = wide(counts * (probability - f64::from(u8::from(is_positive))));
-            let bend = counts * probability * (1.0 - probability);
-            numbers.clear();
-            weighted.clear();
-            for (at, number) in &encoded {
-                let whole = fixed(*number);
-                self.gradient[*at] += pull * i128::from(whole);
-                numbers.push((*at, whole));
-                weighted.push(wide(bend * number / CURVATURE_UNIT));
-            }
-            self.curvature.add(&numbers, &weighted);
+            is_positive.clear();
+            is_positive.extend(rows.iter().map(|row| frame.class(*row) == self.classes.positive));
+            self.add_block(&block, &is_positive);
         }
         Ok(())
     }

@@ -1,15 +1,18 @@
 //! The first pass: how many rows there are, how numbers spread, which categories and classes there are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use arrow::array::RecordBatch;
 
 use super::exact::ExactSum;
-use super::frame::{Column, Frame, InputKind, Layout, Part, Value};
+use super::frame::{Column, Frame, InputKind, Layout, Part};
 use super::{Error, MAX_WIDTH, Pass};
 
 /// Classes that are counted at most; more are told by their number alone.
 const MAX_CLASSES: usize = 51;
+
+/// Texts of a batch that are compared one after the other.
+const FEW_TEXTS: usize = 8;
 
 /// What the first pass has seen of the rows that are learned from.
 #[derive(Debug, Clone)]
@@ -43,10 +46,10 @@ pub(super) struct Moments {
 }
 
 impl Moments {
-    fn add(&mut self, value: f64) {
-        self.count += 1;
-        self.sum.add(value);
-        self.squares.add_product(value, value);
+    fn add_all(&mut self, values: &[f64]) {
+        self.count += values.len() as u64;
+        self.sum.add_all(values);
+        self.squares.add_squares(values);
     }
 
     fn merge(&mut self, other: &Self) {
@@ -115,15 +118,25 @@ impl Summary {
 }
 
 impl Spread {
-    fn add(&mut self, column: &Column<'_>, row: usize, name: &str) -> Result<(), Error> {
-        match (self, column.value(row)) {
-            (Self::Numbers(moments), Value::Number(number)) if number.is_finite() => moments.add(number),
-            (Self::Numbers(_), Value::Number(_)) => {
-                return Err(Error::Rows(format!("`{name}` has an infinite value")));
+    fn add(&mut self, column: &Column<'_>, rows: &[usize], name: &str) -> Result<(), Error> {
+        match self {
+            Self::Numbers(moments) => {
+                let mut numbers = vec![0.0; rows.len()];
+                column.numbers(rows, f64::NAN, &mut numbers);
+                numbers.retain(|number| !number.is_nan());
+                if numbers.iter().any(|number| number.is_infinite()) {
+                    return Err(Error::Rows(format!("`{name}` has an infinite value")));
+                }
+                moments.add_all(&numbers);
             }
-            (Self::Texts { categories, .. }, Value::Text(text)) => count(categories, text, 1, MAX_WIDTH + 1),
-            (Self::Texts { missing, .. }, _) => *missing += 1,
-            (Self::Numbers(_), _) => {}
+            Self::Texts { categories, missing } => {
+                for (text, rows) in tally(column.texts(rows)) {
+                    match text {
+                        Some(text) => count(categories, text, rows, MAX_WIDTH + 1),
+                        None => *missing += rows,
+                    }
+                }
+            }
         }
         Ok(())
     }
@@ -140,6 +153,21 @@ impl Spread {
     }
 }
 
+/// Returns how many rows have each text. Few texts are found without a hash.
+fn tally<'a>(texts: impl Iterator<Item = Option<&'a str>>) -> Vec<(Option<&'a str>, u64)> {
+    let mut few: Vec<(Option<&str>, u64)> = Vec::with_capacity(FEW_TEXTS);
+    let mut many: HashMap<Option<&str>, u64> = HashMap::new();
+    for text in texts {
+        match few.iter().position(|(known, _)| *known == text) {
+            Some(at) => few[at].1 += 1,
+            None if few.len() < FEW_TEXTS => few.push((text, 1)),
+            None => *many.entry(text).or_default() += 1,
+        }
+    }
+    few.extend(many);
+    few
+}
+
 /// Counts rows of a text, of at most so many texts.
 fn count(known: &mut BTreeMap<String, u64>, text: &str, rows: u64, most: usize) {
     if let Some(counted) = known.get_mut(text) {
@@ -152,21 +180,24 @@ fn count(known: &mut BTreeMap<String, u64>, text: &str, rows: u64, most: usize) 
 impl Pass for Summary {
     fn add(&mut self, batch: &RecordBatch) -> Result<(), Error> {
         let frame = Frame::new(&self.layout, batch)?;
-        for row in frame.rows(Part::Training) {
-            self.rows += 1;
-            for ((spread, column), input) in self.features.iter_mut().zip(&frame.inputs).zip(&self.layout.inputs) {
-                spread.add(column, row, &input.name)?;
-            }
-            match self.layout.labels {
-                None => {}
-                Some(super::Labels::Numbers) => {
-                    let number = frame.number(row);
-                    if !number.is_finite() {
-                        return Err(Error::Rows("the label has an infinite value".to_owned()));
-                    }
-                    self.label.add(number);
+        let rows = frame.rows(Part::Training);
+        self.rows += rows.len() as u64;
+        for ((spread, column), input) in self.features.iter_mut().zip(&frame.inputs).zip(&self.layout.inputs) {
+            spread.add(column, &rows, &input.name)?;
+        }
+        match self.layout.labels {
+            None => {}
+            Some(super::Labels::Numbers) => {
+                let numbers: Vec<f64> = rows.iter().map(|row| frame.number(*row)).collect();
+                if numbers.iter().any(|number| !number.is_finite()) {
+                    return Err(Error::Rows("the label has an infinite value".to_owned()));
                 }
-                Some(_) => count(&mut self.classes, frame.class(row), 1, MAX_CLASSES),
+                self.label.add_all(&numbers);
+            }
+            Some(_) => {
+                for (class, rows) in tally(rows.iter().map(|row| Some(frame.class(*row)))) {
+                    count(&mut self.classes, class.unwrap_or_default(), rows, MAX_CLASSES);
+                }
             }
         }
         Ok(())

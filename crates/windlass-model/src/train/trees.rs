@@ -70,7 +70,8 @@ pub fn tree_rows(layout: &Layout, batch: &RecordBatch) -> Result<TreeRows, Error
     fields.push(Field::new("label", DataType::Float64, false));
     columns.push(Arc::new(rows.iter().map(label).collect::<Float64Array>()));
     fields.push(Field::new("is_kept", DataType::Boolean, false));
-    columns.push(Arc::new(rows.iter().map(|row| Some(frame.is_kept(*row))).collect::<BooleanArray>()));
+    let kept = frame.kept();
+    columns.push(Arc::new(rows.iter().map(|row| Some(kept[*row])).collect::<BooleanArray>()));
     let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns);
     let batch = batch.map_err(|error| Error::Read(error.into()))?;
     let classes = classes.map(|classes| classes.into_iter().map(|(_, label, _)| label).collect());
