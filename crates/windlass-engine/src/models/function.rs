@@ -116,7 +116,7 @@ impl ModelFunction {
 
     /// Returns answers beside the reasons why there are none.
     fn told(&self, answers: ArrayRef, failures: &[RowFailure]) -> Result<ArrayRef> {
-        let messages = match failures {
+        let messages: ArrayRef = match failures {
             [] => new_null_array(&DataType::Utf8, answers.len()),
             _ => {
                 let mut messages = StringBuilder::with_capacity(answers.len(), 0);

@@ -1,0 +1,1 @@
+select id, cast(x0 > 0.5 as bigint) as predicted_y, risk(x0, x1, x2, x3, x4, x5, x6, x7, x8, x9) as p from {{ source('bench', 'rows') }}
