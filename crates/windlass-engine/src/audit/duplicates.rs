@@ -1,11 +1,13 @@
 //! Names keys that several rows share, which are known by their hashes alone.
 //!
-//! Rows are read until each hash was met once. What a hash stands for is the same in all its rows.
+//! The hash of an integer tells it. For other keys rows are read until each hash was met once: what a hash
+//! stands for is the same in all its rows.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::error::Result;
 use datafusion::prelude::ident;
@@ -15,8 +17,8 @@ use windlass_project::checks::{CheckDefinition, CheckKind};
 use super::Subject;
 use super::queries::{ROWS, own_rows};
 use crate::Engine;
-use crate::checks::columns::{View, normalise};
-use crate::checks::hash::{Keys, keys};
+use crate::checks::columns::{View, is_integer, normalise};
+use crate::checks::hash::{Keys, keys, unmix};
 use crate::checks::keys::Prehashed;
 use crate::session::PlanStyle;
 
@@ -30,6 +32,12 @@ impl Engine {
     ) -> Result<Vec<RecordBatch>> {
         let CheckKind::Unique { columns, .. } = &definition.kind else { return Ok(Vec::new()) };
         let frequent = &frequent[..frequent.len().min(definition.sample_rows)];
+        if let [column] = columns.as_slice()
+            && let Ok(field) = subject.rows.schema().field_with_name(&column.text)
+            && is_integer(field.data_type())
+        {
+            return frequent.iter().map(|(key, rows)| spelled(field, *key as u64, *rows)).collect();
+        }
         let mut wanted: HashMap<u64, usize, Prehashed> =
             frequent.iter().enumerate().map(|(at, (key, _))| (*key as u64, at)).collect();
         let mut found: Vec<Option<RecordBatch>> = vec![None; frequent.len()];
@@ -47,6 +55,13 @@ impl Engine {
         }
         Ok(found.into_iter().flatten().collect())
     }
+}
+
+/// Returns a row for the key of an integer, with the number of its rows.
+fn spelled(field: &Field, key: u64, rows: u64) -> Result<RecordBatch> {
+    let value: ArrayRef = Arc::new(Int64Array::from(vec![unmix(key) as i64]));
+    let value = cast(&value, field.data_type())?;
+    with_rows(&RecordBatch::try_new(Arc::new(Schema::new(vec![field.clone()])), vec![value])?, rows)
 }
 
 /// Returns the rows whose key is wanted, with it. Of one column NULL is no key.

@@ -34,7 +34,8 @@ impl Engine {
         facts.baselines = self.baselines(subject, program).await?;
         for check in &program.checks {
             let is_counted = matches!(check.answer, Answer::Measure(_));
-            for table in check.definition.tables().filter(|_| is_counted) {
+            let names_keys = matches!(check.definition.kind, CheckKind::Relationships { .. });
+            for table in check.definition.tables().filter(|_| is_counted && !names_keys) {
                 if let Some(rows) = self.rows_of(subject, &table.text).await? {
                     facts.other_rows.insert(table.text.clone(), rows);
                 }

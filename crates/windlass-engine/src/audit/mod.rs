@@ -14,6 +14,7 @@ mod known;
 mod python;
 mod queries;
 mod reconcile;
+mod references;
 mod suspects;
 mod touched;
 
@@ -147,17 +148,19 @@ impl Engine {
         gathered.part.settle();
         let mut facts = self.facts(subject, gathered.part.program()).await?;
         for check in &gathered.part.program().checks {
-            let is_needed = match &check.answer {
-                Answer::Query => true,
-                Answer::Measure(at) => {
-                    matches!(&gathered.part.states[*at], State::Unique(set) if set.is_abandoned)
-                }
-                Answer::Rule(_) | Answer::Known(_) => false,
+            let state = match check.answer {
+                Answer::Measure(at) => Some(&gathered.part.states[at]),
+                _ => None,
             };
-            if is_needed {
-                let answer = self.look(subject, &check.definition).await;
-                facts.queried.insert(check.definition.name.clone(), answer);
-            }
+            let answer = match state {
+                Some(State::KeyCounts(counts)) if matches!(check.definition.kind, CheckKind::Relationships { .. }) => {
+                    self.look_up_keys(subject, &check.definition, counts).await
+                }
+                Some(State::Unique(set)) if set.is_abandoned => self.look(subject, &check.definition).await,
+                None if check.answer == Answer::Query => self.look(subject, &check.definition).await,
+                _ => continue,
+            };
+            facts.queried.insert(check.definition.name.clone(), answer);
         }
         let mut outcomes = evaluate(&gathered.part, &gathered.schema, &facts);
         for (outcome, check) in outcomes.iter_mut().zip(&gathered.part.program().checks) {

@@ -111,6 +111,11 @@ pub(crate) fn is_text(data_type: &DataType) -> bool {
     }
 }
 
+/// Returns whether values are integers that kernels see as such: all but the largest unsigned ones.
+pub(crate) fn is_integer(data_type: &DataType) -> bool {
+    data_type.is_integer() && *data_type != DataType::UInt64
+}
+
 /// Returns whether mean, quantiles and drift of numbers make sense.
 pub(crate) fn is_number(data_type: &DataType) -> bool {
     matches!(

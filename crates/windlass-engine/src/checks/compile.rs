@@ -11,12 +11,14 @@ use windlass_project::checks::{
     Baseline, Bound, CheckDefinition, CheckKind, DriftMethod, DriftRule, KeptDuplicate, SchemaRule, Statistic, Written,
 };
 
-use super::columns::{is_number, is_ordered, is_text, kernel_type};
+use super::columns::{is_integer, is_number, is_ordered, is_text, kernel_type};
 use super::literal::{Allowed, Unfit, ValueSet};
 use super::numbers::Wanted;
 use super::order::Direction;
+use super::pattern::Pattern;
 use super::program::{Answer, Compiled, Measure, MeasureKind, Program, RowCheck};
 use super::rules::{Condition, Rule};
+use super::stats::summary::Depth;
 use super::suspects::{KeyRule, Suspected};
 
 /// Categories beyond this number are no categories.
@@ -109,7 +111,7 @@ impl Compiler<'_, '_> {
             }
             CheckKind::RowsPerKey { columns, .. } => {
                 let columns = self.keys(columns)?;
-                self.measure(MeasureKind::KeyCounts { columns })
+                self.measure(MeasureKind::KeyCounts { columns, hashes: true })
             }
             kind => self.table_answer(kind),
         }
@@ -133,6 +135,10 @@ impl Compiler<'_, '_> {
                 let key = columns.iter().map(|column| self.column(column)).collect::<Found<Vec<usize>>>()?;
                 match self.target.suspects.get(&self.definition.name).cloned() {
                     Some(suspects) => self.rule(Rule::Keys(KeyRule { key, order: None, needs_values: true, suspects })),
+                    // Few different integers are held against the other table without reading the rows again.
+                    None if key.len() == 1 && is_integer(self.data_type(key[0])) && !self.definition.quarantines() => {
+                        self.measure(MeasureKind::KeyCounts { columns: key, hashes: false })
+                    }
                     None => self.query(),
                 }
             }
@@ -321,8 +327,8 @@ impl Compiler<'_, '_> {
 
     fn regex(&mut self, pattern: &Written, must_match: bool) -> Found<Answer> {
         let column = self.own_text()?;
-        match regex::bytes::Regex::new(&pattern.text) {
-            Ok(regex) => self.rule(Rule::Regex { column, regex, must_match }),
+        match Pattern::new(&pattern.text) {
+            Ok(pattern) => self.rule(Rule::Regex { column, pattern, must_match }),
             Err(error) => {
                 let text = error.to_string();
                 let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_string();
@@ -352,8 +358,10 @@ impl Compiler<'_, '_> {
                 }
                 self.measure(MeasureKind::Distinct { columns: vec![column] })
             }
-            Statistic::Quantile(_) => self.numbers(Wanted { distribution: true, moments: true }),
-            _ => self.numbers(Wanted { moments: true, distribution: false }),
+            Statistic::Quantile(_) => self.numbers(Wanted { distribution: true, moments: Some(Depth::Bounds) }),
+            Statistic::Mean => self.numbers(Wanted::moments(Depth::Mean)),
+            Statistic::Deviation => self.numbers(Wanted::moments(Depth::Spread)),
+            Statistic::Sum | Statistic::Min | Statistic::Max => self.numbers(Wanted::moments(Depth::Bounds)),
         }
     }
 
@@ -371,7 +379,7 @@ impl Compiler<'_, '_> {
         }
         let data_type = self.data_type(column);
         if is_number(data_type) {
-            return self.numbers(Wanted { distribution: true, moments: false });
+            return self.numbers(Wanted { distribution: true, moments: None });
         }
         let is_categorical = is_text(data_type) || *data_type == DataType::Boolean;
         match (is_categorical, rule.method) {

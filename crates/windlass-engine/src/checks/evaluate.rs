@@ -169,6 +169,8 @@ impl Evaluation<'_> {
                     of_rows(outcome, definition, found.failing)
                 }
             },
+            // The other table was asked about the keys that were counted, or all rows were.
+            (CheckKind::Relationships { .. }, _) => self.of_query(outcome),
             (CheckKind::RowsPerKey { max_over_mean, mean, max_rows, .. }, State::KeyCounts(counts)) => {
                 of_keys(outcome, counts.finish(), (*max_over_mean, *mean, *max_rows))
             }
@@ -423,7 +425,7 @@ fn graded(outcome: CheckOutcome, found: f64, warn: Option<f64>, error: Option<f6
 
 fn of_keys(
     mut outcome: CheckOutcome,
-    (keys, rows, largest, name): (u64, u64, u64, Option<&str>),
+    (keys, rows, largest, name): (u64, u64, u64, Option<String>),
     (max_over_mean, mean, max_rows): (Option<f64>, Interval, Option<f64>),
 ) -> CheckOutcome {
     let skew = match KeySkew::new(keys, rows, largest) {

@@ -11,6 +11,8 @@ use arrow::buffer::NullBuffer;
 use super::columns::{Values, View};
 
 const ODD: [u64; 4] = [0xa076_1d64_78bd_642f, 0xe703_7ed1_a0b4_28db, 0x8ebc_6af0_9c88_c6e3, 0x5899_65cc_7537_4cc3];
+const MIX: u64 = 0xd6e8_feb8_6659_fd93;
+const UNMIX: u64 = inverse(MIX);
 const NULL: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
 
 /// The keys of a batch's rows.
@@ -33,9 +35,28 @@ impl Keys {
 
 /// Mixes all bits; a bijection.
 pub(crate) fn mix(value: u64) -> u64 {
-    let value = (value ^ (value >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
-    let value = (value ^ (value >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    let value = (value ^ (value >> 32)).wrapping_mul(MIX);
+    let value = (value ^ (value >> 32)).wrapping_mul(MIX);
     value ^ (value >> 32)
+}
+
+/// Returns the value of a key that [`mix`] has made.
+pub(crate) fn unmix(key: u64) -> u64 {
+    let value = (key ^ (key >> 32)).wrapping_mul(UNMIX);
+    let value = (value ^ (value >> 32)).wrapping_mul(UNMIX);
+    value ^ (value >> 32)
+}
+
+/// Returns what an odd number is multiplied with to get 1, modulo 2^64 (Newton's method).
+const fn inverse(odd: u64) -> u64 {
+    // Right in three bits; each step doubles them.
+    let mut inverse = odd;
+    let mut bits = 3;
+    while bits < u64::BITS {
+        inverse = inverse.wrapping_mul(2u64.wrapping_sub(odd.wrapping_mul(inverse)));
+        bits *= 2;
+    }
+    inverse
 }
 
 pub(crate) fn fold(left: u64, right: u64) -> u64 {
@@ -51,9 +72,7 @@ pub(crate) fn bytes64(bytes: &[u8], seed: u64) -> u64 {
         let (low, high) = halves(chunk);
         state = fold(low ^ ODD[1], high ^ state);
     }
-    let mut last = [0; 16];
-    last[..rest.len()].copy_from_slice(rest);
-    let (low, high) = halves(&last);
+    let (low, high) = padded(rest);
     state = fold(low ^ ODD[2], high ^ state);
     fold(state ^ ODD[3], bytes.len() as u64 ^ ODD[1])
 }
@@ -184,7 +203,8 @@ mod tests {
     #[test]
     fn small_and_similar_values_do_not_meet() {
         let mut seen = HashSet::new();
-        assert!((0..200_000u64).all(|value| seen.insert(mix(value))));
+        assert!((0..200_000u64).all(|value| seen.insert(mix(value)) && unmix(mix(value)) == value));
+        assert!([u64::MAX, 1 << 63, i64::MAX as u64].into_iter().all(|value| unmix(mix(value)) == value));
         let mut wide = HashSet::new();
         assert!((0..200_000u32).all(|value| wide.insert(bytes128(format!("user-{value}@x").as_bytes()))));
         assert!((0..20u8).all(|length| wide.insert(bytes128(&vec![0; usize::from(length)]))));

@@ -1,11 +1,12 @@
 //! How many rows each key has: one counter a key.
 //!
 //! Integers that lie close together, as ids do, have their counters side by side, which spares hashing them
-//! and finding their place. All other keys are known by their hash.
+//! and finding their place, and tells the keys themselves. All other keys are known by their hash, unless
+//! nobody asks for those.
 //!
 //! Must stay true: the counts are the same whichever way a key was counted.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use arrow::buffer::BooleanBuffer;
 
@@ -22,10 +23,12 @@ const BLOCK: i64 = 1 << 12;
 /// How many rows each key has.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct KeyCounts {
+    /// Whether keys are counted that have no counter side by side.
+    hashes: bool,
     dense: Dense,
     counts: HashMap<u64, u64, Prehashed>,
     names: HashMap<u64, String, Prehashed>,
-    /// The largest count so far.
+    /// The largest count of a hashed key so far.
     largest: u64,
 }
 
@@ -40,6 +43,12 @@ struct Dense {
 }
 
 impl KeyCounts {
+    /// Returns counters that have seen nothing; `hashes` says whether integers that lie too far apart are
+    /// counted by their hashes, or no more.
+    pub(crate) fn new(hashes: bool) -> Self {
+        Self { hashes, ..Self::default() }
+    }
+
     /// Adds the keys of the rows that are `counted`, of all where nothing is said; `name` spells the key of
     /// a row.
     pub(crate) fn add(&mut self, keys: &Keys, counted: Option<&BooleanBuffer>, name: impl Fn(usize) -> String) {
@@ -49,33 +58,27 @@ impl KeyCounts {
         }
     }
 
-    /// The same for keys that are integers.
-    pub(crate) fn add_integers(
-        &mut self,
-        values: &[i64],
-        counted: Option<&BooleanBuffer>,
-        name: impl Fn(usize) -> String,
-    ) {
+    /// The same for keys that are integers, which spell themselves.
+    pub(crate) fn add_integers(&mut self, values: &[i64], counted: Option<&BooleanBuffer>) {
         let mut bounds = (i64::MAX, i64::MIN);
         each(values.len(), counted, |row| bounds = (bounds.0.min(values[row]), bounds.1.max(values[row])));
-        if bounds.0 > bounds.1 {
+        if counted.map_or(values.len(), BooleanBuffer::count_set_bits) == 0 {
             return;
         }
         if !self.dense.reaches(bounds) {
             self.give_up_dense();
-            each(values.len(), counted, |row| self.count(mix(values[row] as u64), row, &name));
+            if self.hashes {
+                let name = |row: usize| values[row].to_string();
+                each(values.len(), counted, |row| self.count(mix(values[row] as u64), row, &name));
+            }
             return;
         }
         let mut is_full = false;
+        let (first, counts) = (self.dense.first, &mut self.dense.counts);
         each(values.len(), counted, |row| {
-            let counter = &mut self.dense.counts[(values[row] - self.dense.first) as usize];
+            let counter = &mut counts[values[row].wrapping_sub(first) as usize];
             *counter += 1;
             is_full |= *counter == u32::MAX;
-            let count = u64::from(*counter);
-            if count == NAMED_FROM || (count > self.largest && count < NAMED_FROM) {
-                self.names.entry(mix(values[row] as u64)).or_insert_with(|| name(row));
-            }
-            self.largest = self.largest.max(count);
         });
         if is_full {
             self.give_up_dense();
@@ -94,9 +97,20 @@ impl KeyCounts {
     /// Counts integers by their hashes from now on.
     fn give_up_dense(&mut self) {
         let dense = std::mem::replace(&mut self.dense, Dense { is_given_up: true, ..Dense::default() });
-        for (value, count) in dense.counters() {
-            *self.counts.entry(mix(value as u64)).or_default() += count;
+        for (value, count) in dense.counters().filter(|_| self.hashes) {
+            let key = mix(value as u64);
+            *self.counts.entry(key).or_default() += count;
+            if count >= NAMED_FROM || count > self.largest {
+                self.names.entry(key).or_insert_with(|| value.to_string());
+            }
+            self.largest = self.largest.max(count);
         }
+    }
+
+    /// Returns the rows of each integer, by integer; `None` where some key has no counter side by side.
+    pub(crate) fn integers(&self) -> Option<Integers> {
+        let is_whole = self.counts.is_empty() && !self.dense.is_given_up;
+        is_whole.then(|| Integers(self.dense.clone()))
     }
 
     /// Adds the counts of another part of the table.
@@ -119,19 +133,37 @@ impl KeyCounts {
     }
 
     /// Returns keys, rows, the rows of the largest key, and its name where it is known.
-    pub(crate) fn finish(&self) -> (u64, u64, u64, Option<&str>) {
+    pub(crate) fn finish(&self) -> (u64, u64, u64, Option<String>) {
         let (mut keys, mut rows, mut largest) = (0, 0, 0);
-        let mut named: BTreeMap<&str, u64> = BTreeMap::new();
-        let dense = self.dense.counters().map(|(value, count)| (mix(value as u64), count));
-        for (key, count) in dense.chain(self.counts.iter().map(|(key, count)| (*key, *count))) {
+        let hashed = self.counts.iter().map(|(key, count)| (*key as i64, *count));
+        for (_, count) in self.dense.counters().chain(hashed) {
             (keys, rows, largest) = (keys + 1, rows + count, count.max(largest));
-            if let Some(name) = self.names.get(&key) {
-                named.insert(name, count);
-            }
         }
+        let are_largest = |(_, count): &(i64, u64)| *count == largest;
+        let integers = self.dense.counters().filter(are_largest).map(|(value, _)| value.to_string());
+        let named = self.names.iter().filter(|(key, _)| self.counts.get(key) == Some(&largest));
         // Of equally large keys, the first by name, so that the answer does not depend on the order.
-        let name = named.into_iter().find(|(_, count)| *count == largest).map(|(name, _)| name);
+        let name = integers.chain(named.map(|(_, name)| name.clone())).min();
         (keys, rows, largest, name)
+    }
+}
+
+/// Integers with their rows.
+#[derive(Debug, Clone)]
+pub(crate) struct Integers(Dense);
+
+impl Integers {
+    /// Takes an integer out, with all its rows.
+    pub(crate) fn remove(&mut self, value: i64) {
+        let at = value.checked_sub(self.0.first).and_then(|at| usize::try_from(at).ok());
+        if let Some(counter) = at.and_then(|at| self.0.counts.get_mut(at)) {
+            *counter = 0;
+        }
+    }
+
+    /// Returns those that are left, each with its rows.
+    pub(crate) fn left(&self) -> impl Iterator<Item = (i64, u64)> {
+        self.0.counters()
     }
 }
 
@@ -193,13 +225,13 @@ mod tests {
     use super::*;
 
     fn integers(values: &[i64]) -> KeyCounts {
-        let mut counts = KeyCounts::default();
-        counts.add_integers(values, None, |row| values[row].to_string());
+        let mut counts = KeyCounts::new(true);
+        counts.add_integers(values, None);
         counts
     }
 
     fn hashed(values: &[i64]) -> KeyCounts {
-        let mut counts = KeyCounts::default();
+        let mut counts = KeyCounts::new(true);
         let keys = Keys::Narrow(values.iter().map(|value| mix(*value as u64)).collect());
         counts.add(&keys, None, |row| values[row].to_string());
         counts
@@ -226,15 +258,33 @@ mod tests {
     fn counters_move_as_integers_come() {
         let mut counts = integers(&[10, 10]);
         for values in [[-9000, 10], [9000, -9000], [1 << 40, 10]] {
-            counts.add_integers(&values, None, |row| values[row].to_string());
+            counts.add_integers(&values, None);
         }
-        assert_eq!(counts.finish(), (4, 8, 4, Some("10")));
+        assert_eq!(counts.finish(), (4, 8, 4, Some("10".to_string())));
         assert!(counts.dense.is_given_up);
-        let mut none = KeyCounts::default();
-        none.add_integers(&[1, 2], Some(&BooleanBuffer::new_unset(2)), |_| String::new());
+        let mut none = KeyCounts::new(true);
+        none.add_integers(&[1, 2], Some(&BooleanBuffer::new_unset(2)));
         assert_eq!(none.finish(), (0, 0, 0, None));
         none.merge(integers(&[3]));
         none.merge(integers(&[3 + (1 << 30)]));
         assert_eq!(none.finish().0, 2);
+    }
+    #[test]
+    fn integers_are_told_with_their_rows_while_they_lie_close() {
+        let mut counts = KeyCounts::new(false);
+        counts.add_integers(&[5, -70, 5], None);
+        let mut other = KeyCounts::new(false);
+        other.add_integers(&[9_000, 5], None);
+        counts.merge(other);
+        let Some(mut integers) = counts.integers() else { panic!("they lie close") };
+        assert_eq!(integers.left().collect::<Vec<_>>(), [(-70, 1), (5, 3), (9_000, 1)]);
+        [5, 6, i64::MIN, i64::MAX].into_iter().for_each(|value| integers.remove(value));
+        assert_eq!(integers.left().collect::<Vec<_>>(), [(-70, 1), (9_000, 1)]);
+        counts.add_integers(&[1 << 40], None);
+        counts.add_integers(&[5], None);
+        assert!(counts.integers().is_none() && counts.bytes() == 0);
+        let mut none = KeyCounts::new(false);
+        none.merge(counts);
+        assert!(none.integers().is_none());
     }
 }

@@ -11,15 +11,22 @@ use super::columns::{Values, View};
 use super::distribution::Distribution;
 use super::rules::decimal;
 use super::stats::NotEvaluable;
-use super::stats::summary::Moments;
+use super::stats::summary::{Depth, Moments};
 
 /// What is gathered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Wanted {
-    /// Mean, deviation, sum, bounds.
-    pub(crate) moments: bool,
+    /// Mean, deviation, sum, bounds: as far as they are asked for.
+    pub(crate) moments: Option<Depth>,
     /// Quantiles and drift.
     pub(crate) distribution: bool,
+}
+
+impl Wanted {
+    /// Returns that figures are wanted, and no quantiles.
+    pub(crate) fn moments(depth: Depth) -> Self {
+        Self { moments: Some(depth), distribution: false }
+    }
 }
 
 /// The numbers of a column.
@@ -56,7 +63,7 @@ impl Numbers {
             Values::Integer(values) => {
                 let values = kept(values, valid.as_ref());
                 self.add_integers(&values);
-                if !self.wanted.moments {
+                if self.wanted.moments.is_none() {
                     return;
                 }
                 Cow::Owned(values.iter().map(|value| *value as f64).collect())
@@ -79,8 +86,8 @@ impl Numbers {
             }
             _ => return,
         };
-        if self.wanted.moments {
-            self.moments.merge(&Moments::of(&floats));
+        if let Some(depth) = self.wanted.moments {
+            self.moments.merge(&Moments::up_to(depth, &floats));
         }
         if self.wanted.distribution && !matches!(view.values, Values::Integer(_)) {
             self.distribution.add_floats(&floats);
@@ -91,7 +98,7 @@ impl Numbers {
         (self.is_exact, self.scale) = (true, 0);
         let Some((min, max)) = bounds(values) else { return };
         self.widen(Some((i128::from(min), i128::from(max))));
-        if self.wanted.moments {
+        if self.wanted.moments.is_some() {
             let most = min.unsigned_abs().max(max.unsigned_abs()).checked_mul(values.len() as u64);
             // 64 bits where they suffice, which processors add several of at once.
             let sum = match most.is_some_and(|most| i64::try_from(most).is_ok()) {
@@ -107,7 +114,7 @@ impl Numbers {
 
     fn add_exact(&mut self, values: impl Iterator<Item = i128>, scale: i8) {
         (self.is_exact, self.scale) = (true, scale);
-        if self.wanted.moments {
+        if self.wanted.moments.is_some() {
             self.exact = values.fold(self.exact, |sum, value| sum?.checked_add(value));
         }
     }

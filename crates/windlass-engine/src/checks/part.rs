@@ -257,7 +257,7 @@ impl State {
             MeasureKind::Categories { .. } => Self::Categories(Some(Categories::default()), 0),
             MeasureKind::Texts { .. } => Self::Texts(Texts::default()),
             MeasureKind::Unique { .. } => Self::Unique(KeySet::default()),
-            MeasureKind::KeyCounts { .. } => Self::KeyCounts(KeyCounts::default()),
+            MeasureKind::KeyCounts { hashes, .. } => Self::KeyCounts(KeyCounts::new(*hashes)),
             MeasureKind::Distinct { .. } => Self::Distinct(Distinct::default()),
             MeasureKind::Newest { .. } => Self::Newest(None),
             MeasureKind::Order { .. } => Self::Order(Order::default(), Examples::default()),
@@ -296,7 +296,7 @@ impl State {
             (
                 state,
                 MeasureKind::Unique { columns }
-                | MeasureKind::KeyCounts { columns }
+                | MeasureKind::KeyCounts { columns, .. }
                 | MeasureKind::Distinct { columns },
             ) => {
                 let views: Vec<&View<'_>> = columns.iter().map(|column| view(*column)).collect();
@@ -317,9 +317,10 @@ impl State {
         }
         let counted = counted.as_ref();
         match (self, views) {
+            (Self::Unique(set), [View { values: Values::Integer(values), .. }]) => set.add_integers(values, counted),
             (Self::Unique(set), _) => set.add(&hash::keys(views), counted),
             (Self::KeyCounts(counts), [View { values: Values::Integer(values), .. }]) => {
-                counts.add_integers(values, counted, |row| spell(views, row));
+                counts.add_integers(values, counted);
             }
             (Self::KeyCounts(counts), _) => counts.add(&hash::short_keys(views), counted, |row| spell(views, row)),
             (Self::Distinct(distinct), _) => match &hash::short_keys(views) {

@@ -89,8 +89,8 @@ pub(crate) enum MeasureKind {
     Texts { column: usize },
     /// Rows that share their key.
     Unique { columns: Vec<usize> },
-    /// Rows of each key.
-    KeyCounts { columns: Vec<usize> },
+    /// Rows of each key; `hashes` where also those of keys that have no counter side by side.
+    KeyCounts { columns: Vec<usize>, hashes: bool },
     /// Different values.
     Distinct { columns: Vec<usize> },
     /// The largest date or timestamp, in its own unit.
@@ -106,10 +106,21 @@ impl Program {
             let same = |known: &Measure| known.filter == measure.filter && known.column_of_numbers() == Some(column);
             if let Some(at) = self.measures.iter().position(same) {
                 if let MeasureKind::Numbers { wanted: known, .. } = &mut self.measures[at].kind {
-                    known.moments |= wanted.moments;
+                    known.moments = known.moments.max(wanted.moments);
                     known.distribution |= wanted.distribution;
                 }
                 return at;
+            }
+        }
+        if let MeasureKind::KeyCounts { columns, hashes } = &measure.kind {
+            for (at, known) in self.measures.iter_mut().enumerate().filter(|(_, known)| known.filter == measure.filter)
+            {
+                if let MeasureKind::KeyCounts { columns: same, hashes: known } = &mut known.kind
+                    && same == columns
+                {
+                    *known |= hashes;
+                    return at;
+                }
             }
         }
         match self.measures.iter().position(|known| *known == measure) {
@@ -153,7 +164,7 @@ impl Measure {
             | MeasureKind::Newest { column }
             | MeasureKind::Order { column, .. } => vec![*column],
             MeasureKind::Unique { columns }
-            | MeasureKind::KeyCounts { columns }
+            | MeasureKind::KeyCounts { columns, .. }
             | MeasureKind::Distinct { columns } => columns.clone(),
         }
     }

@@ -12,6 +12,7 @@ use windlass_project::checks::Comparison;
 use super::columns::{Text, Values, View};
 use super::hash::float_bits;
 use super::literal::{Allowed, ValueSet};
+use super::pattern::Pattern;
 use super::suspects::KeyRule;
 
 /// A SQL condition over a batch, planned by whoever made it; it answers for each row.
@@ -24,7 +25,7 @@ pub(crate) enum Rule {
     Values { column: usize, set: ValueSet, are_accepted: bool },
     Range { column: usize, allowed: Allowed },
     Length { column: usize, min: u64, max: u64 },
-    Regex { column: usize, regex: regex::bytes::Regex, must_match: bool },
+    Regex { column: usize, pattern: Pattern, must_match: bool },
     Pair { left: usize, comparison: Comparison, right: usize },
     Condition { condition: Condition },
     Keys(KeyRule),
@@ -66,12 +67,12 @@ impl Rule {
             }
             Self::Length { column, min, max } => {
                 let view = view(*column);
-                let is_wrong = |text: &[u8]| !(*min..=*max).contains(&characters(text));
+                let is_wrong = |text: &[u8]| !has_length(text, *min, *max);
                 (of_text(view, is_wrong), view.nulls.as_ref())
             }
-            Self::Regex { column, regex, must_match } => {
+            Self::Regex { column, pattern, must_match } => {
                 let view = view(*column);
-                (of_text(view, |text| regex.is_match(text) != *must_match), view.nulls.as_ref())
+                (of_text(view, |text| pattern.is_match(text) != *must_match), view.nulls.as_ref())
             }
             Self::Pair { left, comparison, right } => {
                 let (left, right) = (view(*left), view(*right));
@@ -105,9 +106,27 @@ fn of_text(view: &View<'_>, test: impl FnMut(&[u8]) -> bool) -> BooleanBuffer {
     }
 }
 
+/// Returns whether a text has so many characters at least and so many at most.
+fn has_length(text: &[u8], min: u64, max: u64) -> bool {
+    // A character has one to four bytes, which decides most texts.
+    let (most, fewest) = (text.len() as u64, text.len().div_ceil(4) as u64);
+    (fewest >= min && most <= max) || (most >= min && fewest <= max && (min..=max).contains(&characters(text)))
+}
+
 /// Returns the number of characters of a text, which is that of bytes that start one.
 pub(crate) fn characters(text: &[u8]) -> u64 {
-    text.iter().filter(|byte| (**byte as i8) >= -0x40).count() as u64
+    const LAST_BITS: u64 = 0x0101_0101_0101_0101;
+    // Bytes that go on with a character begin with the bits 10. The sum of eight bytes is in the first of their product.
+    let others = |word: u64| (((word >> 7) & !(word >> 6) & LAST_BITS).wrapping_mul(LAST_BITS)) >> 56;
+    let (words, rest) = text.as_chunks::<8>();
+    let in_words: u64 = words.iter().map(|word| others(u64::from_le_bytes(*word))).sum();
+    let in_rest = match text.last_chunk::<8>() {
+        // The last word overlaps the one before, whose bytes are shifted out.
+        Some(last) if !rest.is_empty() => others(u64::from_le_bytes(*last) >> (8 * (8 - rest.len()))),
+        Some(_) => 0,
+        None => rest.iter().filter(|byte| (**byte as i8) < -0x40).count() as u64,
+    };
+    text.len() as u64 - in_words - in_rest
 }
 
 fn in_set(view: &View<'_>, set: &ValueSet, wanted: bool) -> BooleanBuffer {
@@ -237,4 +256,24 @@ pub(crate) fn number(values: &Values<'_>, row: usize) -> Option<f64> {
 /// Returns a decimal as the nearest float.
 pub(crate) fn decimal(value: i128, scale: i8) -> f64 {
     value as f64 / 10f64.powi(i32::from(scale))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_of_any_number_of_bytes() {
+        let text = "aé€😀zß".repeat(9);
+        let starts = text.char_indices().map(|(at, _)| at).chain([text.len()]);
+        for (count, end) in starts.enumerate() {
+            let bytes = &text.as_bytes()[..end];
+            let count = count as u64;
+            assert_eq!(characters(bytes), count);
+            for (min, max) in [(0, u64::MAX), (count, count), (count + 1, u64::MAX), (0, count), (5, 40)] {
+                assert_eq!(has_length(bytes, min, max), (min..=max).contains(&count), "{count} in {min}..={max}");
+            }
+            assert!(count == 0 || !has_length(bytes, 0, count - 1));
+        }
+    }
 }

@@ -7,6 +7,8 @@
 //! Must stay true: the result depends on the keys only, not on their order or how they were split: the
 //! number of shared bits is the smallest with which all of them fit.
 
+use super::pages::Pages;
+
 /// Counters at most.
 pub(crate) const MOST: usize = 16_384;
 const FIRST_SLOTS: usize = 64;
@@ -16,91 +18,131 @@ const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Counts by key.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tally {
-    /// Open addressing; a count of zero marks a free slot.
-    slots: Vec<(u64, u64)>,
+    counters: Counters,
     used: usize,
     shift: u32,
 }
 
+/// Counters by cell: a key without the bits that do not count.
+#[derive(Debug, Clone)]
+enum Counters {
+    /// Cells that lie close together.
+    Pages(Pages),
+    /// Others, by open addressing; a count of zero marks a free slot.
+    Slots(Vec<(u64, u64)>),
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self::Pages(Pages::default())
+    }
+}
+
 impl Tally {
     /// Adds to the count of a key.
+    #[inline]
     pub(crate) fn add(&mut self, key: u64, count: u64) {
-        if count == 0 {
-            return;
-        }
+        let cell = key >> self.shift;
+        let counter = match &mut self.counters {
+            Counters::Pages(pages) => pages.find(cell),
+            Counters::Slots(slots) => place(slots, cell).map(|at| &mut slots[at].1),
+        };
         // Most keys have a counter already.
-        match self.place(key >> self.shift) {
-            Some(at) if self.slots[at].1 > 0 => self.slots[at].1 += count,
-            _ => self.add_new(key, count),
+        match counter {
+            Some(counter) if *counter > 0 => *counter += count,
+            _ => self.add_new(cell, count),
         }
     }
 
     /// Adds a key that has no counter yet.
-    fn add_new(&mut self, key: u64, count: u64) {
-        // Three quarters are full at most: half as many slots are twice as likely to be in the cache.
-        if (self.used + 1) * 4 > self.slots.len() * 3 {
-            self.rebuild(self.shift, (self.slots.len() * 2).max(FIRST_SLOTS));
+    fn add_new(&mut self, cell: u64, count: u64) {
+        if count == 0 {
+            return;
         }
-        self.count(key >> self.shift, count);
+        self.count(cell, count);
         if self.used > MOST {
             self.coarsen();
         }
     }
 
-    /// Returns the slot of a key, or the free one that it would get; `None` where there are no slots.
-    fn place(&self, key: u64) -> Option<usize> {
-        let last = self.slots.len().checked_sub(1)?;
-        let mut at = (key.wrapping_mul(SPREAD) >> (64 - self.slots.len().trailing_zeros())) as usize;
-        while self.slots[at].1 > 0 && self.slots[at].0 != key {
-            at = (at + 1) & last;
+    fn count(&mut self, cell: u64, count: u64) {
+        if let Counters::Pages(pages) = &mut self.counters {
+            if let Some(counter) = pages.claim(cell) {
+                self.used += usize::from(*counter == 0);
+                *counter += count;
+                return;
+            }
+            self.hash(self.used + 1);
         }
-        Some(at)
+        // Three quarters are full at most: half as many slots are twice as likely to be in the cache.
+        if (self.used + 1) * 4 > self.slots() * 3 {
+            self.hash(self.slots());
+        }
+        let Counters::Slots(slots) = &mut self.counters else { return };
+        let Some(at) = place(slots, cell) else { return };
+        self.used += usize::from(slots[at].1 == 0);
+        slots[at] = (cell, slots[at].1 + count);
     }
 
-    fn count(&mut self, key: u64, count: u64) {
-        let Some(at) = self.place(key) else { return };
-        let slot = &mut self.slots[at];
-        self.used += usize::from(slot.1 == 0);
-        *slot = (key, slot.1 + count);
+    fn slots(&self) -> usize {
+        match &self.counters {
+            Counters::Pages(_) => 0,
+            Counters::Slots(slots) => slots.len(),
+        }
+    }
+
+    /// Moves all counters to slots, for more than so many.
+    fn hash(&mut self, cells: usize) {
+        let mut slots = vec![(0, 0); (cells + 1).next_power_of_two().max(FIRST_SLOTS)];
+        for (cell, count) in self.counters() {
+            if let Some(at) = place(&slots, cell) {
+                slots[at] = (cell, count);
+            }
+        }
+        self.counters = Counters::Slots(slots);
     }
 
     /// Lets keys share counters until those suffice.
     fn coarsen(&mut self) {
-        let mut keys: Vec<u64> = self.counters().map(|(key, _)| key).collect();
-        keys.sort_unstable();
+        let mut cells: Vec<u64> = self.counters().map(|(cell, _)| cell).collect();
+        cells.sort_unstable();
         // By the highest bit in which neighbours differ: they are apart as long as it is kept.
         let mut apart = [0usize; u64::BITS as usize];
-        for pair in keys.windows(2) {
+        for pair in cells.windows(2) {
             apart[(pair[0] ^ pair[1]).ilog2() as usize] += 1;
         }
-        let mut kept = keys.len();
+        let mut kept = cells.len();
         let mut bits = 0;
         while kept > MOST {
             kept -= apart[bits];
             bits += 1;
         }
-        self.rebuild(self.shift + bits as u32, self.slots.len());
+        self.share(bits as u32);
     }
 
-    fn rebuild(&mut self, shift: u32, slots: usize) {
-        let old = std::mem::replace(&mut self.slots, vec![(0, 0); slots]);
-        let more = shift - self.shift;
-        (self.used, self.shift) = (0, shift);
-        for (key, count) in old.into_iter().filter(|(_, count)| *count > 0) {
-            self.count(key >> more, count);
-        }
+    /// Lets keys that differ in so many more bits share counters.
+    fn share(&mut self, more: u32) {
+        let all: Vec<(u64, u64)> = self.counters().collect();
+        *self = Self { shift: self.shift + more, ..Self::default() };
+        all.into_iter().for_each(|(cell, count)| self.count(cell >> more, count));
     }
 
+    /// Returns all cells with their counts.
     fn counters(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.slots.iter().copied().filter(|(_, count)| *count > 0)
+        let (pages, slots) = match &self.counters {
+            Counters::Pages(pages) => (Some(pages), &[][..]),
+            Counters::Slots(slots) => (None, slots.as_slice()),
+        };
+        let slots = slots.iter().copied().filter(|(_, count)| *count > 0);
+        pages.into_iter().flat_map(Pages::counters).chain(slots)
     }
 
     /// Adds other counts.
     pub(crate) fn merge(&mut self, other: &Self) {
         if other.shift > self.shift {
-            self.rebuild(other.shift, self.slots.len());
+            self.share(other.shift - self.shift);
         }
-        other.counters().for_each(|(key, count)| self.add(key << other.shift, count));
+        other.counters().for_each(|(cell, count)| self.add(cell << other.shift, count));
     }
 
     /// Returns how many of the last bits of keys do not count; 0 as long as every key has its counter.
@@ -115,15 +157,28 @@ impl Tally {
 
     /// Returns the smallest key of each counter with its count, in order.
     pub(crate) fn sorted(&self) -> Vec<(u64, u64)> {
-        let mut all: Vec<(u64, u64)> = self.counters().map(|(key, count)| (key << self.shift, count)).collect();
+        let mut all: Vec<(u64, u64)> = self.counters().map(|(cell, count)| (cell << self.shift, count)).collect();
         all.sort_unstable();
         all
     }
 
     /// Returns the bytes that it takes.
     pub(crate) fn bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<(u64, u64)>()
+        match &self.counters {
+            Counters::Pages(pages) => pages.bytes(),
+            Counters::Slots(slots) => slots.capacity() * size_of::<(u64, u64)>(),
+        }
     }
+}
+
+/// Returns the slot of a cell, or the free one that it would get; `None` where there are no slots.
+fn place(slots: &[(u64, u64)], cell: u64) -> Option<usize> {
+    let last = slots.len().checked_sub(1)?;
+    let mut at = (cell.wrapping_mul(SPREAD) >> (u64::BITS - slots.len().trailing_zeros())) as usize;
+    while slots[at].1 > 0 && slots[at].0 != cell {
+        at = (at + 1) & last;
+    }
+    Some(at)
 }
 
 /// Returns a key that orders floats as they are; `-0.0` is `0.0`.

@@ -13,6 +13,7 @@ use crate::checks::numbers::{Numbers, Wanted};
 use crate::checks::part::{Part, State};
 use crate::checks::program::{Measure, MeasureKind, Program, RowCheck};
 use crate::checks::rules::{Rule, decimal};
+use crate::checks::stats::summary::Depth;
 use crate::checks::text::number;
 use crate::tables::schema::sql_type;
 
@@ -117,7 +118,7 @@ impl Layout {
             });
             let mut add = |kind| Some(layout.program.measure(Measure { filter: None, kind }));
             let data_type = field.data_type();
-            let wanted = Wanted { moments: true, distribution: true };
+            let wanted = Wanted { moments: Some(Depth::Spread), distribution: true };
             let is_categorical = is_text(data_type) || kernel_type(data_type) == DataType::Boolean;
             let mut found = Found { is_spread: is_number(data_type) || is_categorical, ..Found::default() };
             if is_categorical {

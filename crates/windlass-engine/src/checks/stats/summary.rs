@@ -4,6 +4,19 @@
 //! merged after Chan et al. (1979), Pebay (2008). Squares are never summed raw: around 10^9 the naive
 //! form has no correct digit.
 
+/// How much of the moments is asked for; the rest is not computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Depth {
+    /// Count, sum, the smallest and the largest value.
+    Bounds,
+    /// The mean too.
+    Mean,
+    /// The deviation too.
+    Spread,
+    /// Skewness and kurtosis too.
+    Shape,
+}
+
 /// Count, mean, central moments, bounds and sum of finite numbers; infinities are counted apart.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Moments {
@@ -51,31 +64,34 @@ impl Default for Moments {
 impl Moments {
     /// Returns the moments of values without NaN.
     pub(crate) fn of(values: &[f64]) -> Self {
+        Self::up_to(Depth::Shape, values)
+    }
+
+    /// Returns the moments of values without NaN, as far as they are asked for; what is not asked for means
+    /// nothing in what they are merged with either.
+    pub(crate) fn up_to(depth: Depth, values: &[f64]) -> Self {
         let (sum, min, max) = first_look(values);
         if values.is_empty() {
             return Self::default();
         }
         if min.is_infinite() || max.is_infinite() {
-            return Self::with_infinities(values);
+            return Self::with_infinities(depth, values);
+        }
+        let bounds = Self { count: values.len() as u64, min, max, sum, ..Self::default() };
+        if depth == Depth::Bounds {
+            return bounds;
         }
         // Values too far apart for a difference have no common neighbour.
         let shift = if (max - min).is_finite() { values[0] } else { 0.0 };
         let count = values.len() as f64;
-        let mean = values.iter().map(|value| value - shift).sum::<f64>() / count;
+        let mean = shifted_sum(values, shift) / count;
         let mean = if mean.is_finite() { mean } else { values.iter().map(|value| (value - shift) / count).sum() };
-        let [first, second, third, fourth] = central_sums(values, shift, mean);
-        Self {
-            count: values.len() as u64,
-            shift,
-            mean,
-            second: second - first * first / count,
-            third,
-            fourth,
-            min,
-            max,
-            sum,
-            ..Self::default()
-        }
+        let [first, second, third, fourth] = match depth {
+            Depth::Bounds | Depth::Mean => return Self { shift, mean, ..bounds },
+            Depth::Spread => spread_sums(values, shift, mean),
+            Depth::Shape => central_sums(values, shift, mean),
+        };
+        Self { shift, mean, second: second - first * first / count, third, fourth, ..bounds }
     }
 
     /// Returns the moments of one value that occurs `count` times.
@@ -91,9 +107,9 @@ impl Moments {
         Self { count, sum: value * count as f64, ..one }
     }
 
-    fn with_infinities(values: &[f64]) -> Self {
+    fn with_infinities(depth: Depth, values: &[f64]) -> Self {
         let finite: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
-        let mut moments = Self::of(&finite);
+        let mut moments = Self::up_to(depth, &finite);
         for value in values.iter().filter(|value| value.is_infinite()) {
             if *value > 0.0 {
                 moments.positive_infinities += 1;
@@ -240,6 +256,19 @@ fn first_look(values: &[f64]) -> (f64, f64, f64) {
     (total, low, high)
 }
 
+/// Returns the sum of each value's distance from another, by lanes too.
+fn shifted_sum(values: &[f64], shift: f64) -> f64 {
+    const LANES: usize = 8;
+    let mut sum = [0.0; LANES];
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            sum[lane] += chunk[lane] - shift;
+        }
+    }
+    sum.iter().chain(&[rest.iter().map(|value| value - shift).sum()]).sum()
+}
+
 /// Returns the sums of the first four powers of each value's distance from the mean.
 fn central_sums(values: &[f64], shift: f64, mean: f64) -> [f64; 4] {
     const LANES: usize = 4;
@@ -265,4 +294,24 @@ fn central_sums(values: &[f64], shift: f64, mean: f64) -> [f64; 4] {
         sums[3] += d * d * d * d;
     }
     sums
+}
+
+/// The same for the first two powers; the others are zero.
+fn spread_sums(values: &[f64], shift: f64, mean: f64) -> [f64; 4] {
+    const LANES: usize = 4;
+    let mut lanes = [[0.0; LANES]; 2];
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            let d = (chunk[lane] - shift) - mean;
+            lanes[0][lane] += d;
+            lanes[1][lane] += d * d;
+        }
+    }
+    let [mut first, mut second] = lanes.map(|lane| (lane[0] + lane[1]) + (lane[2] + lane[3]));
+    for value in rest {
+        let d = (value - shift) - mean;
+        (first, second) = (first + d, second + d * d);
+    }
+    [first, second, 0.0, 0.0]
 }
