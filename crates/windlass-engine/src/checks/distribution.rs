@@ -1,12 +1,18 @@
 //! How the values of a column are spread, in mergeable form.
 //!
 //! Integers are counted as they are while they have few different values; else, and for floats,
-//! neighbours share counters, see [`Tally`].
+//! neighbours share counters, see [`Tally`]. How many must share one is known after the first values, which
+//! therefore wait.
 //!
 //! Must stay true: the result depends on the values only, not on how they were batched or merged.
 
+use std::borrow::Cow;
+
 use super::stats::points::{Point, quantile, total};
 use super::tally::{MOST, Tally, float_key, float_of, integer_key, integer_of};
+
+/// So many floats wait to be counted.
+const WAITING: usize = 1 << 16;
 
 /// A sample of numbers.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +22,10 @@ pub(crate) struct Distribution {
     /// Finite floats.
     floats: Tally,
     are_floats: bool,
+    /// Keys of floats that are not counted yet.
+    waiting: Vec<u64>,
+    /// Whether floats are counted at once.
+    is_settled: bool,
     /// Negative and positive infinities.
     infinities: (u64, u64),
 }
@@ -43,7 +53,7 @@ impl Distribution {
     pub(crate) fn add_integers(&mut self, values: &[i64]) {
         for value in values {
             if self.are_floats {
-                self.floats.add(float_key(*value as f64), 1);
+                self.add_key(float_key(*value as f64));
                 continue;
             }
             self.integers.add(integer_key(*value), 1);
@@ -56,23 +66,49 @@ impl Distribution {
     /// Adds floats without NaN.
     pub(crate) fn add_floats(&mut self, values: &[f64]) {
         self.are_floats = true;
-        values.iter().for_each(|value| self.add_float(*value, 1));
+        for value in values {
+            match *value {
+                f64::NEG_INFINITY => self.infinities.0 += 1,
+                f64::INFINITY => self.infinities.1 += 1,
+                finite => self.add_key(float_key(finite)),
+            }
+        }
     }
 
-    fn add_float(&mut self, value: f64, count: u64) {
-        match value {
-            f64::NEG_INFINITY => self.infinities.0 += count,
-            f64::INFINITY => self.infinities.1 += count,
-            finite => self.floats.add(float_key(finite), count),
+    fn add_key(&mut self, key: u64) {
+        match self.is_settled {
+            true => self.floats.add(key, 1),
+            false => self.wait(key),
         }
+    }
+
+    fn wait(&mut self, key: u64) {
+        self.waiting.push(key);
+        if self.waiting.len() == WAITING {
+            self.settle();
+        }
+    }
+
+    /// Counts what waits, and all that comes at once.
+    fn settle(&mut self) {
+        add_waiting(&mut self.floats, std::mem::take(&mut self.waiting));
+        self.is_settled = true;
+    }
+
+    /// Returns floats with those that wait.
+    fn counted(&self) -> Cow<'_, Tally> {
+        let mut floats = Cow::Borrowed(&self.floats);
+        if !self.waiting.is_empty() {
+            add_waiting(floats.to_mut(), self.waiting.clone());
+        }
+        floats
     }
 
     /// Counts integers as floats from now on.
     fn widen(&mut self) {
         self.are_floats = true;
-        for (key, count) in std::mem::take(&mut self.integers).sorted() {
-            self.floats.add(float_key(integer_of(key) as f64), count);
-        }
+        let integers = std::mem::take(&mut self.integers).sorted().into_iter();
+        self.floats.add_all(integers.map(|(key, count)| (float_key(integer_of(key) as f64), count)));
     }
 
     /// Adds another sample.
@@ -82,7 +118,10 @@ impl Distribution {
         }
         self.infinities.0 += other.infinities.0;
         self.infinities.1 += other.infinities.1;
-        self.floats.merge(&other.floats);
+        if other.are_floats {
+            self.settle();
+            self.floats.merge(&other.counted());
+        }
         for (key, count) in other.integers.sorted() {
             if self.are_floats {
                 self.floats.add(float_key(integer_of(key) as f64), count);
@@ -97,7 +136,7 @@ impl Distribution {
 
     /// Returns whether every value is known exactly.
     pub(crate) fn is_exact(&self) -> bool {
-        self.floats.shift() == 0
+        self.counted().shift() == 0
     }
 
     /// Returns the values in order.
@@ -106,18 +145,25 @@ impl Distribution {
             let integers = self.integers.sorted().into_iter().map(|(key, count)| (integer_of(key), count));
             return Points::Integers(integers.collect());
         }
-        let shift = self.floats.shift();
-        let mut points = Vec::with_capacity(self.floats.len() + 2);
+        let floats = self.counted();
+        let shift = floats.shift();
+        let mut points = Vec::with_capacity(floats.len() + 2);
         points.extend((self.infinities.0 > 0).then_some((f64::NEG_INFINITY, self.infinities.0)));
-        points.extend(self.floats.sorted().into_iter().map(|(key, count)| (middle(key, shift), count)));
+        points.extend(floats.sorted().into_iter().map(|(key, count)| (middle(key, shift), count)));
         points.extend((self.infinities.1 > 0).then_some((f64::INFINITY, self.infinities.1)));
         Points::Floats(Floats { points, shift })
     }
 
     /// Returns the bytes that it takes.
     pub(crate) fn bytes(&self) -> usize {
-        self.integers.bytes() + self.floats.bytes()
+        self.integers.bytes() + self.floats.bytes() + self.waiting.capacity() * size_of::<u64>()
     }
+}
+
+/// Adds keys to those that are counted.
+fn add_waiting(floats: &mut Tally, mut keys: Vec<u64>) {
+    keys.sort_unstable();
+    floats.add_all(keys.chunk_by(|left, right| left == right).map(|same| (same[0], same.len() as u64)));
 }
 
 /// Returns the middle of the cell that begins at a key.

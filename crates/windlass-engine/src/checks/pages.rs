@@ -12,6 +12,8 @@ const ON_PAGE: u64 = (1 << PAGE) - 1;
 const MOST_ENTRIES: u64 = 1 << 15;
 /// There are at most so many pages: 2 MiB.
 const MOST_PAGES: usize = 1 << 10;
+/// Pages are worth their room with so many counters in use on each.
+const FILLED: usize = 32;
 const NO_PAGE: u32 = u32::MAX;
 
 /// Counters by number; those that were never claimed are zero.
@@ -25,6 +27,21 @@ pub(super) struct Pages {
 }
 
 impl Pages {
+    /// Returns whether there are enough numbers, which come in order, close enough together.
+    pub(super) fn suit(numbers: impl Iterator<Item = u64>) -> bool {
+        let (mut count, mut pages, mut bounds) = (0, 0, None);
+        for number in numbers {
+            let page = number >> PAGE;
+            let (first, last) = bounds.unwrap_or((page, page));
+            pages += usize::from(bounds.is_none() || page != last);
+            (count, bounds) = (count + 1, Some((first, page)));
+        }
+        // Half of the room is left for numbers to come.
+        bounds.is_some_and(|(first, last)| last - first < MOST_ENTRIES / 2)
+            && pages <= MOST_PAGES / 2
+            && pages * FILLED <= count
+    }
+
     /// Returns the counter of a number, where it has a page.
     pub(super) fn find(&mut self, number: u64) -> Option<&mut u64> {
         let page = *self.directory.get((number >> PAGE).wrapping_sub(self.first) as usize)?;
@@ -100,6 +117,13 @@ mod tests {
         let mut last = Pages::default();
         *last.claim(u64::MAX).unwrap() = 1;
         assert_eq!(last.counters().collect::<Vec<_>>(), [(u64::MAX, 1)]);
+    }
+
+    #[test]
+    fn few_numbers_and_far_ones_do_not_suit() {
+        assert!(Pages::suit(0..1000) && Pages::suit((0..10_000).map(|at| at * 7)));
+        assert!(!Pages::suit([].into_iter()) && !Pages::suit([1, 2].into_iter()));
+        assert!(!Pages::suit((0..10_000).map(|at| at * 70)) && !Pages::suit((0..1000).chain([1 << 40])));
     }
 
     #[test]

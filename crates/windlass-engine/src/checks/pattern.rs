@@ -153,7 +153,10 @@ impl Runs {
         let mut rest = text;
         for run in &self.runs {
             let length = match run {
-                Run::Text(wanted) if rest.starts_with(wanted) => wanted.len(),
+                // Byte by byte: for so few of them comparing memory costs more.
+                Run::Text(wanted) if rest.len() >= wanted.len() && wanted.iter().zip(rest).all(|(a, b)| a == b) => {
+                    wanted.len()
+                }
                 Run::Text(_) => return false,
                 Run::Set { set, min, max } => {
                     let most = rest.len().min(*max);

@@ -26,7 +26,7 @@ pub(crate) struct Tally {
 /// Counters by cell: a key without the bits that do not count.
 #[derive(Debug, Clone)]
 enum Counters {
-    /// Cells that lie close together.
+    /// Many cells that lie close together.
     Pages(Pages),
     /// Others, by open addressing; a count of zero marks a free slot.
     Slots(Vec<(u64, u64)>),
@@ -34,7 +34,7 @@ enum Counters {
 
 impl Default for Counters {
     fn default() -> Self {
-        Self::Pages(Pages::default())
+        Self::Slots(Vec::new())
     }
 }
 
@@ -102,14 +102,28 @@ impl Tally {
         self.counters = Counters::Slots(slots);
     }
 
+    /// Adds many keys with their counts, for which counters are laid out once.
+    pub(crate) fn add_all(&mut self, keys: impl Iterator<Item = (u64, u64)>) {
+        let shift = self.shift;
+        let mut all: Vec<(u64, u64)> = self.counters().chain(keys.map(|(key, count)| (key >> shift, count))).collect();
+        all.sort_unstable_by_key(|(cell, _)| *cell);
+        let same = all.chunk_by(|left, right| left.0 == right.0);
+        self.lay_out(same.map(|same| (same[0].0, same.iter().map(|(_, count)| count).sum())).collect());
+    }
+
     /// Lets keys share counters until those suffice.
     fn coarsen(&mut self) {
-        let mut cells: Vec<u64> = self.counters().map(|(cell, _)| cell).collect();
-        cells.sort_unstable();
+        let mut cells: Vec<(u64, u64)> = self.counters().collect();
+        cells.sort_unstable_by_key(|(cell, _)| *cell);
+        self.lay_out(cells);
+    }
+
+    /// Takes cells in order in place of those that are there; they share counters as far as they must.
+    fn lay_out(&mut self, cells: Vec<(u64, u64)>) {
         // By the highest bit in which neighbours differ: they are apart as long as it is kept.
         let mut apart = [0usize; u64::BITS as usize];
         for pair in cells.windows(2) {
-            apart[(pair[0] ^ pair[1]).ilog2() as usize] += 1;
+            apart[(pair[0].0 ^ pair[1].0).ilog2() as usize] += 1;
         }
         let mut kept = cells.len();
         let mut bits = 0;
@@ -117,14 +131,18 @@ impl Tally {
             kept -= apart[bits];
             bits += 1;
         }
-        self.share(bits as u32);
+        self.share(bits as u32, &cells);
     }
 
-    /// Lets keys that differ in so many more bits share counters.
-    fn share(&mut self, more: u32) {
-        let all: Vec<(u64, u64)> = self.counters().collect();
-        *self = Self { shift: self.shift + more, ..Self::default() };
-        all.into_iter().for_each(|(cell, count)| self.count(cell >> more, count));
+    /// Takes cells in order, of which those share counters that differ in so many more bits.
+    fn share(&mut self, more: u32, cells: &[(u64, u64)]) {
+        let numbers = cells.iter().map(|(cell, _)| cell >> more);
+        let counters = match Pages::suit(numbers) {
+            true => Counters::Pages(Pages::default()),
+            false => Counters::Slots(vec![(0, 0); slots_for(cells.len())]),
+        };
+        *self = Self { counters, used: 0, shift: self.shift + more };
+        cells.iter().for_each(|(cell, count)| self.count(cell >> more, *count));
     }
 
     /// Returns all cells with their counts.
@@ -140,9 +158,11 @@ impl Tally {
     /// Adds other counts.
     pub(crate) fn merge(&mut self, other: &Self) {
         if other.shift > self.shift {
-            self.share(other.shift - self.shift);
+            let mut cells: Vec<(u64, u64)> = self.counters().collect();
+            cells.sort_unstable_by_key(|(cell, _)| *cell);
+            self.share(other.shift - self.shift, &cells);
         }
-        other.counters().for_each(|(cell, count)| self.add(cell << other.shift, count));
+        self.add_all(other.counters().map(|(cell, count)| (cell << other.shift, count)));
     }
 
     /// Returns how many of the last bits of keys do not count; 0 as long as every key has its counter.
@@ -169,6 +189,11 @@ impl Tally {
             Counters::Slots(slots) => slots.capacity() * size_of::<(u64, u64)>(),
         }
     }
+}
+
+/// Returns how many slots so many cells take, as far as they get counters of their own.
+fn slots_for(cells: usize) -> usize {
+    (cells.min(MOST) * 4 / 3 + 1).next_power_of_two().max(FIRST_SLOTS)
 }
 
 /// Returns the slot of a cell, or the free one that it would get; `None` where there are no slots.
