@@ -317,6 +317,11 @@ impl Compiler<'_, '_> {
         let low = low.as_ref().map(|(text, inclusive)| (text.as_str(), *inclusive));
         let high = high.as_ref().map(|(text, inclusive)| (text.as_str(), *inclusive));
         match (Allowed::between(low, high, self.data_type(column)), min, max) {
+            (Ok(allowed), Some(min), Some(max)) if allowed.is_empty() => {
+                let wanted = (self.target.type_name)(self.data_type(column));
+                let message = format!("no {wanted} lies between `{}` and `{}`", min.value.text, max.value.text);
+                Err(Diagnostic::error(Code::INVALID_CHECK, message).at(min.value.location.clone()))
+            }
             (Ok(allowed), ..) => self.rule(Rule::Range { column, allowed }),
             (Err(Unfit::Lower), Some(bound), _) | (Err(Unfit::Upper), _, Some(bound)) => {
                 Err(self.no_value(column, &bound.value))

@@ -173,18 +173,17 @@ impl Dense {
         if self.is_given_up {
             return false;
         }
-        let end = self.first.saturating_add(self.counts.len() as i64);
-        if !self.counts.is_empty() && low >= self.first && high < end {
-            return true;
-        }
-        let (low, high) = match self.counts.is_empty() {
-            true => (low, high),
-            false => (low.min(self.first), high.max(end - 1)),
+        let (low, high) = match self.counts.len() as i64 {
+            0 => (low, high),
+            // The last counter, not the one behind it, which may be that of no integer.
+            counts if low >= self.first && high <= self.first + (counts - 1) => return true,
+            counts => (low.min(self.first), high.max(self.first + (counts - 1))),
         };
-        let first = low.div_euclid(BLOCK).saturating_mul(BLOCK);
-        let last = high.div_euclid(BLOCK).saturating_add(1).saturating_mul(BLOCK);
-        let width = last.checked_sub(first).and_then(|width| usize::try_from(width).ok());
-        let Some(width) = width.filter(|width| *width <= MOST_DENSE) else { return false };
+        let (first, last) = (low.div_euclid(BLOCK), high.div_euclid(BLOCK));
+        let width = last.checked_sub(first).and_then(|blocks| (blocks + 1).checked_mul(BLOCK));
+        let width = width.and_then(|width| usize::try_from(width).ok()).filter(|width| *width <= MOST_DENSE);
+        let Some(width) = width else { return false };
+        let first = first * BLOCK;
         let mut counts = vec![0; width];
         if !self.counts.is_empty() {
             let at = (self.first - first) as usize;
@@ -283,6 +282,12 @@ mod tests {
         counts.add_integers(&[1 << 40], None);
         counts.add_integers(&[5], None);
         assert!(counts.integers().is_none() && counts.bytes() == 0);
+        for end in [i64::MIN, i64::MAX] {
+            let mut counts = KeyCounts::new(true);
+            counts.add_integers(&[end, end], None);
+            counts.add_integers(&[end], None);
+            assert_eq!((counts.finish(), counts.dense.is_given_up), ((1, 3, 3, Some(end.to_string())), false));
+        }
         let mut none = KeyCounts::new(false);
         none.merge(counts);
         assert!(none.integers().is_none());

@@ -58,6 +58,17 @@ pub(crate) enum Unfit {
 }
 
 impl Allowed {
+    /// Returns whether no value lies between the bounds.
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Self::Integers(low, high) => low > high,
+            Self::Decimals(low, high) => low > high,
+            Self::Floats { min, max } => min.0 > max.0 || (min.0 == max.0 && !(min.1 && max.1)),
+            Self::Texts { min: Some(min), max: Some(max) } => min.0 > max.0 || (min.0 == max.0 && !(min.1 && max.1)),
+            Self::Texts { .. } => false,
+        }
+    }
+
     /// Returns the values that a range allows in a column of `data_type`.
     pub(crate) fn between(min: Limit<'_>, max: Limit<'_>, data_type: &DataType) -> Result<Self, Unfit> {
         let kernel = kernel_type(data_type);

@@ -98,6 +98,8 @@ pub(super) fn length(found: &mut Arguments<'_>) -> Option<CheckKind> {
         found.problems.push(lacks(found.kind, "`min`, `max` or `equals`", found.at));
         return None;
     }
+    let bound = |length: Option<u64>| length.map(|length| length as f64);
+    found.checked(Interval { min: bound(min), max: bound(max) });
     Some(CheckKind::Length { min, max })
 }
 

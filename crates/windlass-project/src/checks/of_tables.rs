@@ -204,7 +204,7 @@ pub(super) fn rows_per_key(found: &mut Arguments<'_>) -> Option<CheckKind> {
     let mean = Interval { min: found.number(&["min_mean"]), max: found.number(&["max_mean"]) };
     let mean = found.checked(mean);
     if max_over_mean.is_none() && max_rows.is_none() && mean == Interval::default() {
-        found.problems.push(lacks(found.kind, "the key `max_over_mean`", found.at));
+        found.problems.push(lacks(found.kind, "`max_over_mean`, `max_rows`, `min_mean` or `max_mean`", found.at));
         return None;
     }
     Some(CheckKind::RowsPerKey { columns, max_over_mean, mean, max_rows })

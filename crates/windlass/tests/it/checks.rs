@@ -197,3 +197,54 @@ fn a_run_that_is_killed_while_it_looks_publishes_nothing() {
     run.wait();
     assert_eq!(project.rows("select * from spending order by customer"), before);
 }
+
+#[test]
+fn references_are_found_by_keys_of_any_kind() {
+    let project = Project::new(
+        "
+-- transforms/there.sql --
+select cast(value as int) as near, value * 1000000007 as far, 'k' || value as name from generate_series(1, 1000) t(value)
+union all select null, null, null
+-- transforms/here.sql --
+select value as id, case when value % 10 = 0 then null else value end as near, value * 1000000007 as far, 'k' || value as name,
+  cast(value as smallint) as small from generate_series(1, 1004) t(value)
+-- transforms/p.yml --
+transforms:
+  here:
+    checks:
+      - relationships: {columns: [near, name], to: there, fields: [near, name], severity: warn}
+    columns:
+      near:
+        checks:
+          - relationships: {to: there, field: near, severity: warn, sample_rows: 9}
+          - relationships: {to: there, field: near, severity: warn, where: id <> 1002, name: some}
+          - relationships: {to: there, field: near, severity: warn, where: id > 2000, name: none}
+      far: {checks: [{relationships: {to: there, field: far, severity: warn}}]}
+      name: {checks: [{relationships: {to: there, field: name, severity: warn}}]}
+      small: {checks: [{relationships: {to: there, field: near, severity: warn}}]}
+",
+    );
+    project.windlass(["run"]).check(expect![[r#"
+        exit 0
+        -- stderr
+          ✓ there        1,001 rows  [SIZE]  version 0  [TIME]
+          ✓ here         1,004 rows  [SIZE]  version 0  [TIME]
+        here 1 check passed, 6 warned
+          warn relationships_near_there: 4 of 1,004 rows (0.40 %), warn if <> 0, such as id=1001 near=1001 far=1001000007007 name=k1001 small=1001 (transforms/p.yml:8:13)
+          warn some: 3 of 1,004 rows (0.30 %), warn if <> 0, such as id=1001 near=1001 far=1001000007007 name=k1001 small=1001 (transforms/p.yml:9:13)
+          warn relationships_far_there: 4 of 1,004 rows (0.40 %), warn if <> 0, such as id=1001 near=1001 far=1001000007007 name=k1001 small=1001 (transforms/p.yml:11:23)
+          warn relationships_name_there: 4 of 1,004 rows (0.40 %), warn if <> 0, such as id=1001 near=1001 far=1001000007007 name=k1001 small=1001 (transforms/p.yml:12:24)
+          warn relationships_small_there: 4 of 1,004 rows (0.40 %), warn if <> 0, such as id=1001 near=1001 far=1001000007007 name=k1001 small=1001 (transforms/p.yml:13:25)
+          warn relationships_near_name_there: 4 of 1,004 rows (0.40 %), warn if <> 0, such as id=1001 near=1001 far=1001000007007 name=k1001 small=1001 (transforms/p.yml:4:9)
+        Published 2 of 2 to prod  [TIME]  CPU [TIME]  peak [SIZE]  run [RUN]
+    "#]]);
+    let checks = project.json(["check", "here"])["nodes"][0]["checks"].clone();
+    let ids = |check: &serde_json::Value| {
+        check["examples"].as_array().map(|rows| rows.iter().map(|row| row["id"].clone()).collect::<Vec<_>>())
+    };
+    let named = |name: &str| checks.as_array().unwrap().iter().find(|check| check["name"] == name).cloned().unwrap();
+    let mut found = ids(&named("relationships_near_there")).unwrap();
+    found.sort_by_key(|id| id.as_i64());
+    assert_eq!(found, [1001, 1002, 1003, 1004]);
+    assert_eq!(ids(&named("some")).unwrap().len(), 3);
+}

@@ -112,6 +112,18 @@ fn integers_above_two_to_the_53() {
 }
 
 #[test]
+fn a_range_without_values_is_a_mistake() {
+    let of = |min, max, column| mistakes(&check(range(Some(min), Some(max))), &x(column));
+    assert_eq!(of("5", "1", integers(&[])), "no Int64 lies between `5` and `1`");
+    assert_eq!(of("0.2", "0.8", integers(&[])), "no Int64 lies between `0.2` and `0.8`");
+    assert_eq!(of("0.2", "0.1", floats(&[])), "no Float64 lies between `0.2` and `0.1`");
+    assert_eq!(of("0.001", "0.009", decimals(&[], 9, 2)), "no Decimal128(9, 2) lies between `0.001` and `0.009`");
+    assert_eq!(of("b", "a", texts(&[])), "no Utf8 lies between `b` and `a`");
+    assert_eq!(of("2024-01-02", "2024-01-01", dates(&[])), "no Date32 lies between `2024-01-02` and `2024-01-01`");
+    assert_eq!(of("1", "1", floats(&[])), "none");
+}
+
+#[test]
 fn decimals_by_value() {
     let rows = x(decimals(&[Some(12_345), Some(-1), None, Some(99_999)], 20, 2));
     assert_eq!(line(range(Some("-0.01"), Some("999.99")), &rows), "pass 0 (0 of 4)");

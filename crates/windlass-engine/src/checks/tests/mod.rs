@@ -6,4 +6,5 @@
 mod diversion;
 mod edges;
 mod kinds;
+mod matrix;
 mod support;
