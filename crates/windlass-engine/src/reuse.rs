@@ -93,8 +93,6 @@ pub enum ReasonKind {
     Upstream,
     /// Others have written to the table.
     OtherWriter,
-    /// A check that stores failing rows.
-    Check,
     /// Intervals that are not done, or are asked for.
     Interval,
     /// A gate that the model has missed.
@@ -209,11 +207,6 @@ impl Engine {
         let base = table.base().map(str::to_string);
         let standing = Standing { version, rows: provenance.rows(), fingerprint, base };
         let checks = self.open_checks(project, plan, node, (table, provenance)).await?;
-        // Failing rows are stored by the run that writes the table.
-        if let Some(check) = node.checks.iter().find(|check| check.store_failures && checks.contains(&check.name)) {
-            let text = format!("check {} is to be made and stores its failing rows", check.name);
-            return Ok(Decision::Build(Reason::new(ReasonKind::Check, text)));
-        }
         Ok(if checks.is_empty() { Decision::Reuse(standing) } else { Decision::Check(standing, checks) })
     }
 }
@@ -233,7 +226,6 @@ impl ReasonKind {
             Self::Input => "input",
             Self::Upstream => "upstream",
             Self::OtherWriter => "other_writer",
-            Self::Check => "check",
             Self::Interval => "interval",
             Self::Gate => "gate",
             Self::Sample => "sample",

@@ -40,6 +40,19 @@ impl Engine {
         node: &Node,
         (rows, now): (Inspected, DateTime<Utc>),
     ) -> Result<Vec<CheckOutcome>, Error> {
+        let mut outcomes = self.inspect_whole(project, plan, node, (rows, now)).await?;
+        shorten(node, &mut outcomes);
+        Ok(outcomes)
+    }
+
+    /// The same with as many offending rows as are kept.
+    pub(crate) async fn inspect_whole(
+        &self,
+        project: &Project,
+        plan: &Plan,
+        node: &Node,
+        (rows, now): (Inspected, DateTime<Utc>),
+    ) -> Result<Vec<CheckOutcome>, Error> {
         if node.checks.is_empty() {
             return Ok(Vec::new());
         }
@@ -51,10 +64,8 @@ impl Engine {
             Inspected::Current => self.input_provider(&node.name, planned, &reading, &mut Default::default()).await?,
             Inspected::Candidate => self.candidate(&node.name).await?.1,
         };
-        let subject = Subject { node, rows, reading, now_us: now.timestamp_micros(), is_published };
-        let mut outcomes = self.look_at_all(&subject).await?;
-        shorten(node, &mut outcomes);
-        Ok(outcomes)
+        let subject = Subject { node, rows, reading, now_us: now.timestamp_micros(), is_published, whole: None };
+        self.look_at_all(&subject).await
     }
 
     /// Returns the outcome of every check of a table, for all of its rows.

@@ -60,6 +60,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) now_us: i64,
     /// Whether its rows are those of the published version, so that the one before is the last.
     pub(crate) is_published: bool,
+    /// All rows of the table as it will be, with their number, where those that are looked at are added to it.
+    pub(crate) whole: Option<(Arc<dyn TableProvider>, u64)>,
 }
 
 /// Leaves as many offending rows with each outcome as its check wants to be shown.
@@ -147,7 +149,8 @@ impl Engine {
         }
         gathered.part.settle();
         let mut facts = self.facts(subject, gathered.part.program()).await?;
-        for check in &gathered.part.program().checks {
+        let program = Arc::clone(gathered.part.program());
+        for check in &program.checks {
             let state = match check.answer {
                 Answer::Measure(at) => Some(&gathered.part.states[at]),
                 _ => None,
@@ -157,7 +160,10 @@ impl Engine {
                     self.look_up_keys(subject, &check.definition, counts).await
                 }
                 Some(State::Unique(set)) if set.is_abandoned => self.look(subject, &check.definition).await,
-                None if check.answer == Answer::Query => self.look(subject, &check.definition).await,
+                None if check.answer == Answer::Query => match gathered.answered.remove(&check.definition.name) {
+                    Some(answer) => answer,
+                    None => self.look(subject, &check.definition).await,
+                },
                 _ => continue,
             };
             facts.queried.insert(check.definition.name.clone(), answer);

@@ -61,7 +61,8 @@ impl Engine {
                 self.register_check_inputs(&context, subject, query).await?;
                 let frame = models::logical_plan(&context.state(), &query.sql).await.map_err(failed)?;
                 let frame = DataFrame::new(context.state(), frame);
-                offending(frame, definition.kept_rows()).await.map_err(failed)
+                let answer = offending(frame, definition.kept_rows()).await.map_err(failed)?;
+                Ok(Queried { rows: subject.whole.as_ref().map(|(_, rows)| *rows), ..answer })
             }
             CheckKind::Relationships { .. } => {
                 let orphans = self.orphans_of(&context, subject, definition).await?;
@@ -124,7 +125,8 @@ impl Engine {
         let (own, others): (Vec<Input>, Vec<Input>) = query.inputs.iter().cloned().partition(is_own);
         self.register_inputs(context, &others, &subject.reading).await?;
         if let Some(own) = own.first() {
-            register(context, &own.table(), Arc::clone(&subject.rows))?;
+            let rows = subject.whole.as_ref().map_or(&subject.rows, |(whole, _)| whole);
+            register(context, &own.table(), Arc::clone(rows))?;
         }
         Ok(())
     }

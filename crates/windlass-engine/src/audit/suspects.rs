@@ -1,4 +1,5 @@
-//! Finds the keys whose rows leave a table: those that several rows have, and those that refer to nothing.
+//! Finds the keys whose rows leave a table: those that several rows have, those that refer to nothing, and
+//! the values that a check in Python calls bad.
 
 use std::sync::Arc;
 
@@ -10,10 +11,11 @@ use datafusion::functions_window::expr_fn::rank;
 use datafusion::logical_expr::{Expr, ExprFunctionExt, Operator, binary_expr};
 use datafusion::prelude::{ident, lit};
 use futures::TryStreamExt;
+use windlass_error::{Classify, Retry};
 use windlass_project::checks::{CheckKind, KeptDuplicate, Written};
 
-use super::Subject;
 use super::queries::{ROWS, THERE, duplicates, own_rows};
+use super::{Subject, unanswered};
 use crate::checks::part::State;
 use crate::checks::program::{Answer, Compiled};
 use crate::checks::suspects::{Hashes, Suspected, Suspects, hashes_of};
@@ -25,18 +27,20 @@ use crate::{Engine, Error};
 const RANK: &str = "\u{1}rank";
 
 impl Engine {
-    /// Returns the keys whose rows leave the table, for each check that diverts rows by key and has found any.
-    /// `there` are rows that are in the table already, to which the subject's are added.
+    /// Returns the keys whose rows leave the table, for each check that diverts rows by key and has found any,
+    /// and for each in Python, whose answers are kept with what was gathered. `there` are rows that are in the
+    /// table already, to which the subject's are added.
     pub(crate) async fn suspects(
         &self,
         subject: &Subject<'_>,
-        gathered: &Gathered,
+        gathered: &mut Gathered,
         there: Option<&DataFrame>,
     ) -> std::result::Result<Suspected, Error> {
         let failed = |source| Error::Compute { node: subject.node.name.clone(), blame: None, source };
         let context = self.session.context(PlanStyle::Fast);
         let mut suspected = Suspected::new();
-        for check in gathered.part.program().checks.iter().filter(|check| check.definition.diverts_keys()) {
+        let program = Arc::clone(gathered.part.program());
+        for check in program.checks.iter().filter(|check| check.definition.diverts_keys()) {
             let definition = check.definition.as_ref();
             let found = match &definition.kind {
                 CheckKind::Unique { columns, keep } => {
@@ -58,6 +62,20 @@ impl Engine {
                     let orphans = self.orphans_of(&context, subject, definition).await?;
                     let keys = select(orphans, columns).and_then(DataFrame::distinct).map_err(failed)?;
                     Suspects { keys: Arc::new(hashes(keys, columns.len()).await.map_err(failed)?), first: None }
+                }
+                CheckKind::Python(code) => {
+                    let (found, answer) = match self.python_suspects(subject, definition, code).await {
+                        Ok(found) => found,
+                        // Without an answer no row leaves, and the check says why.
+                        Err(error) if error.retry() == Retry::Backoff => return Err(error),
+                        Err(error) => {
+                            gathered.answered.insert(definition.name.clone(), Err(unanswered(&error)));
+                            continue;
+                        }
+                    };
+                    gathered.answered.insert(definition.name.clone(), Ok(answer));
+                    suspected.insert(definition.name.clone(), found);
+                    continue;
                 }
                 _ => continue,
             };

@@ -61,6 +61,10 @@ fn columns(rows: &DataFrame, checks: &[CheckDefinition]) -> Result<BTreeSet<Stri
         let (key, order): (&[Written], Option<&Written>) = match &check.kind {
             CheckKind::Unique { columns, keep: KeptDuplicate::First { by, .. } } => (columns, Some(by)),
             CheckKind::Unique { columns, .. } | CheckKind::Relationships { columns, .. } => (columns, None),
+            CheckKind::Python(check) => match &check.columns {
+                Some(columns) => (columns, None),
+                None => return Ok(rows.schema().fields().iter().map(|field| field.name().clone()).collect()),
+            },
             _ => (&[], None),
         };
         found.extend(key.iter().chain(order).map(|column| column.text.clone()));

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::ViewTable;
 use datafusion::error::DataFusionError;
 use windlass_project::Node;
+use windlass_project::checks::{CheckDefinition, CheckKind};
 
+use super::failures::LookedAt;
 use super::{Audited, BuildRequest, FailedRows, Prepared, RowsFrom, Staged};
 use crate::audit::{CheckFailure, Subject, shorten};
 use crate::checks::outcome::CheckOutcome;
@@ -12,6 +16,8 @@ use crate::checks::part::Part;
 use crate::operators::check::Gathered;
 use crate::operators::python::{Limit, Verdict};
 use crate::planner::{Reading, Tables};
+use crate::session::PlanStyle;
+use crate::tables::files::FilesTable;
 use crate::tables::{error_layout, staged};
 use crate::{Engine, Error};
 
@@ -40,19 +46,34 @@ impl Engine {
         let (place, partition_by) = (self.place(&node.name), &node.config.partition_by);
         let table = staged::table(&node.name, &place, &prepared.published, partition_by, &staged.result.files)?;
         let reading = Reading { project: request.project, plan: request.plan, tables: Tables::Unnoted };
-        let rows_of = Arc::new(table);
-        let subject = Subject { node, rows: rows_of, reading, now_us: request.started_us, is_published: false };
+        let (added, rows_of) = (table.clone(), Arc::new(table));
+        let whole = match rows {
+            RowsFrom::Errors(_) => self.whole_table(node, added, staged.result.rows).await?,
+            RowsFrom::Inputs | RowsFrom::Step(_) => None,
+        };
+        let now_us = request.started_us;
+        let subject = Subject { node, rows: rows_of, reading, now_us, is_published: false, whole };
         let mut checks = self.audit(&subject, gathered).await?;
         if let RowsFrom::Errors(_) = rows {
-            // What is added is a part of the table: it says nothing about the table as a whole.
-            let is_on_rows = |outcome: &CheckOutcome| {
-                let check = node.checks.iter().find(|check| check.name == outcome.check);
-                check.is_some_and(|check| check.kind.is_on_rows() || check.diverts_keys())
+            // What is added is a part of the table: it says nothing about the table as a whole, which only
+            // queries are shown.
+            let is_judged = |check: &CheckDefinition| {
+                let sees_enough = matches!(check.kind, CheckKind::Python(_) | CheckKind::Sql { .. });
+                check.kind.is_on_rows() || check.diverts_keys() || sees_enough
             };
-            checks.retain(is_on_rows);
+            checks.retain(|outcome| {
+                let check = node.checks.iter().find(|check| check.name == outcome.check);
+                check.is_some_and(is_judged)
+            });
         }
         if let RowsFrom::Inputs = rows {
-            self.store_failures(request, prepared, &mut checks).await?;
+            let looked_at = LookedAt {
+                published: &prepared.published,
+                fingerprint: &prepared.fingerprint,
+                definition: &prepared.definition,
+                keeps_others: false,
+            };
+            self.store_failures(request, &looked_at, &mut checks).await?;
         }
         shorten(node, &mut checks);
         // A table of which rows were never looked at is not published, whatever its checks say.
@@ -60,6 +81,24 @@ impl Engine {
             return Err(Error::Checks { table: node.name.clone(), outcomes: checks, failure });
         }
         Ok(Audited { checks, failures })
+    }
+}
+
+impl Engine {
+    /// Returns the rows of a published table with those that are added to it.
+    async fn whole_table(
+        &self,
+        node: &Node,
+        added: FilesTable,
+        rows: u64,
+    ) -> Result<Option<(Arc<dyn TableProvider>, u64)>, Error> {
+        let Some(there) = self.open_table(&node.name).await? else { return Ok(None) };
+        let failed = |source| Error::Compute { node: node.name.clone(), blame: None, source };
+        let context = self.session.context(PlanStyle::Fast);
+        let (provider, known) = (there.provider(&node.name).await?, there.size().0);
+        let added = context.read_table(Arc::new(added)).map_err(failed)?;
+        let all = context.read_table(provider).and_then(|there| there.union(added)).map_err(failed)?;
+        Ok(Some((Arc::new(ViewTable::new(all.into_unoptimized_plan(), None)), known.unwrap_or_default() + rows)))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Failing rows of checks with `store_failures`, as the Delta table `<table>__failures`.
 //!
 //! Each run that looks at the table replaces it, whether the table is published or kept back: it says what
-//! the last look has found. It holds no more rows than checks keep, so it is made in memory.
+//! the last look has found. Where only some checks are made again, only their rows are replaced. It holds no
+//! more rows than checks keep, so it is made in memory.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,13 +15,30 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit}
 use datafusion::arrow::json::WriterBuilder;
 use datafusion::arrow::json::writer::LineDelimited;
 use datafusion::error::DataFusionError;
+use datafusion::logical_expr::Expr;
+use datafusion::prelude::{ident, lit};
+use futures::TryStreamExt;
 use windlass_project::{Node, failures_table};
 
-use super::{BuildRequest, Prepared};
+use super::BuildRequest;
 use crate::checks::outcome::CheckOutcome;
+use crate::fingerprint::Definition;
+use crate::session::PlanStyle;
 use crate::tables::publish::{Mode, Origin, Publication, publish};
 use crate::tables::schema;
 use crate::{Engine, Error};
+
+/// The table whose failing rows are kept.
+pub(super) struct LookedAt<'a> {
+    /// Its columns.
+    pub(super) published: &'a SchemaRef,
+    /// What its definition and inputs hash to.
+    pub(super) fingerprint: &'a str,
+    /// What it is made from.
+    pub(super) definition: &'a Definition,
+    /// Whether other checks than those that were looked at keep the rows that they had.
+    pub(super) keeps_others: bool,
+}
 
 impl Engine {
     /// Keeps the failing rows of checks that say so.
@@ -31,7 +49,7 @@ impl Engine {
     pub(super) async fn store_failures(
         &self,
         request: &BuildRequest<'_>,
-        prepared: &Prepared,
+        looked_at: &LookedAt<'_>,
         outcomes: &mut [CheckOutcome],
     ) -> Result<(), Error> {
         let node = request.node;
@@ -40,18 +58,23 @@ impl Engine {
         }
         let table = failures_table(&node.name);
         let failed = |source| Error::Compute { node: table.clone(), blame: None, source };
-        let rows = failing_rows(request, &prepared.published, outcomes).map_err(failed)?;
+        let mut rows = failing_rows(request, looked_at.published, outcomes).map_err(failed)?;
+        if looked_at.keeps_others {
+            let others = self.others(request.node, outcomes, rows.schema()).await?;
+            rows =
+                concat_batches(&rows.schema(), others.iter().chain([&rows])).map_err(|error| failed(error.into()))?;
+        }
         let (place, columns, count) = (self.place(&table), rows.schema(), rows.num_rows() as u64);
         let staged = self.stage_rows(&place, request.run_id, rows).await.map_err(failed)?;
         let inputs = BTreeMap::new();
         let origin = Origin {
             run_id: request.run_id,
             sequence: request.sequence,
-            fingerprint: &prepared.fingerprint,
+            fingerprint: looked_at.fingerprint,
             rows: count,
             inputs: &inputs,
             errors: None,
-            definition: &prepared.definition,
+            definition: looked_at.definition,
             content: None,
             verdicts: &[],
             incremental: None,
@@ -64,6 +87,33 @@ impl Engine {
             outcome.stored_in = Some(table.clone());
         }
         Ok(())
+    }
+
+    /// Returns the rows that are kept of checks which were not looked at now.
+    async fn others(
+        &self,
+        node: &Node,
+        outcomes: &[CheckOutcome],
+        columns: SchemaRef,
+    ) -> Result<Vec<RecordBatch>, Error> {
+        let table = failures_table(&node.name);
+        let Some(there) = self.open_table(&table).await? else { return Ok(Vec::new()) };
+        let failed = |source| Error::Compute { node: table.clone(), blame: None, source };
+        let is_kept = |name: &&str| !outcomes.iter().any(|outcome| outcome.check == **name);
+        let stored = node.checks.iter().filter(|check| check.store_failures).map(|check| check.name.as_str());
+        let names: Vec<Expr> = stored.filter(is_kept).map(lit).collect();
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = self.session.context(PlanStyle::Fast).read_table(there.provider(&table).await?);
+        let rows = rows.and_then(|rows| rows.filter(ident("check_name").in_list(names, false))).map_err(failed)?;
+        let mut rows = rows.execute_stream().await.map_err(failed)?;
+        let mut found = Vec::new();
+        while let Some(batch) = rows.try_next().await.map_err(failed)? {
+            // Rows of columns that the table has no more are dropped.
+            found.extend(schema::conform(&batch, &columns).ok());
+        }
+        Ok(found)
     }
 }
 

@@ -6,7 +6,8 @@
 use windlass_project::Node;
 
 use super::BuildRequest;
-use crate::audit::{CheckFailure, Inspected};
+use super::failures::LookedAt;
+use crate::audit::{CheckFailure, Inspected, shorten};
 use crate::checks::outcome::CheckOutcome;
 use crate::tables::publish::{Mode, Origin, Publication, publish};
 use crate::tables::schema;
@@ -32,7 +33,10 @@ impl Engine {
         let mut node = Node { checks: Vec::new(), ..request.node.clone() };
         node.checks = request.node.checks.iter().filter(|check| names.contains(&check.name)).cloned().collect();
         let now = chrono::DateTime::from_timestamp_micros(request.started_us).unwrap_or_default();
-        let outcomes = self.inspect(request.project, request.plan, &node, (Inspected::Current, now)).await?;
+        let inspected = self.inspect_whole(request.project, request.plan, &node, (Inspected::Current, now)).await;
+        let mut outcomes = inspected?;
+        self.renew_failures(request, &mut outcomes).await?;
+        shorten(&node, &mut outcomes);
         if outcomes.iter().any(CheckOutcome::blocks) {
             let failure = CheckFailure { stays: true, ..CheckFailure::default() };
             return Err(Error::Checks { table: node.name, outcomes, failure });
@@ -50,6 +54,23 @@ impl Engine {
             }
         };
         Ok(Some(Rechecked { version, checks: outcomes }))
+    }
+
+    /// Replaces the failing rows that are kept of the checks that were made.
+    async fn renew_failures(&self, request: &BuildRequest<'_>, outcomes: &mut [CheckOutcome]) -> Result<(), Error> {
+        let stores = |outcome: &CheckOutcome| {
+            let mut checks = request.node.checks.iter();
+            checks.any(|check| check.store_failures && check.name == outcome.check)
+        };
+        let Some(table) = self.open_table(&request.node.name).await? else { return Ok(()) };
+        let Some(known) = table.provenance().await.filter(|_| outcomes.iter().any(stores)) else { return Ok(()) };
+        let looked_at = LookedAt {
+            published: &schema::published(&request.node.name, &table.snapshot().arrow_schema())?,
+            fingerprint: &known.fingerprint(),
+            definition: &known.definition().unwrap_or_default(),
+            keeps_others: true,
+        };
+        self.store_failures(request, &looked_at, outcomes).await
     }
 
     /// Publishes a version with the same rows that says which checks they pass now.

@@ -250,7 +250,7 @@ impl Engine {
         let table = staged::table(&node.name, &place, &prepared.published, partition_by, &new)?;
         let rows = Arc::new(table.with_files_of(&files.kept));
         let reading = Reading { project: request.project, plan: request.plan, tables: Tables::Unnoted };
-        let subject = Subject { node, rows, reading, now_us: request.started_us, is_published: false };
+        let subject = Subject { node, rows, reading, now_us: request.started_us, is_published: false, whole: None };
         let mut outcomes = self.look_at_all(&subject).await?;
         shorten(node, &mut outcomes);
         if outcomes.iter().any(CheckOutcome::blocks) {

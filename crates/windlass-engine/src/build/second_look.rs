@@ -1,4 +1,5 @@
-//! The step after staging where checks divert rows by key: duplicates, and rows that refer to nothing.
+//! The step after staging where checks divert rows by key: duplicates, rows that refer to nothing, and those
+//! that a check in Python calls bad.
 //!
 //! Which rows these are is known once all are staged. The files that hold any are then written anew
 //! without them; the others stay as they are. All rows go through the same checks once more, so that every
@@ -41,18 +42,18 @@ impl Engine {
         let node = request.node;
         let is_wanted =
             |first: &mut Gathered| node.checks.iter().any(CheckDefinition::diverts_keys) && !first.is_cut_short;
-        let Some(first) = staged.gathered.take_if(is_wanted) else { return Ok(staged) };
+        let Some(mut first) = staged.gathered.take_if(is_wanted) else { return Ok(staged) };
         let place = self.place(&node.name);
         let partition_by = &node.config.partition_by;
         let table = staged::table(&node.name, &place, &prepared.published, partition_by, &staged.result.files)?;
         let table = Arc::new(table);
         let reading = Reading { project: request.project, plan: request.plan, tables: Tables::Unnoted };
         let (rows_of, now_us) = (Arc::clone(&table) as _, request.started_us);
-        let subject = Subject { node, rows: rows_of, reading, now_us, is_published: false };
+        let subject = Subject { node, rows: rows_of, reading, now_us, is_published: false, whole: None };
         let context = self.session.context(PlanStyle::Fast);
         let there = self.rows_there(&context, request, rows).await?;
-        let suspected = self.suspects(&subject, &first, there.as_ref()).await?;
-        if suspected.is_empty() {
+        let suspected = self.suspects(&subject, &mut first, there.as_ref()).await?;
+        if suspected.values().all(|suspects| suspects.keys.is_empty()) {
             staged.gathered = Some(first);
             return Ok(staged);
         }
@@ -71,10 +72,12 @@ impl Engine {
         staged.result = kept;
         staged.result.extend(again.result);
         staged.errors.extend(again.errors);
-        let Some(second) = again.gathered else {
+        let Some(mut second) = again.gathered else {
             let source = DataFusionError::Internal("no partition was looked at".to_string());
             return Err(Error::Compute { node: node.name.clone(), blame: None, source });
         };
+        // A check that could not answer is not asked again.
+        second.answered = std::mem::take(&mut first.answered);
         staged.gathered = Some(together(first, second));
         Ok(staged)
     }

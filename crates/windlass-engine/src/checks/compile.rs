@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema};
 use windlass_error::{Code, Diagnostic, nearest};
+use windlass_project::PythonCheck;
 use windlass_project::checks::{
     Baseline, Bound, CheckDefinition, CheckKind, DriftMethod, DriftRule, KeptDuplicate, SchemaRule, Statistic, Written,
 };
@@ -149,12 +150,7 @@ impl Compiler<'_, '_> {
                 }
                 self.query()
             }
-            CheckKind::Python(check) => {
-                for column in check.columns.iter().flatten() {
-                    self.column(column)?;
-                }
-                self.query()
-            }
+            CheckKind::Python(check) => self.python(check),
             CheckKind::Sql { .. } => match &self.definition.filter {
                 None => Ok(Answer::Query),
                 Some(filter) => {
@@ -163,6 +159,24 @@ impl Compiler<'_, '_> {
                 }
             },
             _ => self.query(),
+        }
+    }
+
+    fn python(&mut self, check: &PythonCheck) -> Found<Answer> {
+        let columns =
+            check.columns.iter().flatten().map(|column| self.column(column)).collect::<Found<Vec<usize>>>()?;
+        if !self.definition.quarantines() {
+            return self.query();
+        }
+        let key = if check.columns.is_some() { columns } else { (0..self.target.schema.fields().len()).collect() };
+        // Rows that leave are told by the values that the code was given.
+        if let Some(column) = key.iter().find(|column| !is_comparable(self.data_type(**column))) {
+            let mistake = self.misfit(*column, "values that can be compared to quarantine rows");
+            return Err(mistake.hint("name the columns that the check reads, without this one: `columns=[...]`"));
+        }
+        match self.target.suspects.get(&self.definition.name).cloned() {
+            Some(suspects) => self.rule(Rule::Keys(KeyRule { key, order: None, needs_values: false, suspects })),
+            None => self.query(),
         }
     }
 
@@ -423,7 +437,8 @@ impl Compiler<'_, '_> {
     }
 }
 
-fn is_comparable(data_type: &DataType) -> bool {
+/// Returns whether values of a type can be compared, and so be keys.
+pub(crate) fn is_comparable(data_type: &DataType) -> bool {
     is_ordered(data_type) || kernel_type(data_type) == DataType::Boolean
 }
 

@@ -1,4 +1,5 @@
-//! Rows that leave the table for their key: duplicates, and keys that no other table knows.
+//! Rows that leave the table for their key: duplicates, keys that no other table knows, and values that a check
+//! in Python calls bad.
 //!
 //! Which keys these are is known once all rows have been seen. So the rows are looked at once more, with
 //! rules that know the keys by their hashes.
@@ -51,7 +52,7 @@ impl KeyRule {
     pub(crate) fn broken<'v, 'a: 'v>(&self, view: impl Fn(usize) -> &'v View<'a>) -> BooleanBuffer {
         let key: Vec<&View<'_>> = self.key.iter().map(|column| view(*column)).collect();
         let rows = key.first().map_or(0, |view| view.rows);
-        let keys = hash::keys(&key);
+        let keys = if self.needs_values { hash::keys(&key) } else { hash::Keys::Wide(hash::rows(&key)) };
         let firsts = self.suspects.first.as_ref().zip(self.order).map(|(first, order)| {
             let all: Vec<&View<'_>> = key.iter().copied().chain([view(order)]).collect();
             (first, hash::keys(&all))
@@ -74,4 +75,11 @@ pub(crate) fn hashes_of(batch: &RecordBatch, key: usize) -> Result<Vec<(u128, u1
     let all: Vec<&View<'_>> = views.iter().collect();
     let (keys, all) = (hash::keys(&all[..key]), hash::keys(&all));
     Ok((0..batch.num_rows()).map(|row| (keys.of(row), all.of(row))).collect())
+}
+
+/// Returns the hashes of the rows of a batch over all of its columns, where NULL is like any value.
+pub(crate) fn hashes_of_rows(batch: &RecordBatch) -> Result<Vec<u128>, ArrowError> {
+    let arrays = batch.columns().iter().map(normalise).collect::<Result<Vec<ArrayRef>, ArrowError>>()?;
+    let views: Vec<View<'_>> = arrays.iter().map(View::of).collect();
+    Ok(hash::rows(&views.iter().collect::<Vec<_>>()))
 }

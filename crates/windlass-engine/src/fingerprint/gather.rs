@@ -61,6 +61,10 @@ impl Engine {
         if let Some(python) = node.python_model() {
             self.add_code(project, node, &python.code, &mut definition).await?;
         }
+        // The code of checks that quarantine decides which rows the table has.
+        for (_, check) in python::in_python(node).filter(|(definition, _)| definition.quarantines()) {
+            self.add_code(project, node, &check.code, &mut definition).await?;
+        }
         for (name, function) in queries.iter().flat_map(calls::functions_in).collect::<BTreeMap<_, _>>() {
             let text = python::functions::definition(function.definition());
             definition.calls.insert(format!("function {name}"), hash([text.as_str()]));

@@ -15,9 +15,12 @@ impl CheckDefinition {
         self.on_fail == OnFail::Quarantine
     }
 
-    /// Returns whether it diverts rows for their keys, which are known once all rows have been seen.
+    /// Returns whether it diverts rows for their keys, which are known once all rows have been seen. Of a
+    /// check in Python that is what it is given of a row.
     pub fn diverts_keys(&self) -> bool {
-        self.quarantines() && matches!(self.kind, CheckKind::Unique { .. } | CheckKind::Relationships { .. })
+        let is_by_key =
+            matches!(self.kind, CheckKind::Unique { .. } | CheckKind::Relationships { .. } | CheckKind::Python(_));
+        self.quarantines() && is_by_key
     }
 
     /// Returns what decides which rows it diverts, without places; part of the fingerprint.
@@ -86,6 +89,16 @@ pub(super) fn refusal(node: &Node, check: &CheckDefinition) -> Option<Diagnostic
     if !check.quarantines() {
         return None;
     }
+    if let CheckKind::Python(python) = &check.kind
+        && let Some(why) = python.volatile()
+    {
+        let message =
+            format!("check `{}` cannot quarantine rows: {why}, so other rows would leave every time", check.name);
+        let problem = Diagnostic::error(Code::INVALID_CHECK, message).at(check.location.clone());
+        return Some(
+            problem.hint("add `deterministic=True` where equal rows get equal answers, or use `on_fail=\"warn\"`"),
+        );
+    }
     let (reason, hint) = match (&check.kind, &node.kind) {
         (_, NodeKind::Source(_)) => (
             format!("`{}` is a source, whose rows others wrote", node.name),
@@ -94,10 +107,6 @@ pub(super) fn refusal(node: &Node, check: &CheckDefinition) -> Option<Diagnostic
         _ if !node.is_published() => (
             format!("`{}` is a view, which has no rows of its own", node.name),
             "put the check on the tables that read it, or make it one: `materialized: table`",
-        ),
-        (CheckKind::Python(_), _) => (
-            "code is asked about rows once they are written".to_string(),
-            "use `on_fail=\"error\"` or `on_fail=\"warn\"`, or say in SQL which rows are wrong: `expression`",
         ),
         _ if node.config.incremental.is_some() => (
             format!("`{}` is incremental", node.name),

@@ -86,7 +86,12 @@ pub struct PythonCheck {
 impl PythonCheck {
     /// Returns whether its answer may be another one every time.
     pub fn is_volatile(&self) -> bool {
-        volatile(self.deterministic, &self.code).is_some()
+        self.volatile().is_some()
+    }
+
+    /// Returns what makes its answer another one every time; `None` where nothing does.
+    pub fn volatile(&self) -> Option<String> {
+        volatile(self.deterministic, &self.code)
     }
 
     /// Returns what decides its answer, but for the lock of its packages, as text.

@@ -105,15 +105,10 @@ fn offending_rows_are_kept_in_a_table() {
         exit 1
         -- stderr
           ✗ orders  failed  [TIME]
-        error[E0604]: table `orders` breaks a check and was not published
+        error[E0604]: table `orders` breaks a check
           fail range_amount: 3 of 100 rows (3.00 %), error if <> 0, such as id=98 customer=2 amount=-1.0, more in orders__failures (transforms/p.yml:13:13)
-          hint: look at its rows: windlass show orders@candidate
         windlass explain E0604
-        orders 2 checks passed, 4 warned, 1 failed
-          warn range_amount_2: 17 of 100 rows (17.0 %), warn if <> 0, such as id=81 customer=1 amount=40.5 (transforms/p.yml:14:13)
-          warn unique_customer: 100 of 100 rows (100.0 %), warn if <> 0, such as customer=0 rows=25, more in orders__failures (transforms/p.yml:4:9)
-          warn relationships_customer_customers: 50 of 100 rows (50.0 %), warn if <> 0, such as id=3 customer=3 amount=1.5, more in orders__failures (transforms/p.yml:7:9)
-          warn odd: 1 of 100 rows (1.00 %), warn if <> 0, such as customer=3 orders=25, more in orders__failures (checks/odd.sql:1:1)
+        orders 0 checks passed, 1 failed
         Published 0 of 1 to prod, 1 failed  [TIME]  CPU [TIME]  peak [SIZE]  run [RUN]
     "#]]);
     expect![[r#"
@@ -131,6 +126,43 @@ fn offending_rows_are_kept_in_a_table() {
     std::fs::remove_file(project.path("checks/odd.sql")).unwrap();
     assert_eq!(project.windlass(["run", "orders", "--no-cache"]).code, 0);
     assert_eq!(project.rows("select * from orders__failures"), "");
+}
+
+#[test]
+fn checks_that_are_made_again_replace_their_rows() {
+    let project = Project::new(
+        "
+-- transforms/orders.sql --
+select value as id, value * 10 as amount from generate_series(1, 5) t(value)
+-- transforms/p.yml --
+transforms: {orders: {checks: [{expression: id < 5, name: few, severity: warn, store_failures: true}, {range: {max: 30}, column: amount, \
+         severity: warn, store_failures: true}]}}
+",
+    );
+    assert_eq!(project.windlass(["run"]).code, 0);
+    let kept = || project.rows("select check_name, row['id'] as id from orders__failures order by 1, 2");
+    expect![[r#"
+        {"check_name":"few","id":5}
+        {"check_name":"range_amount","id":4}
+        {"check_name":"range_amount","id":5}"#]]
+    .assert_eq(&kept());
+    let checks = std::fs::read_to_string(project.path("transforms/p.yml")).unwrap();
+    project.write("transforms/p.yml", &checks.replace("max: 30", "max: 40"));
+    project.windlass(["run"]).check(expect![[r#"
+        exit 0
+        -- stderr
+          ✓ orders  unchanged  version 1
+        orders 0 checks passed, 1 warned
+          warn range_amount: 1 of 5 rows (20.0 %), warn if <> 0, such as id=5 amount=50, more in orders__failures (transforms/p.yml:1:104)
+        Nothing has changed, 1 table of prod stays  [TIME]  CPU [TIME]  peak [SIZE]  run [RUN]
+    "#]]);
+    expect![[r#"
+        {"check_name":"few","id":5}
+        {"check_name":"range_amount","id":5}"#]]
+    .assert_eq(&kept());
+    project.write("transforms/p.yml", &checks.replace("max: 30", "max: 50"));
+    assert_eq!(project.windlass(["run"]).code, 0);
+    expect![[r#"{"check_name":"few","id":5}"#]].assert_eq(&kept());
 }
 
 #[test]

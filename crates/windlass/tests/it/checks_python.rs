@@ -260,13 +260,13 @@ fn mistakes_stand_at_the_users_line() {
     expect![[r#"
         exit 2
         -- stderr
-        error[E0603]: check `good` cannot quarantine rows: code is asked about rows once they are written
+        error[E0603]: `python` needs values that can be compared to quarantine rows, and column `list` is array<bigint>
          --> checks/t.py:5:5
           |
         5 | def good(batch):
           |     ^^^^
           |
-          = help: use `on_fail="error"` or `on_fail="warn"`, or say in SQL which rows are wrong: `expression`
+          = help: name the columns that the check reads, without this one: `columns=[...]`
         windlass explain E0603
     "#]]
     .assert_eq(&told(", on_fail=\"quarantine\"", "return batch[\"id\"] > 0"));

@@ -8,6 +8,7 @@ mod checks_candidate;
 mod checks_duplicates;
 mod checks_failures;
 mod checks_python;
+mod checks_python_quarantine;
 mod checks_quarantine;
 mod checks_upstream;
 mod completions;

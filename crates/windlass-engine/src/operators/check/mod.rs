@@ -13,7 +13,7 @@
 mod stream;
 mod watch;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -41,6 +41,7 @@ use self::stream::Partition;
 use self::watch::{Told, Watch};
 use super::python::{FailureObserver, Limit};
 use crate::checks::compile::{Target, compile};
+use crate::checks::facts::{Queried, Unanswered};
 use crate::checks::part::Part;
 use crate::checks::program::Program;
 use crate::checks::rules::Condition;
@@ -91,6 +92,8 @@ pub(crate) struct Gathered {
     pub(crate) schema: SchemaRef,
     /// Whether looking ended before the last row, since the table cannot be published.
     pub(crate) is_cut_short: bool,
+    /// What checks have answered that were asked before all others, by name.
+    pub(crate) answered: HashMap<String, std::result::Result<Queried, Unanswered>>,
     /// Keeps the pool informed for as long as the state lives.
     memory: Vec<MemoryReservation>,
 }

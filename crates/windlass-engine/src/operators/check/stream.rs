@@ -1,6 +1,6 @@
 //! One partition: looks at its batches, passes rows on, and diverts those that leave the table.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, BooleanArray, RecordBatch};
@@ -59,7 +59,8 @@ impl Partition {
     fn finish(self, is_cut_short: bool) {
         let schema = without_carrier(&self.input.schema());
         if let Some(sink) = &self.sink {
-            sink.add(Gathered { part: self.part, schema, is_cut_short, memory: vec![self.memory] });
+            let (part, answered, memory) = (self.part, HashMap::new(), vec![self.memory]);
+            sink.add(Gathered { part, schema, is_cut_short, answered, memory });
         }
         self.metrics.done();
     }

@@ -194,16 +194,16 @@ fn mistakes_stand_at_their_lines() {
     "#]],
     );
     wrong(
-        &with("input=ref(\"orders\"), on_fail=\"quarantine\""),
+        &with("input=ref(\"orders\"), deterministic=False, on_fail=\"quarantine\""),
         expect![[r#"
-        error[E0603]: check `good` cannot quarantine rows: code is asked about rows once they are written
-          checks/x.py:3:5
-          | def good(batch):
-          |     ^^^^
-          hint: use `on_fail="error"` or `on_fail="warn"`, or say in SQL which rows are wrong: `expression`
-          node: orders
-        broken: orders
-    "#]],
+            error[E0603]: check `good` cannot quarantine rows: good is declared `deterministic=False`, so other rows would leave every time
+              checks/x.py:3:5
+              | def good(batch):
+              |     ^^^^
+              hint: add `deterministic=True` where equal rows get equal answers, or use `on_fail="warn"`
+              node: orders
+            broken: orders
+        "#]],
     );
     wrong(
         &with("input=ref(\"orders__errors\")"),
