@@ -129,9 +129,9 @@ def aims(figures: Figures) -> list[tuple[str, bool, str]]:
 
 
 def scored(figures: Figures, name: str) -> float | None:
-    """Returns the seconds of scoring alone, where both plans were measured; at least a hundredth."""
+    """Returns the seconds of scoring alone; none where a plan is missing, or took no longer than the one without the model."""
     alone = figures.scoring_s(name) if name in figures.runs else None
-    return None if alone is None else max(alone, 0.01)
+    return alone if alone is not None and alone > 0 else None
 
 
 def save(folder: Path, figures: Figures) -> Path:
