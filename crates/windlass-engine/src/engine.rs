@@ -1,8 +1,8 @@
 //! The engine of one process: a session, the stores it knows, and the lake.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use datafusion::arrow::array::RecordBatch;
@@ -12,6 +12,7 @@ use windlass_worker::Workers;
 
 use crate::Error;
 use crate::environments::Base;
+use crate::models::MlflowModels;
 use crate::python::{PythonSettings, workers};
 use crate::sampling::Sample;
 use crate::session::{Session, SessionSettings};
@@ -41,6 +42,8 @@ pub struct EngineConfig {
     pub environment: BTreeMap<String, String>,
     /// How Python runs.
     pub python: PythonSettings,
+    /// The MLflow server that has models of others, where one is named.
+    pub mlflow: Option<windlass_model::mlflow::Client>,
 }
 
 /// Plans, computes and publishes tables; shared by all nodes of a run.
@@ -58,6 +61,10 @@ pub struct Engine {
     pub(crate) sample: Option<Sample>,
     /// Tables that queries find beside those of the lake, by name.
     pub(crate) provided: Mutex<BTreeMap<String, RecordBatch>>,
+    /// Models at an MLflow server.
+    pub(crate) mlflow: MlflowModels,
+    notices: Arc<dyn Fn(&str) + Send + Sync>,
+    noticed: Mutex<BTreeSet<String>>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -80,14 +87,24 @@ impl Engine {
             spill: config.spill,
         })?;
         let piece = config.python.piece;
+        let notices = Arc::clone(&config.python.notices);
         let workers = workers(config.python, &session.runtime(), threads);
         let storage = Storage::new(session.runtime(), config.storage, config.environment);
         let lake_root = storage.open(&config.lake)?;
         let lake = lake_root.join(&config.env);
         let base = config.base.filter(|base| *base != config.env);
         let base = base.map(|env| Base { place: lake_root.join(&env), env: env.into() });
-        let (sample, provided) = (config.sample, Mutex::default());
-        Ok(Self { session, storage, workers, piece, lake, lake_root, base, sample, provided })
+        let (mlflow, provided, noticed) = (MlflowModels::new(config.mlflow), Mutex::default(), Mutex::default());
+        let sample = config.sample;
+        Ok(Self { session, storage, workers, piece, lake, lake_root, base, sample, provided, mlflow, notices, noticed })
+    }
+
+    /// Tells the user something that is no error, the first time.
+    pub(crate) fn notice_once(&self, text: &str) {
+        let mut noticed = self.noticed.lock().unwrap_or_else(PoisonError::into_inner);
+        if noticed.insert(text.to_string()) {
+            (self.notices)(text);
+        }
     }
 
     /// Returns the bytes that queries may use together.

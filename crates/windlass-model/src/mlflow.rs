@@ -6,6 +6,9 @@
 //! Must stay true: nothing here fails a run; an entry that is sent twice is logged once; neither
 //! password nor token is ever written down or shown.
 
+/// The parameter of a version that was imported from a server: the reference that led to it.
+pub const REFERENCE: &str = "mlflow";
+
 mod client;
 mod entry;
 mod folder;

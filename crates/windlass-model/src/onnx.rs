@@ -34,7 +34,8 @@ pub fn use_library(path: &Path) -> Result<(), Error> {
     let builder = ort::init_from(path).map_err(|error| failed(error.to_string()))?;
     let environment = builder.with_name("windlass").with_telemetry(false).build();
     let environment = environment.map_err(|error| failed(error.to_string()))?;
-    environment.set_log_level(LogLevel::Error);
+    // A row that a graph cannot score is no error of the process: what the library says of it goes with the row.
+    environment.set_log_level(LogLevel::Fatal);
     // Of two threads that load at once the second drops its own.
     LIBRARY.get_or_init(|| environment);
     Ok(())

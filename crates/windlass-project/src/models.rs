@@ -19,7 +19,7 @@ use windlass_error::Location;
 
 pub(crate) use create::read_create_model;
 pub(crate) use imported::{IMPORT_KEYS, Import, read_imports};
-pub use imported::{ImportedModel, ModelFormat};
+pub use imported::{ImportedModel, MlflowModel, ModelFormat, ModelPlace};
 pub(crate) use mentions::{mentions, no_table};
 pub use trees::{BoostedTrees, Booster, TreeLibrary};
 pub(crate) use unscored::settle_unscored;

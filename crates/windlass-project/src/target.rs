@@ -30,6 +30,8 @@ pub struct Target {
     pub storage: IndexMap<String, String>,
     /// Where events about runs go, if anywhere.
     pub openlineage: Option<OpenLineage>,
+    /// The MLflow server of its models, where `MLFLOW_TRACKING_URI` names no other. May be secret: never print it.
+    pub tracking: Option<String>,
 }
 
 impl Target {
@@ -42,7 +44,8 @@ impl Target {
 /// Shows the names of storage settings, never their values.
 impl std::fmt::Debug for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name, lake, state, env, own_env, base, protected, memory, threads, storage, openlineage } = self;
+        let Self { name, lake, state, env, own_env, base, protected, memory, threads, storage, openlineage, tracking } =
+            self;
         f.debug_struct("Target")
             .field("name", name)
             .field("lake", lake)
@@ -55,6 +58,7 @@ impl std::fmt::Debug for Target {
             .field("threads", threads)
             .field("storage", &storage.keys().collect::<Vec<_>>())
             .field("openlineage", openlineage)
+            .field("tracking", &tracking.is_some())
             .finish()
     }
 }

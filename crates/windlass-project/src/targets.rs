@@ -16,8 +16,20 @@ use crate::template::YamlTemplates;
 use crate::yaml::{Entry, Value, Yaml};
 use crate::{MemoryLimit, Target};
 
-const KEYS: [&str; 11] =
-    ["base", "engine", "env", "extends", "lake", "memory", "openlineage", "protected", "state", "storage", "threads"];
+const KEYS: [&str; 12] = [
+    "base",
+    "engine",
+    "env",
+    "extends",
+    "lake",
+    "memory",
+    "openlineage",
+    "protected",
+    "state",
+    "storage",
+    "threads",
+    "tracking",
+];
 const ENGINE: &str = "datafusion";
 const UNITS: [(&str, u64); 9] = [
     ("TIB", 1 << 40),
@@ -52,6 +64,7 @@ pub(crate) fn default_target(root: &Path) -> Target {
         threads: None,
         storage: IndexMap::new(),
         openlineage: None,
+        tracking: None,
     }
 }
 
@@ -259,6 +272,9 @@ fn decode(name: &str, at: &Location, yaml: &Yaml, root: &Path, problems: &mut Pr
     if let Some(value) = fields.value("openlineage") {
         target.openlineage = openlineage::decode(value, root, problems);
     }
+    if let Some(value) = fields.value("tracking") {
+        target.tracking = tracking(value, problems);
+    }
     Some(target)
 }
 
@@ -364,6 +380,20 @@ fn is_folder_name(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with('.')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
+}
+
+/// Returns the address of an MLflow server.
+fn tracking(value: &Yaml, problems: &mut Problems) -> Option<String> {
+    let uri = text(value, "tracking", problems)?;
+    if ["http://", "https://"].iter().any(|scheme| uri.starts_with(scheme)) {
+        return Some(uri);
+    }
+    // What stands there may be secret.
+    let problem = Diagnostic::error(Code::INVALID_VALUE, "expected the address of an MLflow server for `tracking`");
+    problems.push(
+        problem.at(value.at.clone()).hint("write `http://host:5000`: files and databases of MLflow are not read"),
+    );
+    None
 }
 
 #[cfg(test)]

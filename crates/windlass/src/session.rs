@@ -14,6 +14,7 @@ use windlass_project::Project;
 use crate::output::Output;
 use crate::python;
 use crate::settings::Settings;
+use crate::tracking;
 
 /// Deep queries are planned by recursion; threads of a runtime have 2 MiB otherwise.
 const STACK_BYTES: usize = 16 << 20;
@@ -72,6 +73,8 @@ impl Session {
             storage: project.target.storage.clone(),
             environment: aws.map(|(name, value)| (name.clone(), value.clone())).collect(),
             python: python::settings(settings, project, &output),
+            // One that cannot be used is told of where runs are logged.
+            mlflow: tracking::client(&settings.environment, &project.target).ok().flatten(),
         };
         // What belongs to an engine is made on its runtime.
         let engine = {

@@ -1,4 +1,4 @@
-//! Logs what a run trained to MLflow, where `MLFLOW_TRACKING_URI` names a server.
+//! Logs what a run trained to MLflow, where `MLFLOW_TRACKING_URI` or `tracking:` of the target names a server.
 //!
 //! Each model that a run trained is an entry of the queue below the state folder; all that waits there is
 //! sent when the run is over. So a server that is away costs a moment and nothing else.
@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use windlass_model::mlflow::{Artifact, Client, Credentials, Dataset, Entry, Logged, Progress, Queue, Status};
+use windlass_model::mlflow::{Artifact, Client, Dataset, Entry, Logged, Progress, Queue, REFERENCE, Status};
 use windlass_model::{ModelVersion, Registry, VersionRef};
-use windlass_project::Project;
+use windlass_project::{Project, Target};
 
 use crate::open::VERSION;
 use crate::{human, report};
@@ -41,25 +41,24 @@ pub(crate) struct Tracked<'a> {
     pub(crate) user: Option<String>,
 }
 
-/// Returns the server that is to know; `None` where nobody wants it.
+/// Returns the server that is to know: that of the environment, or of the target; `None` where nobody wants it.
 ///
 /// # Errors
 ///
 /// A text for people about a variable that cannot be used. It shows no secret.
-pub(crate) fn tracking(environment: &BTreeMap<String, String>) -> Result<Option<Tracking>, String> {
-    let variable = |name: &str| environment.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
-    let Some(uri) = variable("MLFLOW_TRACKING_URI") else { return Ok(None) };
-    let credentials = match (variable("MLFLOW_TRACKING_TOKEN"), variable("MLFLOW_TRACKING_USERNAME")) {
-        (Some(token), _) => Credentials::Bearer(token.to_owned()),
-        (None, Some(name)) => Credentials::Basic {
-            name: name.to_owned(),
-            password: variable("MLFLOW_TRACKING_PASSWORD").unwrap_or_default().to_owned(),
-        },
-        (None, None) => Credentials::None,
-    };
-    let client = Client::new(uri, credentials).map_err(|error| error.to_string())?;
-    let experiment = variable("MLFLOW_EXPERIMENT_NAME").map(str::to_owned);
-    Ok(Some(Tracking { client, experiment }))
+pub(crate) fn tracking(environment: &BTreeMap<String, String>, target: &Target) -> Result<Option<Tracking>, String> {
+    let client = client(environment, target).map_err(|error| error.to_string())?;
+    let experiment = environment.get("MLFLOW_EXPERIMENT_NAME").map(|name| name.trim().to_owned());
+    let experiment = experiment.filter(|name| !name.is_empty());
+    Ok(client.map(|client| Tracking { client, experiment }))
+}
+
+/// Returns the MLflow server of a target; a variable of the environment wins over what the target says.
+pub(crate) fn client(
+    environment: &BTreeMap<String, String>,
+    target: &Target,
+) -> Result<Option<Client>, windlass_model::Error> {
+    Client::of_environment(environment, target.tracking.as_deref())
 }
 
 impl Tracking {
@@ -103,7 +102,9 @@ impl Tracking {
         let mut entries = Vec::new();
         for model in tracked.registry.models().await? {
             let record = tracked.registry.get(&model, &VersionRef::Latest).await?;
-            if record.run_id.as_deref() == Some(tracked.run_id) {
+            // What comes from a server is there already.
+            let is_theirs = record.params.contains_key(REFERENCE);
+            if record.run_id.as_deref() == Some(tracked.run_id) && !is_theirs {
                 let aliases = tracked.registry.aliases(&model).await?;
                 let aliases = aliases.of(record.version).into_iter().map(str::to_owned).collect();
                 entries.push(self.entry(tracked, record, aliases));

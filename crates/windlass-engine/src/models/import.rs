@@ -1,13 +1,12 @@
-//! Models that were trained elsewhere: their file becomes a version when it is new.
+//! Models that were trained elsewhere: what they are becomes a version when it is new.
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use object_store::ObjectStoreExt;
 use windlass_error::{Classify, Code, Diagnostic};
 use windlass_model::registry::hash;
-use windlass_model::{Format, Label, ModelFile, ModelVersion, NewVersion, Scorer, Task};
-use windlass_project::{ImportedModel, ModelFormat, Node};
+use windlass_model::{ColumnType, Format, Label, ModelFile, ModelVersion, NewVersion, Scorer, Task};
+use windlass_project::{ImportedModel, ModelFormat, ModelPlace, Node};
 
 use super::register::moment;
 use super::{LABEL_PARAM, ModelShape};
@@ -15,57 +14,56 @@ use crate::build::{BuildRequest, Built, Phase};
 use crate::reuse::{Decision, Reason, ReasonKind, Standing};
 use crate::{Engine, Error};
 
-/// The file of a model, read.
+/// A model as it is elsewhere now.
 pub(crate) struct ImportedFile {
-    bytes: Bytes,
-    scorer: Scorer,
     /// What it reads and answers.
     pub(crate) shape: ModelShape,
-    fingerprint: String,
+    pub(super) fingerprint: String,
+    pub(super) found: Found,
+}
+
+/// Whether a model is known already.
+pub(super) enum Found {
+    /// It is not.
+    New {
+        /// Its files, the one that is scored first.
+        files: Vec<ModelFile>,
+        /// What that is.
+        format: Format,
+        /// It, read.
+        scorer: Box<Scorer>,
+        /// Where it comes from, as parameters of the version.
+        params: BTreeMap<String, String>,
+    },
+    /// It is this version.
+    Registered(Box<ModelVersion>),
 }
 
 impl Engine {
-    /// Reads the file of a model.
+    /// Reads a model where it stands.
     ///
     /// # Errors
     ///
     /// Errors of storage, and a mistake at the path where the file is no such model or cannot be scored with.
     pub(crate) async fn read_import(&self, node: &Node, imported: &ImportedModel) -> Result<ImportedFile, Error> {
-        let place = self.storage.open(&imported.path)?;
-        let failed = |source| Error::List { location: imported.path.clone(), source };
-        let bytes = place.store.get(&place.path).await.map_err(failed)?.bytes().await.map_err(failed)?;
-        let mistake = |error: windlass_model::Error| {
-            let code = error.code().unwrap_or(Code::MODEL_FILE);
-            let mistake = Diagnostic::error(code, error.to_string()).at(imported.location.clone()).node(&node.name);
-            let mistake = match error.hint() {
-                Some(hint) => mistake.hint(hint),
-                None => mistake,
-            };
-            Error::Mistakes { diagnostics: vec![mistake] }
+        let (path, format) = match &imported.place {
+            ModelPlace::File { path, format } => (path, format_of(*format)),
+            ModelPlace::Mlflow(model) => return self.read_mlflow(node, imported, model).await,
         };
-        self.prepare_scoring(format(imported.format), &node.name).await?;
-        let mut scorer = Scorer::load(format(imported.format), &bytes).map_err(mistake)?;
-        if !imported.inputs.is_empty() {
-            scorer = scorer.with_inputs(&imported.inputs).map_err(mistake)?;
-        }
-        if !imported.classes.is_empty() {
-            let classes = imported.classes.iter().map(|class| label(class)).collect();
-            scorer = scorer.with_classes(classes).map_err(mistake)?;
-        }
-        if scorer.task() == Task::Other {
-            let message = format!("what `{}` answers is not known", node.name);
-            let mistake = Diagnostic::error(Code::MODEL_FILE, message).at(imported.location.clone()).node(&node.name);
-            let mistake =
-                mistake.hint("an ONNX model is scored with as a classifier: list its `classes:`, in its order");
-            return Err(Error::Mistakes { diagnostics: vec![mistake] });
-        }
-        let shape = ModelShape::new(scorer.task(), scorer.signature(), scorer.classes(), imported.label.as_deref());
-        let said = format!("{:?} {:?} {:?} {:?}", imported.format, imported.label, imported.inputs, imported.classes);
-        let fingerprint = hash(format!("{} {said}", hash(&bytes)).as_bytes());
-        Ok(ImportedFile { bytes, scorer, shape, fingerprint })
+        let place = self.storage.open(path)?;
+        let failed = |source| Error::List { location: path.clone(), source };
+        let bytes = place.store.get(&place.path).await.map_err(failed)?.bytes().await.map_err(failed)?;
+        self.prepare_scoring(format, &node.name).await?;
+        let scorer = Scorer::load(format, &bytes).map_err(|error| mistake(node, imported, &error))?;
+        let scorer = equipped(node, imported, scorer)?;
+        let shape = shape_of(imported, &scorer);
+        let fingerprint = hash(format!("{} {}", hash(&bytes), said(imported)).as_bytes());
+        let files = vec![ModelFile { path: file_name(path).to_string(), bytes }];
+        let params = BTreeMap::from([("path".to_string(), path.clone())]);
+        Ok(ImportedFile { shape, fingerprint, found: Found::New { files, format, scorer: Box::new(scorer), params } })
     }
 
-    /// Registers the file of a model as a version, where it is new. `None` when the progress forbids to.
+    /// Registers a model as a version, where it is new. `None` when the progress forbids to.
     pub(crate) async fn import(
         &self,
         request: &BuildRequest<'_>,
@@ -78,37 +76,39 @@ impl Engine {
         if !request.progress.begin_commit() {
             return Ok(None);
         }
-        let (name, files) = (imported.path.rsplit('/').next().unwrap_or("model"), file.bytes.clone());
-        let mut params = BTreeMap::from([("path".to_string(), imported.path.clone())]);
-        params.extend(imported.label.clone().map(|label| (LABEL_PARAM.to_string(), label)));
-        let record = ModelVersion {
-            model: node.name.clone(),
-            version: 0,
-            created: moment(request),
-            task: file.shape.task,
-            format: format(imported.format),
-            artifacts: Vec::new(),
-            metrics: BTreeMap::new(),
-            params,
-            gates: Vec::new(),
-            fingerprint: file.fingerprint.clone(),
-            inputs: Vec::new(),
-            signature: file.scorer.signature().clone(),
-            classes: file.scorer.classes().map(<[Label]>::to_vec),
-            run_id: Some(request.run_id.to_string()),
-            tags: BTreeMap::new(),
+        let version = match file.found {
+            Found::Registered(version) => *version,
+            Found::New { files, format, scorer, mut params } => {
+                params.extend(imported.label.clone().map(|label| (LABEL_PARAM.to_string(), label)));
+                let record = ModelVersion {
+                    model: node.name.clone(),
+                    version: 0,
+                    created: moment(request),
+                    task: file.shape.task,
+                    format,
+                    artifacts: Vec::new(),
+                    metrics: BTreeMap::new(),
+                    params,
+                    gates: Vec::new(),
+                    fingerprint: file.fingerprint.clone(),
+                    inputs: Vec::new(),
+                    signature: scorer.signature().clone(),
+                    classes: scorer.classes().map(<[Label]>::to_vec),
+                    run_id: Some(request.run_id.to_string()),
+                    tags: BTreeMap::new(),
+                };
+                let registered = self.models().register(NewVersion { record, files }).await;
+                let registered = registered.map_err(|source| Error::UseModel { model: node.name.clone(), source })?;
+                registered.version().clone()
+            }
         };
-        let files = vec![ModelFile { path: name.to_string(), bytes: files }];
-        let registered = self.models().register(NewVersion { record, files }).await;
-        let registered = registered.map_err(|source| Error::UseModel { model: node.name.clone(), source })?;
-        let version = registered.version();
-        self.promote(request, version).await?;
+        self.promote(request, &version).await?;
         request.progress.phase(Phase::Committed);
         Ok(Some(Built {
             version: version.version,
             rows: 0,
-            bytes: file.bytes.len() as u64,
-            files: 1,
+            bytes: version.artifacts.iter().map(|artifact| artifact.bytes).sum(),
+            files: version.artifacts.len() as u64,
             fingerprint: file.fingerprint,
             failures: None,
             nulls: None,
@@ -130,13 +130,74 @@ impl Engine {
                 base: None,
             })
         } else {
-            let name = imported.path.rsplit('/').next().unwrap_or(&imported.path);
-            Decision::Build(Reason::new(ReasonKind::Input, format!("{name} or what is said of it changed")))
+            let what = match &imported.place {
+                ModelPlace::File { path, .. } => format!("{} or what is said of it changed", file_name(path)),
+                ModelPlace::Mlflow(model) => {
+                    format!("{} is another version, or what is said of it changed", model.reference)
+                }
+            };
+            Decision::Build(Reason::new(ReasonKind::Input, what))
         })
     }
 }
 
-fn format(format: ModelFormat) -> Format {
+/// Returns a model with what is said of it.
+///
+/// # Errors
+///
+/// A mistake where it does not fit, or where it is not known what the model answers.
+pub(super) fn equipped(node: &Node, imported: &ImportedModel, mut scorer: Scorer) -> Result<Scorer, Error> {
+    if !imported.inputs.is_empty() {
+        scorer = scorer.with_inputs(&imported.inputs).map_err(|error| mistake(node, imported, &error))?;
+    }
+    if !imported.classes.is_empty() {
+        let classes = imported.classes.iter().map(|class| label(class)).collect();
+        scorer = scorer.with_classes(classes).map_err(|error| mistake(node, imported, &error))?;
+    }
+    // A graph that answers one number is a regression; of any other nobody knows what it answers.
+    let is_number = matches!(scorer.signature().outputs.as_slice(), [one] if one.data_type == ColumnType::Double);
+    if scorer.task() == Task::Other && !is_number {
+        let message = format!("what `{}` answers is not known", node.name);
+        let mistake = Diagnostic::error(Code::MODEL_FILE, message).at(imported.location.clone()).node(&node.name);
+        let mistake = mistake.hint(
+            "an ONNX model answers one number, or is a classifier: list its `classes:`, in the order that it has them",
+        );
+        return Err(Error::Mistakes { diagnostics: vec![mistake] });
+    }
+    Ok(scorer)
+}
+
+/// Returns what a model reads and answers.
+pub(super) fn shape_of(imported: &ImportedModel, scorer: &Scorer) -> ModelShape {
+    let task = if scorer.task() == Task::Other { Task::Regression } else { scorer.task() };
+    ModelShape::new(task, scorer.signature(), scorer.classes(), imported.label.as_deref())
+}
+
+/// Returns what is said of a model beside where it stands.
+pub(super) fn said(imported: &ImportedModel) -> String {
+    let format = match imported.place {
+        ModelPlace::File { format, .. } => format!("{format:?}"),
+        ModelPlace::Mlflow(_) => String::new(),
+    };
+    format!("{format} {:?} {:?} {:?}", imported.label, imported.inputs, imported.classes)
+}
+
+/// Returns the mistake of naming a model that cannot be used.
+pub(super) fn mistake(node: &Node, imported: &ImportedModel, error: &windlass_model::Error) -> Error {
+    let code = error.code().unwrap_or(Code::MODEL_FILE);
+    let mistake = Diagnostic::error(code, error.to_string()).at(imported.location.clone()).node(&node.name);
+    let mistake = match error.hint() {
+        Some(hint) => mistake.hint(hint),
+        None => mistake,
+    };
+    Error::Mistakes { diagnostics: vec![mistake] }
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+fn format_of(format: ModelFormat) -> Format {
     match format {
         ModelFormat::Lightgbm => Format::Lightgbm,
         ModelFormat::Xgboost => Format::Xgboost,

@@ -5,7 +5,8 @@
 //! cannot score. `shape` is what is
 //! known of a model without its weights: a model that the same run trains is planned by it. `train` feeds
 //! staged rows to `windlass_model::train`, or has a worker train (`trainer`): `trees` with a library, `python` with the
-//! user's function; `register` keeps the version and promotes it; `import` does so with files of others; `decide` holds the version
+//! user's function; `register` keeps the version and promotes it; `import` does so with files of
+//! others, which `mlflow` fetches from a server; `decide` holds the version
 //! that a definition has led to against what it would be made from now.
 //!
 //! Must stay true: a version is registered by one write and never changed; a reader sees the version that an alias
@@ -18,6 +19,7 @@ mod function;
 mod held;
 mod import;
 mod known;
+mod mlflow;
 mod python;
 mod register;
 mod relation;
@@ -31,6 +33,7 @@ mod unscored;
 
 pub(crate) use function::FAILURE;
 pub(crate) use known::KnownModel;
+pub(crate) use mlflow::MlflowModels;
 pub(crate) use relation::register;
 pub(crate) use shape::{ModelShape, planned_shape};
 pub(crate) use sql::{logical_plan, parse, statement};

@@ -201,6 +201,7 @@ fn sampled_engine(root: &Path, memory: MemoryLimit, env: &str, sample: Option<Sa
         storage: IndexMap::new(),
         environment: BTreeMap::new(),
         python: python(root),
+        mlflow: None,
     })
     .unwrap()
 }

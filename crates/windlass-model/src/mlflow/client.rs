@@ -1,5 +1,6 @@
 //! One MLflow server: its address, who we are there, and a call that is tried again where that can help.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -61,6 +62,28 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
+    /// Returns the server that the environment names, or `otherwise` where it names none. Nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::new`].
+    pub fn of_environment(
+        environment: &BTreeMap<String, String>,
+        otherwise: Option<&str>,
+    ) -> Result<Option<Self>, Error> {
+        let variable = |name: &str| environment.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
+        let Some(uri) = variable("MLFLOW_TRACKING_URI").or(otherwise) else { return Ok(None) };
+        let credentials = match (variable("MLFLOW_TRACKING_TOKEN"), variable("MLFLOW_TRACKING_USERNAME")) {
+            (Some(token), _) => Credentials::Bearer(token.to_owned()),
+            (None, Some(name)) => Credentials::Basic {
+                name: name.to_owned(),
+                password: variable("MLFLOW_TRACKING_PASSWORD").unwrap_or_default().to_owned(),
+            },
+            (None, None) => Credentials::None,
+        };
+        Self::new(uri, credentials).map(Some)
+    }
+
     /// Returns the server at a tracking URI. Nothing is sent.
     ///
     /// # Errors

@@ -168,6 +168,15 @@ impl Client {
     /// [`Error::Mlflow`], also where the server keeps files elsewhere and does not serve them.
     pub async fn download(&self, reference: &ModelRef) -> Result<Downloaded, Error> {
         let version = self.version(reference).await?;
+        self.files_of(version).await
+    }
+
+    /// Fetches the files of a version.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::download`].
+    pub async fn files_of(&self, version: ServerVersion) -> Result<Downloaded, Error> {
         let root = self.proxied(&version.artifact_uri)?.trim_end_matches('/').to_owned();
         let (mut files, mut open) = (Vec::new(), vec![String::new()]);
         while let Some(folder) = open.pop() {

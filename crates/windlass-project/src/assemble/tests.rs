@@ -77,7 +77,7 @@ fn describe(project: &Project) -> String {
                 out.push_str(&format!("  vars {:?}\n", transform.vars));
             }
             NodeKind::Python(python) => out.push_str(&format!("  {}\n", python.code.object)),
-            NodeKind::Imported(model) => out.push_str(&format!("  {}\n", model.path)),
+            NodeKind::Imported(model) => out.push_str(&format!("  {:?}\n", model.place)),
             NodeKind::Model(model) => out.push_str(&format!("  {}\n", model.algorithm.name())),
         }
         out.push_str(&format!("  {:?}\n", node.config));
@@ -106,6 +106,7 @@ fn example_loads() {
             threads: None,
             storage: [],
             openlineage: None,
+            tracking: false,
         }
         carriers: seed seeds/carriers.csv:1:1
           /p/seeds/carriers.csv

@@ -1,4 +1,5 @@
-//! Models that were trained elsewhere: entries of `models/*.yml` with a `path`.
+//! Models that were trained elsewhere: entries of `models/*.yml` with a `path`, or with the name that an MLflow server has
+//! for one.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,23 +15,50 @@ use crate::problems::Problems;
 use crate::yaml::Yaml;
 
 /// The keys of an import, beside the settings that every model may have.
-pub(crate) const IMPORT_KEYS: [&str; 5] = ["path", "format", "label", "inputs", "classes"];
+pub(crate) const IMPORT_KEYS: [&str; 6] = ["path", "mlflow", "format", "label", "inputs", "classes"];
+
+/// How a model of MLflow is named.
+const REFERENCE_HINT: &str =
+    "name a version or an alias: `models:/fraud@champion`, `models:/fraud/3`, `models:/fraud/latest`";
 
 /// A model that was trained elsewhere.
 #[derive(Debug, Clone)]
 pub struct ImportedModel {
-    /// An absolute path, or a URL.
-    pub path: String,
-    /// What the file is.
-    pub format: ModelFormat,
+    /// Where it stands.
+    pub place: ModelPlace,
     /// The column that it predicts; its answers are called `predicted_<label>`.
     pub label: Option<String>,
     /// The columns that it reads, in its own order, where its file does not name them as tables do.
     pub inputs: Vec<String>,
     /// The classes of a classifier, where its file has numbers for them.
     pub classes: Vec<String>,
-    /// Where the path is written.
+    /// Where the path, or the name at the server, is written.
     pub location: Location,
+}
+
+/// Where an imported model stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelPlace {
+    /// A file.
+    File {
+        /// An absolute path, or a URL.
+        path: String,
+        /// What it is.
+        format: ModelFormat,
+    },
+    /// A version in the registry of an MLflow server.
+    Mlflow(MlflowModel),
+}
+
+/// A version in the registry of an MLflow server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MlflowModel {
+    /// As written: `models:/fraud@champion`.
+    pub reference: String,
+    /// The name there.
+    pub name: String,
+    /// A number, an alias, or `latest`.
+    pub version: String,
 }
 
 /// What the file of an imported model is.
@@ -68,7 +96,9 @@ pub(crate) fn read_imports(
         let Some(Some(yaml)) = parse_file(file, &mut said) else { continue };
         let Some(fields) = Fields::open(&yaml, "", &["models", "version"], &mut said) else { continue };
         let Some(entry) = fields.get("models") else { continue };
-        for item in named(&entry.value, "`models`", &mut said).iter().filter(|item| item.has("path")) {
+        for item in
+            named(&entry.value, "`models`", &mut said).iter().filter(|item| item.has("path") || item.has("mlflow"))
+        {
             let mut own = Problems::of_node(&item.name);
             let model = item.body().and_then(|body| read_import(body, root, &mut own));
             problems.absorb(own);
@@ -82,6 +112,26 @@ pub(crate) fn read_imports(
 fn read_import(body: &Yaml, root: &Path, problems: &mut Problems) -> Option<ImportedModel> {
     // Other keys are settings, which are read with the properties.
     let fields = Fields::open(body, "", &[], &mut Problems::default())?;
+    if let (Some(path), Some(name)) = (fields.value("path"), fields.value("mlflow")) {
+        let problem = Diagnostic::error(Code::INVALID_VALUE, "`path` and `mlflow` are two answers to one question");
+        problems.push(problem.at(name.at.clone()).related(path.at.clone(), "also here").hint("keep one of them"));
+        return None;
+    }
+    let (place, location) = match fields.value("mlflow") {
+        Some(value) => (ModelPlace::Mlflow(mlflow_model(&fields, value, problems)?), value.at.clone()),
+        None => file(&fields, root, problems)?,
+    };
+    Some(ImportedModel {
+        place,
+        label: fields.text("label", problems),
+        inputs: fields.texts("inputs", problems).unwrap_or_default(),
+        classes: fields.texts("classes", problems).unwrap_or_default(),
+        location,
+    })
+}
+
+/// Reads which file is meant.
+fn file(fields: &Fields<'_>, root: &Path, problems: &mut Problems) -> Option<(ModelPlace, Location)> {
     let path = fields.text("path", problems)?;
     let location = fields.value("path").map(|value| value.at.clone())?;
     let format = match fields.value("format") {
@@ -98,12 +148,31 @@ fn read_import(body: &Yaml, root: &Path, problems: &mut Problems) -> Option<Impo
             }
         },
     };
-    Some(ImportedModel {
-        path: resolve(root, &path),
-        format,
-        label: fields.text("label", problems),
-        inputs: fields.texts("inputs", problems).unwrap_or_default(),
-        classes: fields.texts("classes", problems).unwrap_or_default(),
-        location,
-    })
+    Some((ModelPlace::File { path: resolve(root, &path), format }, location))
+}
+
+/// Reads which version at the server is meant.
+fn mlflow_model(fields: &Fields<'_>, value: &Yaml, problems: &mut Problems) -> Option<MlflowModel> {
+    let reference = fields.text("mlflow", problems)?;
+    if let Some(format) = fields.value("format") {
+        let problem = Diagnostic::error(Code::INVALID_VALUE, "`format` is for files: MLflow says what its models are");
+        problems.push(problem.at(format.at.clone()).hint("remove it"));
+        return None;
+    }
+    let rest = reference.strip_prefix("models:/").map(|rest| rest.trim_start_matches('/'));
+    let parts = rest.and_then(|rest| rest.rsplit_once(['@', '/']));
+    let is_name = |name: &str| !name.is_empty() && !name.contains(['/', '\'', '"', '@']);
+    let Some((name, version)) = parts.filter(|(name, version)| is_name(name) && is_name(version)) else {
+        let problem = Diagnostic::error(Code::INVALID_VALUE, format!("`{reference}` names no model of MLflow"));
+        problems.push(problem.at(value.at.clone()).hint(REFERENCE_HINT));
+        return None;
+    };
+    let is_number = version.chars().all(|letter| letter.is_ascii_digit());
+    if reference.contains('/') && !reference.contains('@') && !is_number && version != "latest" {
+        let problem = Diagnostic::error(Code::INVALID_VALUE, format!("`{version}` is no version of a model"));
+        let hint = format!("stages are no more: give the version an alias, and write `models:/{name}@{version}`");
+        problems.push(problem.at(value.at.clone()).hint(hint));
+        return None;
+    }
+    Some(MlflowModel { name: name.to_owned(), version: version.to_owned(), reference })
 }

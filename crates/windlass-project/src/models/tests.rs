@@ -211,10 +211,8 @@ fn a_model_that_was_trained_elsewhere_is_a_node() {
     ));
     let churn = &project.nodes["churn"];
     let model = churn.imported().expect("it is imported");
-    assert_eq!(
-        (model.path.as_str(), model.format, churn.config.tags.len()),
-        ("/p/files/churn.txt", ModelFormat::Lightgbm, 1)
-    );
+    let place = ModelPlace::File { path: "/p/files/churn.txt".to_owned(), format: ModelFormat::Lightgbm };
+    assert_eq!((&model.place, churn.config.tags.len()), (&place, 1));
     assert_eq!((churn.location.to_string().as_str(), churn.kind_name()), ("models/about.yml:2:3", "model"));
     assert_eq!(project.nodes["scored"].inputs()[1].table(), "churn");
     expect![[r#"
@@ -248,7 +246,7 @@ fn a_model_is_no_table() {
               models/models.yml:2:10
               |   late: {columns: {a: int}}
               |          ^^^^^^^
-              hint: known keys: `description`, `on_upstream_failure`, `owner`, `retries`, `tags`, `config`, `path`, `format`, `label`, `inputs`, `classes`
+              hint: known keys: `description`, `on_upstream_failure`, `owner`, `retries`, `tags`, `config`, `path`, `mlflow`, `format`, `label`, `inputs`, `classes`
               node: late
             error[E0209]: no model `feat`
               models/models.yml:3:3
@@ -387,4 +385,70 @@ fn boosted_trees_have_the_options_of_bigquery() {
             broken: late
         "#]],
     );
+}
+
+#[test]
+fn a_model_of_a_server_is_a_node() {
+    let model = |said: &str| format!("{TABLE}-- models/about.yml --\nmodels:\n  fraud: {{{said}}}\n");
+    let project = project(&model("mlflow: 'models:/team.fraud@champion', label: y"));
+    let NodeKind::Imported(fraud) = &project.nodes["fraud"].kind else { panic!("`fraud` is imported") };
+    expect![[
+        r#"Mlflow(MlflowModel { reference: "models:/team.fraud@champion", name: "team.fraud", version: "champion" })"#
+    ]]
+    .assert_eq(&format!("{:?}", fraud.place));
+    for (said, expected) in [
+        (
+            "mlflow: 'fraud@champion'",
+            expect![[r#"
+            error[E0203]: `fraud@champion` names no model of MLflow
+              models/about.yml:2:19
+              |   fraud: {mlflow: 'fraud@champion'}
+              |                   ^^^^^^^^^^^^^^^^
+              hint: name a version or an alias: `models:/fraud@champion`, `models:/fraud/3`, `models:/fraud/latest`
+              node: fraud
+            broken: fraud
+        "#]],
+        ),
+        (
+            "mlflow: 'models:/fraud/Production'",
+            expect![[r#"
+            error[E0203]: `Production` is no version of a model
+              models/about.yml:2:19
+              |   fraud: {mlflow: 'models:/fraud/Production'}
+              |                   ^^^^^^^^^^^^^^^^^^^^^^^^^^
+              hint: stages are no more: give the version an alias, and write `models:/fraud@Production`
+              node: fraud
+            broken: fraud
+        "#]],
+        ),
+        (
+            "mlflow: 'models:/fraud/3', path: x.onnx",
+            expect![[r#"
+            error[E0203]: `path` and `mlflow` are two answers to one question
+              models/about.yml:2:19
+              |   fraud: {mlflow: 'models:/fraud/3', path: x.onnx}
+              |                   ^^^^^^^^^^^^^^^^^
+              models/about.yml:2:44
+              |   fraud: {mlflow: 'models:/fraud/3', path: x.onnx}
+              |                                            ------ also here
+              hint: keep one of them
+              node: fraud
+            broken: fraud
+        "#]],
+        ),
+        (
+            "mlflow: 'models:/fraud/latest', format: onnx",
+            expect![[r#"
+            error[E0203]: `format` is for files: MLflow says what its models are
+              models/about.yml:2:51
+              |   fraud: {mlflow: 'models:/fraud/latest', format: onnx}
+              |                                                   ^^^^
+              hint: remove it
+              node: fraud
+            broken: fraud
+        "#]],
+        ),
+    ] {
+        expected.assert_eq(&problems(&model(said)));
+    }
 }

@@ -28,7 +28,7 @@ fn without_a_file_there_is_local() {
     check(
         "",
         expect![[r#"
-            Target { name: "local", lake: "/p/lake", state: "/p/.windlass", env: "prod", own_env: "prod", base: None, protected: [], memory: Fraction(0.7), threads: None, storage: [], openlineage: None }
+            Target { name: "local", lake: "/p/lake", state: "/p/.windlass", env: "prod", own_env: "prod", base: None, protected: [], memory: Fraction(0.7), threads: None, storage: [], openlineage: None, tracking: false }
         "#]],
     );
     check_with(
@@ -43,7 +43,7 @@ fn without_a_file_there_is_local() {
         "",
         &LoadOptions { env_name: Some("dev".into()), ..options() },
         expect![[r#"
-            Target { name: "local", lake: "/p/lake", state: "/p/.windlass", env: "dev", own_env: "prod", base: None, protected: [], memory: Fraction(0.7), threads: None, storage: [], openlineage: None }
+            Target { name: "local", lake: "/p/lake", state: "/p/.windlass", env: "dev", own_env: "prod", base: None, protected: [], memory: Fraction(0.7), threads: None, storage: [], openlineage: None, tracking: false }
         "#]],
     );
     check_with(
@@ -78,7 +78,7 @@ fn only_the_selected_target_is_rendered() {
     check(
         TARGETS,
         expect![[r#"
-            Target { name: "dev", lake: "/p/lake", state: "/var/state", env: "dev_ana", own_env: "dev_ana", base: None, protected: [], memory: Bytes(4294967296), threads: Some(4), storage: ["region", "endpoint", "access_key_id"], openlineage: None }
+            Target { name: "dev", lake: "/p/lake", state: "/var/state", env: "dev_ana", own_env: "dev_ana", base: None, protected: [], memory: Bytes(4294967296), threads: Some(4), storage: ["region", "endpoint", "access_key_id"], openlineage: None, tracking: false }
               region: us
               endpoint: http://x
               access_key_id: hunter2
@@ -119,7 +119,7 @@ fn one_target_needs_no_default() {
     check(
         "targets: {only: {lake: x}}",
         expect![[r#"
-            Target { name: "only", lake: "/p/x", state: "/p/.windlass", env: "prod", own_env: "prod", base: None, protected: [], memory: Fraction(0.7), threads: None, storage: [], openlineage: None }
+            Target { name: "only", lake: "/p/x", state: "/p/.windlass", env: "prod", own_env: "prod", base: None, protected: [], memory: Fraction(0.7), threads: None, storage: [], openlineage: None, tracking: false }
         "#]],
     );
     check(
@@ -208,7 +208,7 @@ fn values_are_checked() {
     check(
         "",
         expect![[r#"
-            Target { name: "local", lake: "/p/lake", state: "/p/.windlass", env: "prod", own_env: "prod", base: None, protected: [], memory: Fraction(0.7), threads: None, storage: [], openlineage: None }
+            Target { name: "local", lake: "/p/lake", state: "/p/.windlass", env: "prod", own_env: "prod", base: None, protected: [], memory: Fraction(0.7), threads: None, storage: [], openlineage: None, tracking: false }
         "#]],
     );
     check(
@@ -296,20 +296,20 @@ fn events_go_to_a_server_or_a_file() {
     check(
         &one(url),
         expect![[r#"
-            Target { name: "x", lake: "/p/x", state: "/p/.windlass", env: "prod", own_env: "prod", base: None, protected: [], memory: Fraction(0.7), threads: None, storage: [], openlineage: Some(OpenLineage { destination: Http { url: "http://localhost:5000", endpoint: None }, api_key: false, namespace: None }) }
+            Target { name: "x", lake: "/p/x", state: "/p/.windlass", env: "prod", own_env: "prod", base: None, protected: [], memory: Fraction(0.7), threads: None, storage: [], openlineage: Some(OpenLineage { destination: Http { url: "http://localhost:5000", endpoint: None }, api_key: false, namespace: None }), tracking: false }
         "#]],
     );
     check(
         &one("events/today.jsonl"),
         expect![[r#"
-            Target { name: "x", lake: "/p/x", state: "/p/.windlass", env: "prod", own_env: "prod", base: None, protected: [], memory: Fraction(0.7), threads: None, storage: [], openlineage: Some(OpenLineage { destination: File("/p/events/today.jsonl"), api_key: false, namespace: None }) }
+            Target { name: "x", lake: "/p/x", state: "/p/.windlass", env: "prod", own_env: "prod", base: None, protected: [], memory: Fraction(0.7), threads: None, storage: [], openlineage: Some(OpenLineage { destination: File("/p/events/today.jsonl"), api_key: false, namespace: None }), tracking: false }
         "#]],
     );
     let map = format!("{{url: '{url}', api_key: \"{{{{ env_var('S3_KEY') }}}}\", endpoint: api/v2, namespace: shop}}");
     check(
         &one(&map),
         expect![[r#"
-            Target { name: "x", lake: "/p/x", state: "/p/.windlass", env: "prod", own_env: "prod", base: None, protected: [], memory: Fraction(0.7), threads: None, storage: [], openlineage: Some(OpenLineage { destination: Http { url: "http://localhost:5000", endpoint: Some("api/v2") }, api_key: true, namespace: Some("shop") }) }
+            Target { name: "x", lake: "/p/x", state: "/p/.windlass", env: "prod", own_env: "prod", base: None, protected: [], memory: Fraction(0.7), threads: None, storage: [], openlineage: Some(OpenLineage { destination: Http { url: "http://localhost:5000", endpoint: Some("api/v2") }, api_key: true, namespace: Some("shop") }), tracking: false }
         "#]],
     );
     check(
@@ -402,6 +402,25 @@ fn an_environment_stands_on_a_base_and_is_protected_by_name() {
           targets.yml:1:35
           | targets: {t: {lake: x, protected: prod}}
           |                                   ^^^^
+    "#]],
+    );
+}
+
+#[test]
+fn a_server_of_mlflow_is_named_and_not_shown() {
+    let target = |uri: &str| format!("targets:\n  local: {{lake: ./lake, tracking: '{uri}'}}\n");
+    let loaded = load_with(&format!("-- targets.yml --\n{}\n", target("http://me:hidden@host:5000")), &options());
+    let found = loaded.project.expect("it is a project").target;
+    assert_eq!(found.tracking.as_deref(), Some("http://me:hidden@host:5000"));
+    assert!(!format!("{found:?}").contains("hidden"));
+    check(
+        &target("sqlite:///hidden.db"),
+        expect![[r#"
+        error[E0203]: expected the address of an MLflow server for `tracking`
+          targets.yml:2:35
+          |   local: {lake: ./lake, tracking: 'sqlite:///hidden.db'}
+          |                                   ^^^^^^^^^^^^^^^^^^^^^
+          hint: write `http://host:5000`: files and databases of MLflow are not read
     "#]],
     );
 }

@@ -284,7 +284,7 @@ impl Run<'_> {
             return;
         }
         let environment = &self.settings.environment;
-        let tracking = match tracking::tracking(environment) {
+        let tracking = match tracking::tracking(environment, &self.project.target) {
             Ok(Some(tracking)) => tracking,
             Ok(None) => return,
             Err(text) => return self.printer.note(&format!("not logged to MLflow: {text}")),

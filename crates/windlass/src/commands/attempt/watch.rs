@@ -93,8 +93,8 @@ fn hold<'a>(
 /// Returns whether an engine for one target is right for the other.
 fn is_same(one: &Target, other: &Target) -> bool {
     let parts = |target: &Target| {
-        let Target { lake, state, env, base, memory, threads, storage, .. } = target.clone();
-        (lake, state, env, base, memory, threads, storage)
+        let Target { lake, state, env, base, memory, threads, storage, tracking, .. } = target.clone();
+        (lake, state, env, base, memory, threads, storage, tracking)
     };
     parts(one) == parts(other)
 }
