@@ -54,6 +54,7 @@ pub use errors::{ErrorCause, ErrorCauses, Replayed};
 pub use incremental::{Ask, IntervalsDone, IntervalsToDo, Refresh};
 pub use lineage::{ColumnInputs, ColumnLineage, ColumnRef, Direction, Edge, End, Lineage, TableLineage, Use};
 pub use memory::peak_memory_bytes;
+pub use models::{Scored, UsedInput};
 pub use planner::{Plan, PlannedNode};
 pub use profile::{Accepted, Bar, ColumnProfile, Figure, TableProfile};
 pub use python::PythonSettings;

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use windlass_engine::Scored;
 use windlass_model::mlflow::{Artifact, Client, Dataset, Entry, Logged, Progress, Queue, REFERENCE, Status};
 use windlass_model::{ModelVersion, Registry, VersionRef};
 use windlass_project::{Project, Target};
@@ -25,12 +26,26 @@ pub(crate) struct Tracking {
     experiment: Option<String>,
 }
 
+/// A table that was scored with models.
+pub(crate) struct ScoredTable {
+    /// Its name.
+    pub(crate) table: String,
+    /// Rows that were scored.
+    pub(crate) rows: u64,
+    /// Rows that failed, where it has an error table.
+    pub(crate) failed: Option<u64>,
+    /// What it was computed from.
+    pub(crate) used: Scored,
+}
+
 /// What is logged about a run.
 pub(crate) struct Tracked<'a> {
     /// The project.
     pub(crate) project: &'a Project,
     /// Has the versions that were trained.
     pub(crate) registry: Registry,
+    /// Tables that were scored.
+    pub(crate) scored: Vec<ScoredTable>,
     /// The run.
     pub(crate) run_id: &'a str,
     /// When it began.
@@ -68,7 +83,8 @@ impl Tracking {
         let queue = Queue::new(tracked.project.target.state.join(FOLDER));
         match self.entries(tracked).await {
             Ok(entries) => {
-                for entry in entries {
+                let scored = tracked.scored.iter().map(|table| self.scoring(tracked, table));
+                for entry in entries.into_iter().chain(scored) {
                     if let Err(error) = queue.put(&entry) {
                         notes.push(format!("not logged to MLflow: {}", report::in_a_line(&error)));
                     }
@@ -113,29 +129,45 @@ impl Tracking {
         Ok(entries)
     }
 
+    /// Returns the entry of a table that was scored.
+    fn scoring(&self, tracked: &Tracked<'_>, scored: &ScoredTable) -> Entry {
+        let project = tracked.project;
+        let mut params = BTreeMap::from([("table".to_owned(), scored.table.clone())]);
+        params.extend(scored.used.models.iter().map(|model| (format!("model.{}", model.name), model.version.clone())));
+        // Counts of rows stay far below 2^52.
+        let failed = scored.failed.map(|failed| ("rows_failed".to_owned(), failed as f64));
+        let metrics = failed.into_iter().chain([("rows_scored".to_owned(), scored.rows as f64)]).collect();
+        let models: Vec<&str> = scored.used.models.iter().map(|model| model.name.as_str()).collect();
+        let mut tags = tags(tracked);
+        tags.insert("windlass.scores".to_owned(), models.join(", "));
+        let tables = scored.used.tables.iter();
+        Entry {
+            id: format!("{}-score-{}", tracked.run_id, scored.table),
+            experiment: self.experiment.clone().unwrap_or_else(|| project.name.clone()),
+            name: format!("score {}", scored.table),
+            started_ms: tracked.started_at.timestamp_millis(),
+            ended_ms: tracked.ended_at.timestamp_millis(),
+            status: Status::Finished,
+            params,
+            metrics,
+            tags,
+            datasets: tables.map(|table| dataset(project, &table.name, &table.version, "scoring")).collect(),
+            artifacts: Vec::new(),
+            model: None,
+            progress: Progress::default(),
+        }
+    }
+
     fn entry(&self, tracked: &Tracked<'_>, record: ModelVersion, aliases: Vec<String>) -> Entry {
         let project = tracked.project;
-        let target = &project.target;
-        let mut tags = BTreeMap::from([
-            ("mlflow.source.name".to_owned(), project.name.clone()),
-            ("mlflow.source.type".to_owned(), "PROJECT".to_owned()),
-            ("windlass.run_id".to_owned(), tracked.run_id.to_owned()),
-            ("windlass.project".to_owned(), project.name.clone()),
-            ("windlass.target".to_owned(), target.name.clone()),
-            ("windlass.env".to_owned(), target.env.clone()),
-            ("windlass.release".to_owned(), VERSION.to_owned()),
+        let mut tags = tags(tracked);
+        tags.extend([
             ("windlass.model".to_owned(), record.model.clone()),
             ("windlass.version".to_owned(), record.version.to_string()),
             ("windlass.fingerprint".to_owned(), record.fingerprint.clone()),
             ("windlass.gates".to_owned(), if record.missed_gate().is_some() { "missed" } else { "met" }.to_owned()),
         ]);
-        tags.extend(tracked.user.clone().map(|user| ("mlflow.user".to_owned(), user)));
-        let dataset = |input: &windlass_model::InputVersion| Dataset {
-            name: input.table.clone(),
-            digest: input.version.clone(),
-            source: format!("{}/{}/{}", target.lake.trim_end_matches('/'), target.env, input.table),
-            context: "training".to_owned(),
-        };
+        let dataset = |input: &windlass_model::InputVersion| dataset(project, &input.table, &input.version, "training");
         let mut params = record.params.clone();
         params.insert("model_format".to_owned(), record.format.name().to_owned());
         Entry {
@@ -156,6 +188,33 @@ impl Tracking {
             model: Some(Logged { record, aliases }),
             progress: Progress::default(),
         }
+    }
+}
+
+/// Returns what is said of every run that is logged.
+fn tags(tracked: &Tracked<'_>) -> BTreeMap<String, String> {
+    let (project, target) = (tracked.project, &tracked.project.target);
+    let mut tags = BTreeMap::from([
+        ("mlflow.source.name".to_owned(), project.name.clone()),
+        ("mlflow.source.type".to_owned(), "PROJECT".to_owned()),
+        ("windlass.run_id".to_owned(), tracked.run_id.to_owned()),
+        ("windlass.project".to_owned(), project.name.clone()),
+        ("windlass.target".to_owned(), target.name.clone()),
+        ("windlass.env".to_owned(), target.env.clone()),
+        ("windlass.release".to_owned(), VERSION.to_owned()),
+    ]);
+    tags.extend(tracked.user.clone().map(|user| ("mlflow.user".to_owned(), user)));
+    tags
+}
+
+/// Returns a table of the lake that was read.
+fn dataset(project: &Project, table: &str, version: &str, context: &str) -> Dataset {
+    let target = &project.target;
+    Dataset {
+        name: table.to_owned(),
+        digest: version.to_owned(),
+        source: format!("{}/{}/{table}", target.lake.trim_end_matches('/'), target.env),
+        context: context.to_owned(),
     }
 }
 

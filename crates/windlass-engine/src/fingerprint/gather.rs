@@ -182,7 +182,7 @@ impl Engine {
 const TRAINER: &str = "trainer 1";
 
 /// Returns a node and the views that it reads through.
-fn read_through<'a>(project: &'a Project, node: &'a Node) -> Vec<&'a Node> {
+pub(crate) fn read_through<'a>(project: &'a Project, node: &'a Node) -> Vec<&'a Node> {
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
     let mut waiting = vec![node];

@@ -17,7 +17,7 @@ mod sql;
 use sha2::{Digest, Sha256};
 
 pub(crate) use compare::{Difference, changed_definition, changed_input};
-pub(crate) use gather::ADDING;
+pub(crate) use gather::{ADDING, read_through};
 pub(crate) use identity::{base_text, is_own_version, seen_from_above, seen_from_base, version_text};
 pub(crate) use record::{Definition, InputVersion, Inputs, Provenance, fingerprint};
 pub(crate) use sql::{place_of_line, reads, schema, volatile_function};

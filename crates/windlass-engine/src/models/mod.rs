@@ -30,6 +30,7 @@ mod train;
 mod trainer;
 mod trees;
 mod unscored;
+mod uses;
 
 pub(crate) use function::FAILURE;
 pub(crate) use known::KnownModel;
@@ -39,6 +40,7 @@ pub(crate) use shape::{ModelShape, planned_shape};
 pub(crate) use sql::{logical_plan, parse, statement};
 pub(crate) use trees::environment as tree_environment;
 pub(crate) use unscored::{UnscoredPlanner, asks_models, divert, unscored_row};
+pub use uses::{Scored, UsedInput};
 
 /// The alias of the version that readers get.
 pub(crate) const CHAMPION: &str = "champion";

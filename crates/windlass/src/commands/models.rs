@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use windlass_model::{AliasChange, AliasEntry, Aliases, Expected, Gating, ModelVersion, Registry, VersionRef};
+use windlass_project::Target;
 use windlass_runner::{Clock, SystemClock};
 
 use crate::cli::Format;
@@ -16,6 +17,7 @@ use crate::settings::Settings;
 use crate::wire::models::{AliasChanged, ListedModel, ModelDetail, ModelsListing};
 
 mod compare;
+mod mirror;
 mod text;
 
 /// What these commands work with.
@@ -23,13 +25,15 @@ struct Models {
     session: Session,
     registry: Registry,
     env: String,
+    target: Target,
 }
 
 /// Does what was asked for.
 pub(super) fn run(command: &ModelsCommand, settings: &Settings, printer: &Printer) -> anyhow::Result<Status> {
     let project = open::project(settings)?;
     let session = Session::open(settings, &project, None, Output::new(printer, Prefix::Worker))?;
-    let models = Models { registry: session.engine.models(), env: project.target.env.clone(), session };
+    let (registry, env, target) = (session.engine.models(), project.target.env.clone(), project.target);
+    let models = Models { registry, env, target, session };
     match command {
         ModelsCommand::Ls(args) => models.list(args, printer),
         ModelsCommand::Show(args) => models.show(args, printer),
@@ -98,7 +102,9 @@ impl Models {
             Ok::<_, windlass_model::Error>((version, self.registry.set_alias(name, &change).await?))
         })?;
         let changed = self.changed(name, &args.alias, Some(version.version), entry);
-        tell("models.promote", args.format, &changed, printer)
+        tell("models.promote", args.format, &changed, printer)?;
+        self.mirror(name, &args.alias, changed.version, (settings, printer));
+        Ok(())
     }
 
     fn roll_back(&self, args: &ModelsRollbackArgs, settings: &Settings, printer: &Printer) -> anyhow::Result<()> {
@@ -106,7 +112,9 @@ impl Models {
         let back = self.registry.roll_back(&args.model, &args.alias, &at, &by);
         let entry = self.session.block_on(back)?;
         let changed = self.changed(&args.model, &args.alias, entry.version, Some(entry));
-        tell("models.rollback", args.format, &changed, printer)
+        tell("models.rollback", args.format, &changed, printer)?;
+        self.mirror(&args.model, &args.alias, changed.version, (settings, printer));
+        Ok(())
     }
 
     /// Returns what became of an alias; without a change it is at `version` already.

@@ -31,7 +31,7 @@ use crate::report::{self, Status};
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::signals::Watch;
-use crate::tracking::{self, Tracked};
+use crate::tracking::{self, ScoredTable, Tracked};
 use crate::verdicts::{Verdicts, Wanted};
 use crate::wire::{RunReport, WireSample};
 use crate::{human, intervals, open, protection, sampling, usage};
@@ -214,7 +214,7 @@ impl Run<'_> {
                 printer.note(&lost);
             }
         }
-        self.track(started_at, if watch.was_aborted() { ABORTED_EVENTS_WAIT } else { TRACKING_WAIT }).await;
+        self.track(&tally, started_at, if watch.was_aborted() { ABORTED_EVENTS_WAIT } else { TRACKING_WAIT }).await;
         if let Err(error) = recorder.into_result() {
             printer.problem(&report::failure(&error, printer.paint(), &mut BTreeSet::new()));
         }
@@ -277,8 +277,8 @@ impl Run<'_> {
         }
     }
 
-    /// Logs to MLflow what was trained, where somebody wants it. Nothing that is wrong with it fails a run.
-    async fn track(&self, started_at: DateTime<Utc>, patience: Duration) {
+    /// Logs to MLflow what was trained and what was scored, where somebody wants it. Nothing that is wrong with it fails a run.
+    async fn track(&self, tally: &Tally, started_at: DateTime<Utc>, patience: Duration) {
         // What was trained on a sample stays in its environment.
         if self.order.sample.is_some() {
             return;
@@ -292,6 +292,7 @@ impl Run<'_> {
         let tracked = Tracked {
             project: &self.project,
             registry: self.session.engine.models(),
+            scored: self.scored(tally).await,
             run_id: self.run_id.as_str(),
             started_at,
             ended_at: self.clock.now(),
@@ -300,6 +301,22 @@ impl Run<'_> {
         for note in Box::pin(tracking.log(&tracked, patience)).await {
             self.printer.note(&note);
         }
+    }
+
+    /// Returns the tables that the run has published and that score with models.
+    async fn scored(&self, tally: &Tally) -> Vec<ScoredTable> {
+        let mut scored = Vec::new();
+        for (published, rows) in tally.published() {
+            let Some(node) = self.project.nodes.get(&published.name) else { continue };
+            match self.session.engine.scored(&self.project, node).await {
+                Ok(Some(used)) => {
+                    scored.push(ScoredTable { table: published.name.clone(), rows, failed: published.error_rows, used })
+                }
+                Ok(None) => {}
+                Err(error) => tracing::warn!(node = published.name, %error, "what was scored is not logged"),
+            }
+        }
+        scored
     }
 
     /// Returns the nodes in order, each with those selected nodes that it waits for. Sources are

@@ -103,6 +103,31 @@ fn a_model_of_the_server_scores_and_follows_its_alias() {
     assert_eq!(shown["version"]["params"]["mlflow"], "models:/fraud@champion", "{shown}");
     assert_eq!(shown["version"]["params"]["mlflow_version"], "1", "{shown}");
 
+    // That it scored is logged, and the model is not registered there once more.
+    let known = trained("mlflow_runs.py", &[&server.uri, "test", "fraud"]);
+    expect![[r#"
+        {
+          "runs": [
+            {
+              "name": "score scored",
+              "params": {
+                "model.fraud": "version 1",
+                "table": "scored"
+              },
+              "metrics": {
+                "rows_failed": 0.0,
+                "rows_scored": 5.0
+              },
+              "inputs": [
+                "orders for scoring"
+              ]
+            }
+          ],
+          "versions": 1,
+          "champion": 1
+        }"#]]
+    .assert_eq(&serde_json::to_string_pretty(&known).unwrap());
+
     // Another version behind the alias is another model.
     let second = server.log("fraud", "lightgbm", 9);
     run(&project, &server.uri, &["plan"]).check(expect![[r#"
@@ -199,4 +224,31 @@ fn models_of_the_server_are_read_as_what_they_are() {
         2 mistakes, nothing was done
         windlass explain E1002 E1010
     "#]]);
+}
+
+#[test]
+fn aliases_that_people_move_here_move_at_the_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path());
+    let model = |l2: u32| {
+        format!(
+            "-- models/line.sql --\ncreate model line options (model_type = 'linear_reg', input_label_cols = ['age'], l2_reg = {l2})\n\
+             as select amount, age from {{{{ ref('orders') }}}}\n"
+        )
+    };
+    let project = Project::unlocked(&format!("{ROWS}{}", model(0)));
+    assert_eq!(run(&project, &server.uri, &["run", "-q"]).code, 0);
+    project.add(&model(3));
+    assert_eq!(run(&project, &server.uri, &["run", "-q"]).code, 0);
+    let champion = || trained("mlflow_runs.py", &[&server.uri, "test", "line"])["champion"].as_u64();
+    assert_eq!(champion(), Some(2));
+    let answer = run(&project, &server.uri, &["models", "rollback", "line"]);
+    assert!(
+        answer.code == 0 && answer.stderr.contains("`line@champion` is version 1 at http://127.0.0.1:"),
+        "{answer}"
+    );
+    assert_eq!(champion(), Some(1));
+    let answer = run(&project, "http://127.0.0.1:9", &["models", "promote", "line@2"]);
+    assert!(answer.code == 0 && answer.stderr.contains("MLflow does not know of it: "), "{answer}");
+    assert_eq!(champion(), Some(1));
 }

@@ -18,6 +18,8 @@ use crate::{human, report, usage};
 pub(super) struct Tally {
     nodes: IndexMap<String, RunNode>,
     kinds: IndexMap<String, &'static str>,
+    /// Rows that were tried and did not fail, of nodes with an error table.
+    passed: IndexMap<String, u64>,
     /// The environment of the run.
     env: String,
 }
@@ -26,7 +28,7 @@ impl Tally {
     /// Returns a tally in which nothing has happened.
     pub(super) fn new(project: &Project) -> Self {
         let kinds = project.nodes.values().map(|node| (node.name.clone(), node.kind_name())).collect();
-        Self { nodes: IndexMap::new(), kinds, env: project.target.env.clone() }
+        Self { nodes: IndexMap::new(), kinds, passed: IndexMap::new(), env: project.target.env.clone() }
     }
 
     /// Returns the tables that an attempt began to build and did not publish, and those that took
@@ -38,6 +40,13 @@ impl Tally {
             _ => node.attempts > 1 || (node.attempts > 0 && !["success", "reused"].contains(&node.outcome)),
         };
         self.nodes.values().filter(is_left).map(|node| node.name.as_str())
+    }
+
+    /// Returns the tables that were published, each with the rows that were tried and did not fail: those of the table
+    /// where no error table tells.
+    pub(super) fn published(&self) -> impl Iterator<Item = (&RunNode, u64)> {
+        let published = self.nodes.values().filter(|node| node.outcome == "success" && node.kind != "model");
+        published.map(|node| (node, self.passed.get(&node.name).copied().or(node.rows).unwrap_or_default()))
     }
 
     /// Returns the run in a few words: `Published 5 of 6 to prod, 1 failed`.
@@ -164,6 +173,7 @@ impl Tally {
         node.elapsed_ms = Some(milliseconds(elapsed));
         node.table_version = outcome.version;
         node.table_env = table_env;
+        let passed = outcome.errors.as_ref().map(|errors| errors.of.saturating_sub(errors.rows));
         if matches!(outcome.kind, OutcomeKind::Published | OutcomeKind::Replayed) {
             node.rows = Some(outcome.rows);
             node.error_rows = outcome.errors.as_ref().map(|errors| errors.rows);
@@ -171,6 +181,7 @@ impl Tally {
             node.bytes = Some(outcome.bytes);
             node.files = Some(outcome.files);
         }
+        self.passed.extend(passed.map(|rows| (name.to_owned(), rows)));
     }
 
     fn attempt(&mut self, name: &str, attempt: Attempt) {
