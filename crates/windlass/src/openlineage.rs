@@ -107,7 +107,9 @@ impl Emitter {
             Told::Failure(error) => {
                 event.error = Some((report::in_a_line(report::as_error(error)), described.language));
             }
-            Told::Outcome(outcome) => describe::with_outcome(&mut event.outputs, outcome),
+            Told::Outcome(outcome) => {
+                describe::with_outcome(&mut event.outputs, described.has_rows, outcome);
+            }
         }
         let mut events = vec![event];
         let checks = self.verdicts.of(node);

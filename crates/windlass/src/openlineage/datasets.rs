@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 use windlass_engine::{ColumnInputs, Lineage, TableLineage, Use};
-use windlass_project::{Node, NodeKind, Project};
+use windlass_project::{Node, NodeKind, Project, SYSTEM_FOLDER};
 
 use super::Dataset;
 use super::events::facet;
@@ -36,6 +36,14 @@ impl Datasets<'_> {
             facets.insert("columnLineage".to_owned(), lineage);
         }
         dataset["facets"] = Value::Object(facets);
+        dataset
+    }
+
+    /// Returns a model, by its name or a reference to one of its versions: the folder of its versions.
+    pub(super) fn model(&self, reference: &str) -> Dataset {
+        let (name, _) = reference.split_once('@').unwrap_or((reference, ""));
+        let mut dataset = place(&self.location(&format!("{SYSTEM_FOLDER}/models/{name}")));
+        dataset["facets"] = json!({});
         dataset
     }
 

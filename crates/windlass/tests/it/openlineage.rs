@@ -496,3 +496,38 @@ fn a_file_that_cannot_be_written_is_a_note() {
     assert_eq!(answer.code, 0, "{answer}");
     assert!(answer.stderr.contains("4 of 4 OpenLineage events not delivered to [DIR]/data"), "{answer}");
 }
+
+#[test]
+fn models_are_datasets_that_training_writes_and_scoring_reads() {
+    let mut files = SHOP.to_owned();
+    files.push_str("-- seeds/points.csv --\nid,x,y\n");
+    (0..60).for_each(|id| files.push_str(&format!("{id},{},{}\n", id % 10, 2 * (id % 10) + 1)));
+    files.push_str(
+        "-- transforms/known.sql --
+{{ config(materialized='view') }}
+select x, y from {{ ref('points') }}
+-- models/line.sql --
+create model line options (model_type = 'linear_reg', input_label_cols = ['y']) as select x, y from {{ ref('known') }}
+-- transforms/scored.sql --
+select id, predicted_y from ml.predict(model line, table {{ ref('points') }})
+",
+    );
+    let project = Project::new(&files);
+    let answer = project.windlass(["run", "+scored"]);
+    assert_eq!(answer.code, 0, "{answer}");
+    let events = events(&project, "out/events.jsonl");
+    assert_eq!(told(&events).iter().filter(|event| event.ends_with("prod.line")).count(), 2, "{:?}", told(&events));
+    let names = |event: &Value, side: &str| -> Vec<String> {
+        let datasets = event[side].as_array().unwrap().iter();
+        let name = |dataset: &Value| dataset["name"].as_str().unwrap().split_once("/lake/prod").unwrap().1.to_owned();
+        datasets.map(name).collect()
+    };
+    let trained = find(&events, "COMPLETE", "test.prod.line");
+    assert_eq!(names(trained, "inputs"), ["/points"]);
+    assert_eq!(names(trained, "outputs"), ["/_windlass/models/line"]);
+    assert_eq!(trained["outputs"][0]["facets"]["version"]["datasetVersion"], "1");
+    assert!(trained["outputs"][0]["outputFacets"].is_null(), "a model has no rows");
+    assert!(trained["job"]["facets"]["sql"]["query"].as_str().unwrap().starts_with("select x, y"));
+    let scored = find(&events, "COMPLETE", "test.prod.scored");
+    assert_eq!(names(scored, "inputs"), ["/points", "/_windlass/models/line"]);
+}
