@@ -83,6 +83,7 @@ impl Engine {
             inputs: &inputs,
             definition: &definition,
             content: None,
+            columns: None,
             errors: None,
             verdicts: &[],
             incremental: None,

@@ -120,7 +120,8 @@ fn build(
     let graph = connect(&mut nodes, &shared, &mut broken, problems);
     nodes.sort_by_cached_key(|name, _| graph.order().iter().position(|known| known == name));
     let lib = if files.has_lib { vec![options.root.join(LIB)] } else { Vec::new() };
-    let project = Project { name: manifest.name, root: options.root.clone(), target, nodes, graph, functions, lib };
+    let (name, reuse) = (manifest.name, manifest.reuse);
+    let project = Project { name, root: options.root.clone(), target, nodes, graph, functions, lib, reuse };
     (is_usable.then_some(project), broken)
 }
 

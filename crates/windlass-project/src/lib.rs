@@ -49,7 +49,7 @@ pub use models::{
 };
 pub use node::{
     Column, ErrorLimit, FileFormat, Input, InputPart, Materialized, Node, NodeConfig, NodeKind, OnUpstreamFailure,
-    OnVolatile, Project, SYSTEM_FOLDER, Seed, SortKey, SourceTable, Transform, error_table, failures_table,
+    OnVolatile, Project, Reuse, SYSTEM_FOLDER, Seed, SortKey, SourceTable, Transform, error_table, failures_table,
 };
 pub use openlineage::{EventDestination, OpenLineage};
 pub use python::{

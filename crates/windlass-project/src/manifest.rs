@@ -5,12 +5,13 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use windlass_error::{Code, Diagnostic, Location, SourceFile, nearest};
 
+use crate::Reuse;
 use crate::config::{Patch, Subject};
 use crate::decode::{Fields, entries, expected, missing_key, unknown_key};
 use crate::problems::Problems;
 use crate::yaml::{self, Entry, Value, Yaml};
 
-const KEYS: [&str; 8] = ["name", "version", "requires", "vars", "transforms", "seeds", "models", "python"];
+const KEYS: [&str; 9] = ["name", "version", "requires", "vars", "reuse", "transforms", "seeds", "models", "python"];
 const PYTHON_KEYS: [&str; 2] = ["dependencies", "requires-python"];
 
 /// What `windlass.yml` says.
@@ -18,6 +19,7 @@ const PYTHON_KEYS: [&str; 2] = ["dependencies", "requires-python"];
 pub(crate) struct Manifest {
     pub(crate) name: String,
     pub(crate) vars: IndexMap<String, Yaml>,
+    pub(crate) reuse: Reuse,
     pub(crate) transforms: FolderDefaults,
     pub(crate) seeds: FolderDefaults,
     pub(crate) models: FolderDefaults,
@@ -69,6 +71,7 @@ impl Manifest {
         Some(Self {
             name: name.unwrap_or_default(),
             vars: vars.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect(),
+            reuse: fields.get("reuse").and_then(|entry| reuse(&entry.value, problems)).unwrap_or_default(),
             transforms: FolderDefaults::read(Subject::Transform, fields.get("transforms"), problems),
             seeds: FolderDefaults::read(Subject::Seed, fields.get("seeds"), problems),
             models: FolderDefaults::read(Subject::Model, fields.get("models"), problems),
@@ -171,6 +174,17 @@ fn not_a_folder(subject: Subject, entry: &Entry, what: &str) -> Diagnostic {
     let known: Vec<String> = subject.settings().iter().map(|key| format!("+{key}")).collect();
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
     unknown_key(key, &entry.key_at, what, &known)
+}
+
+fn reuse(yaml: &Yaml, problems: &mut Problems) -> Option<Reuse> {
+    match crate::decode::text(yaml, "reuse", problems)?.as_str() {
+        "tables" => Some(Reuse::Tables),
+        "columns" => Some(Reuse::Columns),
+        _ => {
+            problems.push(expected("`tables` or `columns`", "`reuse`", yaml));
+            None
+        }
+    }
 }
 
 fn project_name(yaml: &Yaml, problems: &mut Problems) -> Option<String> {

@@ -32,6 +32,18 @@ pub struct Project {
     pub functions: IndexMap<String, Function>,
     /// Folders that Python modules are imported from, absolute: `lib/` where it exists.
     pub lib: Vec<PathBuf>,
+    /// What of a table that is read has to be as it was for its readers to stay.
+    pub reuse: Reuse,
+}
+
+/// What of a table that is read has to be as it was for its readers to stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reuse {
+    /// Its rows.
+    #[default]
+    Tables,
+    /// Its rows, of the columns that a reader reads.
+    Columns,
 }
 
 /// A vertex of the graph.

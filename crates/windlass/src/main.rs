@@ -3,6 +3,9 @@
 //! `cli` holds the flags, `settings` what they mean together with the environment, `commands` one
 //! file a command, `compose` joins engine and runner, and only `printer` prints.
 
+// What a build waits for holds syntax trees of SQL, whose types nest deeper than the default.
+#![recursion_limit = "256"]
+
 use std::process::ExitCode;
 
 use clap::Parser;

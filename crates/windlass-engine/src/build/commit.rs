@@ -1,15 +1,17 @@
 //! The last step of a build: staged files become the next version, or a part of it.
 
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use deltalake_core::kernel::Add;
 use serde_json::Value;
-use windlass_project::{Node, error_table};
+use windlass_project::{Node, Reuse, error_table};
 
 use super::{Audited, BuildRequest, Built, Prepared, Staged};
 use crate::checks::outcome::CheckOutcome;
-use crate::fingerprint;
+use crate::fingerprint::{self, ColumnContents};
 use crate::operators::content::Content;
 use crate::operators::write::StagedTable;
 use crate::tables::publish::{Mode, Origin, Publication, publish, verdict};
+use crate::tables::staged;
 use crate::{Engine, Error};
 
 impl Engine {
@@ -32,6 +34,7 @@ impl Engine {
             inputs: &prepared.read,
             definition: &prepared.definition,
             content: None,
+            columns: None,
             errors: None,
             verdicts: &[],
             incremental: None,
@@ -47,6 +50,7 @@ impl Engine {
         };
         let place = self.place(&node.name);
         let content = content_text(result.content, &prepared.published);
+        let columns = Box::pin(self.column_contents(request, prepared, &result.files)).await?;
         let verdicts = self.verdicts(request, &checks).await?;
         let version = publish(Publication {
             table: &node.name,
@@ -58,6 +62,7 @@ impl Engine {
             origin: Origin {
                 rows: result.rows,
                 content: content.as_deref(),
+                columns: Some(&columns),
                 errors: errors_version.map(|version| (version, error_rows)),
                 verdicts: &verdicts,
                 incremental,
@@ -68,6 +73,22 @@ impl Engine {
         let nulls = nulls.map(Into::into);
         let fingerprint = prepared.fingerprint.clone();
         Ok(Built { version, rows: result.rows, bytes, files, fingerprint, failures, nulls, checks })
+    }
+
+    /// Returns what staged rows hash to, for readers of some columns.
+    async fn column_contents(
+        &self,
+        request: &BuildRequest<'_>,
+        prepared: &Prepared,
+        files: &[Add],
+    ) -> Result<ColumnContents, Error> {
+        let BuildRequest { project, plan, node, .. } = *request;
+        if project.reuse == Reuse::Tables {
+            return Ok(ColumnContents::new());
+        }
+        let (place, partition_by) = (self.place(&node.name), &node.config.partition_by);
+        let rows = staged::table(&node.name, &place, &prepared.published, partition_by, files)?;
+        self.contents_for_readers((project, plan), node, rows).await
     }
 
     /// Returns what a commit says of checks of the node: what each has found, and what it said.
@@ -127,6 +148,7 @@ impl Engine {
             inputs: &inputs,
             definition: &definition,
             content: None,
+            columns: None,
             errors: None,
             verdicts: &[],
             incremental: None,

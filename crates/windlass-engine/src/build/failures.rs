@@ -73,6 +73,7 @@ impl Engine {
             fingerprint: looked_at.fingerprint,
             rows: count,
             inputs: &inputs,
+            columns: None,
             errors: None,
             definition: looked_at.definition,
             content: None,

@@ -84,6 +84,9 @@ impl Engine {
         let unscored = self.divert_unscored(request, &context, &mut queries, rows)?;
         let environment = self.environments(request, &queries).await?;
         let definition = self.definition(request.project, request.plan, node).await?;
+        if let RowsFrom::Inputs = rows {
+            Box::pin(self.note_columns(request.project, request.plan, node, &mut read)).await?;
+        }
         let fingerprint = fingerprint(&definition, &read);
         let columns = queries.iter().map(widest).max().unwrap_or_default();
         let batch_rows = self.session.batch_rows(style, columns);

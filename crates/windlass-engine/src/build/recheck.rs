@@ -102,6 +102,7 @@ impl Engine {
                 inputs: &known.inputs(),
                 definition: &known.definition().unwrap_or_default(),
                 content: known.content().as_deref(),
+                columns: Some(&known.column_contents()),
                 errors: known.errors(),
                 verdicts: &verdicts,
                 incremental: (!known.incremental().is_null()).then(|| known.incremental()),

@@ -303,6 +303,7 @@ impl Engine {
                 inputs: if *reads_inputs { &prepared.read } else { &before },
                 definition: &prepared.definition,
                 content: content.as_deref(),
+                columns: None,
                 errors: None,
                 verdicts: &verdicts,
                 incremental: Some(&step.ledger),

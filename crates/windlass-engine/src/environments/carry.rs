@@ -71,6 +71,7 @@ impl Engine {
             inputs,
             definition: &definition,
             content: None,
+            columns: None,
             errors: None,
             verdicts: &[],
             incremental: None,
@@ -106,7 +107,9 @@ impl Engine {
         };
         let (rows, content) = (known.rows(), known.content());
         let incremental = Some(known.incremental()).filter(|known| !known.is_null());
-        let origin = Origin { rows, content: content.as_deref(), errors, verdicts: &verdicts, incremental, ..origin };
+        let (content, contents) = (content.as_deref(), known.column_contents());
+        let columns = Some(&contents);
+        let origin = Origin { rows, content, columns, errors, verdicts: &verdicts, incremental, ..origin };
         let version = republish(name, table, &place, copied, origin).await?;
         if let Some(progress) = progress {
             progress.phase(Phase::Committed);

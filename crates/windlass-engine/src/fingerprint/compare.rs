@@ -75,7 +75,8 @@ fn changed_query(old: &Definition, new: &Definition) -> Option<Difference> {
     let words = |of: &Definition| -> Vec<String> { of.sql.values().map(|text| text.words.clone()).collect() };
     let has_same_text = old.sql.keys().eq(new.sql.keys()) && words(old) == words(new);
     // The same text over the same columns means the same, however this version plans it.
-    let is_same = old.plan == new.plan || (has_same_text && old.columns == new.columns);
+    let table = changed_columns(old, new);
+    let is_same = old.plan == new.plan || (has_same_text && table.is_none());
     if !is_same {
         if let Some(name) = first_changed(&old.sql_vars, &new.sql_vars) {
             return Some(var(name, &old.sql_vars, &new.sql_vars));
@@ -84,10 +85,23 @@ fn changed_query(old: &Definition, new: &Definition) -> Option<Difference> {
             return Some(Difference::Sql { node, line });
         }
     }
-    if let Some(table) = first_changed(&old.columns, &new.columns) {
+    if let Some(table) = table {
         return Some(Difference::Columns { table });
     }
     (!is_same).then_some(Difference::Plan)
+}
+
+/// Returns the first table whose columns are others; where both know which of them are read, only those count.
+fn changed_columns(old: &Definition, new: &Definition) -> Option<String> {
+    let is_same_read = |table: &&String| {
+        let (old, new) = (old.read_columns.get(*table), new.read_columns.get(*table));
+        old.is_some() && old == new
+    };
+    let of = |columns: &BTreeMap<String, String>| -> BTreeMap<String, String> {
+        let counted = columns.iter().filter(|(table, _)| !is_same_read(table));
+        counted.map(|(table, columns)| (table.clone(), columns.clone())).collect()
+    };
+    first_changed(&of(&old.columns), &of(&new.columns))
 }
 
 /// Returns the first line that differs, with the node or view that it is in.
@@ -138,6 +152,7 @@ mod tests {
             plan: "p1".to_string(),
             sql: BTreeMap::from([("t".to_string(), text("select;a;from v")), ("v".to_string(), text("select;b"))]),
             columns: map("s.a", "c1"),
+            read_columns: BTreeMap::new(),
             sql_vars: map("limit", "15"),
             vars: map("seed", "1"),
             settings: map("partition_by", "day"),
@@ -202,6 +217,38 @@ mod tests {
     }
 
     #[test]
+    fn columns_that_are_not_read_do_not_count() {
+        let read = |of: &mut Definition, text: &str| {
+            of.read_columns = BTreeMap::from([("s.a".to_string(), text.to_string())]);
+        };
+        let check = |old_read: Option<&str>, new_read: Option<&str>, is_same: bool| {
+            let (mut old, mut new) = (definition(), definition());
+            other(&mut new.columns, "c2");
+            new.plan = "p2".to_string();
+            old_read.into_iter().for_each(|text| read(&mut old, text));
+            new_read.into_iter().for_each(|text| read(&mut new, text));
+            assert_eq!(changed_definition(&old, &new).is_none(), is_same, "{old_read:?} {new_read:?}");
+        };
+        check(Some("r1"), Some("r1"), true);
+        check(Some("r1"), Some("r2"), false);
+        check(None, Some("r1"), false);
+        check(Some("r1"), None, false);
+    }
+
+    #[test]
+    fn inputs_with_equal_columns_are_the_same() {
+        let input = |identity: &str, columns: Option<&str>| InputVersion {
+            identity: identity.to_string(),
+            content: Some(identity.to_string()),
+            columns: columns.map(str::to_string),
+        };
+        assert!(input("version 1", Some("[a] x")).is_same(&input("version 2", Some("[a] x"))));
+        assert!(!input("version 1", Some("[a] x")).is_same(&input("version 2", Some("[a] y"))));
+        assert!(!input("version 1", Some("[a] x")).is_same(&input("version 2", Some("[b] x"))));
+        assert!(!input("version 1", None).is_same(&input("version 2", None)));
+    }
+
+    #[test]
     fn packages_are_named() {
         let environment = |new: &mut Definition, packages: &[(&str, &str)]| {
             let record = new.environments.get_mut("transforms/t.py").unwrap();
@@ -224,7 +271,7 @@ mod tests {
     fn inputs_with_equal_rows_are_the_same() {
         let input = |identity: &str, content: Option<&str>| {
             let content = content.map(str::to_string);
-            Inputs::from([("a".to_string(), InputVersion { identity: identity.to_string(), content })])
+            Inputs::from([("a".to_string(), InputVersion { identity: identity.to_string(), content, columns: None })])
         };
         assert_eq!(changed_input(&input("version 1", Some("x")), &input("version 2", Some("x"))), None);
         assert_eq!(changed_input(&input("version 1", None), &input("version 1", Some("x"))), None);

@@ -11,7 +11,7 @@ use windlass_project::{
 };
 
 use super::record::{Definition, EnvironmentRecord, InputVersion, Inputs};
-use super::{hash, sql};
+use super::{columns, hash, sql};
 use crate::operators::python::PythonError;
 use crate::planner::{Content, Plan, Reading, Tables, calls};
 use crate::sampling::SETTING;
@@ -26,7 +26,9 @@ impl Engine {
     /// through views must be part of the plan.
     pub(crate) async fn definition(&self, project: &Project, plan: &Plan, node: &Node) -> Result<Definition, Error> {
         let queries = self.known_queries(project, plan, node).await?;
+        let read = self.columns_read(project, plan, node).await;
         let mut definition = Definition {
+            read_columns: columns::types(&read, &queries.iter().flat_map(sql::schemas).collect()),
             columns: queries.iter().flat_map(sql::columns).collect(),
             settings: settings(node),
             ..Definition::default()
@@ -117,7 +119,7 @@ impl Engine {
                     let identity = files.state();
                     let is_new = known.get(&table).is_some_and(|known| known.identity != identity);
                     let content = if is_new { files.content().await } else { None };
-                    Some(InputVersion { identity, content })
+                    Some(InputVersion { identity, content, columns: None })
                 }
                 (InputPart::Result, Content::Query(_)) if !planned.is_published => None,
                 (InputPart::Result, _) => match self.open_table(name).await? {
@@ -127,11 +129,17 @@ impl Engine {
             };
             inputs.extend(version.map(|version| (table, version)));
         }
+        Box::pin(self.note_columns(project, plan, node, &mut inputs)).await?;
         Ok(inputs)
     }
 
     /// Returns the queries of a node over tables that are known by their schema.
-    async fn known_queries(&self, project: &Project, plan: &Plan, node: &Node) -> Result<Vec<LogicalPlan>, Error> {
+    pub(super) async fn known_queries(
+        &self,
+        project: &Project,
+        plan: &Plan,
+        node: &Node,
+    ) -> Result<Vec<LogicalPlan>, Error> {
         if let Some(planned) = plan.nodes.get(&node.name)
             && let Content::Query(query) = &planned.content
         {

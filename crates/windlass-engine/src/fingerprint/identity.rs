@@ -39,8 +39,7 @@ pub(crate) fn seen_from_base(inputs: &Inputs, base: &str) -> Option<Inputs> {
 
 fn with_identities(inputs: &Inputs, identity: impl Fn(&str) -> Option<String>) -> Option<Inputs> {
     let one = |(name, version): (&String, &InputVersion)| {
-        let (identity, content) = (identity(&version.identity)?, version.content.clone());
-        Some((name.clone(), InputVersion { identity, content }))
+        Some((name.clone(), InputVersion { identity: identity(&version.identity)?, ..version.clone() }))
     };
     inputs.iter().map(one).collect()
 }

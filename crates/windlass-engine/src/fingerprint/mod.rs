@@ -3,11 +3,13 @@
 //! `record` is what a commit keeps: the definition and the versions of what was read, `identity` how those are
 //! written in an environment and above it; `sql` brings
 //! queries into a form that layout does not change; `gather` looks up what a node is made from now;
-//! `compare` finds the first thing that differs.
+//! `compare` finds the first thing that differs;
+//! `columns` is about readers of some columns of a table.
 //!
 //! Must stay true: two nodes that may publish different rows have different records. Nothing in a
 //! record is secret: rendered SQL is kept as hashes only.
 
+mod columns;
 mod compare;
 mod gather;
 mod identity;
@@ -16,6 +18,7 @@ mod sql;
 
 use sha2::{Digest, Sha256};
 
+pub(crate) use columns::ColumnContents;
 pub(crate) use compare::{Difference, changed_definition, changed_input};
 pub(crate) use gather::{ADDING, read_through};
 pub(crate) use identity::{base_text, is_own_version, seen_from_above, seen_from_base, version_text};

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::columns::ColumnContents;
 use super::hash;
 
 /// Everything but its inputs that decides a node's rows.
@@ -20,6 +21,9 @@ pub(crate) struct Definition {
     pub(crate) sql: BTreeMap<String, SqlText>,
     /// Hash of the columns of each table that is read.
     pub(crate) columns: BTreeMap<String, String>,
+    /// The same of the columns that it reads of each, where the project goes by those.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) read_columns: BTreeMap<String, String>,
     /// Variables that the SQL names. They say why a plan has changed.
     pub(crate) sql_vars: BTreeMap<String, String>,
     /// Variables that Python reads.
@@ -61,6 +65,8 @@ pub(crate) struct InputVersion {
     pub(crate) identity: String,
     /// Hash of its rows in any order; `None` where it is not known.
     pub(crate) content: Option<String>,
+    /// The columns that are read, with the hash of the rows of these alone; `None` where it is not known.
+    pub(crate) columns: Option<String>,
 }
 
 /// The state of everything that was read, by table.
@@ -85,7 +91,7 @@ impl Definition {
 impl InputVersion {
     /// Returns what only an identity is known of.
     pub(crate) fn of_identity(identity: impl Into<String>) -> Self {
-        Self { identity: identity.into(), content: None }
+        Self { identity: identity.into(), ..Self::default() }
     }
 
     /// Returns whether both are known to hold the same, wherever they stand.
@@ -95,7 +101,10 @@ impl InputVersion {
 
     /// Returns whether both stand for the same rows.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.identity == other.identity || (self.content.is_some() && self.content == other.content)
+        let is_same = |own: &Option<String>, other: &Option<String>| own.is_some() && own == other;
+        self.identity == other.identity
+            || is_same(&self.content, &other.content)
+            || is_same(&self.columns, &other.columns)
     }
 }
 
@@ -118,6 +127,17 @@ impl Provenance {
     /// Returns the hash of the table's rows, where they are still those of the commit.
     pub(crate) fn content(&self) -> Option<String> {
         self.info.get("content")?.as_str().filter(|_| !self.is_changed).map(str::to_string)
+    }
+
+    /// Returns the hash of the table's rows of some columns, by the name of these; `None` where it is not known.
+    pub(crate) fn content_of(&self, columns: &str) -> Option<String> {
+        self.info.get("columns")?.get(columns)?.as_str().filter(|_| !self.is_changed).map(str::to_string)
+    }
+
+    /// Returns what the rows of sets of columns hash to, by the names of these.
+    pub(crate) fn column_contents(&self) -> ColumnContents {
+        let known = self.info.get("columns").filter(|_| !self.is_changed);
+        known.and_then(|known| serde_json::from_value(known.clone()).ok()).unwrap_or_default()
     }
 
     /// Returns the run of the commit.
@@ -143,11 +163,11 @@ impl Provenance {
     /// Returns what was read.
     pub(crate) fn inputs(&self) -> Inputs {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
-        let contents = self.info.get("contents");
-        let content = |name: &str| Some(text(contents?.get(name)?));
+        let noted = |what: &str, name: &str| Some(text(self.info.get(what)?.get(name)?));
         let known = self.info["inputs"].as_object().into_iter().flatten();
         let version = |(name, identity): (&String, &Value)| {
-            (name.clone(), InputVersion { identity: text(identity), content: content(name) })
+            let (content, columns) = (noted("contents", name), noted("columnsRead", name));
+            (name.clone(), InputVersion { identity: text(identity), content, columns })
         };
         known.map(version).collect()
     }

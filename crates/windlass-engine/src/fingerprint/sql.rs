@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use datafusion::arrow::datatypes::Schema;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
@@ -100,10 +100,15 @@ fn binary(value: &ScalarValue) -> Option<&[u8]> {
 
 /// Returns the hash of the columns of every table that a query reads.
 pub(super) fn columns(query: &LogicalPlan) -> BTreeMap<String, String> {
+    schemas(query).iter().map(|(table, columns)| (table.clone(), schema(columns))).collect()
+}
+
+/// Returns the columns of every table that a query reads.
+pub(super) fn schemas(query: &LogicalPlan) -> BTreeMap<String, SchemaRef> {
     let mut found = BTreeMap::new();
     let _ = query.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node {
-            found.insert(scan.table_name.to_string(), schema(&scan.source.schema()));
+            found.insert(scan.table_name.to_string(), scan.source.schema());
         }
         Ok(TreeNodeRecursion::Continue)
     });

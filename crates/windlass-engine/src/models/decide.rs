@@ -65,7 +65,7 @@ fn inputs_of(version: &ModelVersion) -> Inputs {
         version.tags.get(CONTENTS_TAG).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let input = |input: &windlass_model::InputVersion| {
         let content = contents.get(&input.table).cloned();
-        (input.table.clone(), InputVersion { identity: input.version.clone(), content })
+        (input.table.clone(), InputVersion { identity: input.version.clone(), content, columns: None })
     };
     version.inputs.iter().map(input).collect()
 }

@@ -182,7 +182,7 @@ fn registry_of(env: &Place) -> Registry {
 /// Returns what tells a version's answers from those of others.
 fn input_version(record: &ModelVersion) -> InputVersion {
     let content = record.main_artifact().map(|artifact| artifact.sha256.clone());
-    InputVersion { identity: version_text(record.version), content }
+    InputVersion { identity: version_text(record.version), content, columns: None }
 }
 
 /// Returns the mistake of naming a version that does not exist; other errors stay as they are.

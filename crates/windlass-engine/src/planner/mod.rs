@@ -346,7 +346,8 @@ impl Engine {
                     Tables::InLake => source.content().await,
                     Tables::BySchema | Tables::Unnoted => None,
                 };
-                read.insert(name.to_string(), InputVersion { identity: source.state(), content });
+                let version = InputVersion { identity: source.state(), content, columns: None };
+                read.insert(name.to_string(), version);
                 Ok(source.reader())
             }
             (Content::Query(plan), false, Tables::BySchema) => {

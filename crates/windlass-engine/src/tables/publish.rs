@@ -23,7 +23,7 @@ use super::published::PublishedTable;
 use super::statistics;
 use crate::Error;
 use crate::checks::outcome::CheckOutcome;
-use crate::fingerprint::{Definition, Inputs};
+use crate::fingerprint::{ColumnContents, Definition, Inputs};
 use crate::storage::Place;
 
 /// What is about to be published.
@@ -89,6 +89,8 @@ pub(crate) struct Origin<'a> {
     pub(crate) definition: &'a Definition,
     /// Hash of the rows of the new version; `None` where it is not known.
     pub(crate) content: Option<&'a str>,
+    /// Hashes of the rows of some columns of the new version.
+    pub(crate) columns: Option<&'a ColumnContents>,
     /// The version of the error table that belongs to the new version, and its rows.
     pub(crate) errors: Option<(Version, u64)>,
     /// What the checks found, each by [`verdict`]; empty where there are none.
@@ -180,6 +182,8 @@ fn commit_info(origin: &Origin<'_>) -> HashMap<String, Value> {
         origin.inputs.iter().map(|(name, version)| (name, &version.identity)).collect();
     let contents: BTreeMap<&String, &String> =
         origin.inputs.iter().filter_map(|(name, version)| Some((name, version.content.as_ref()?))).collect();
+    let read: BTreeMap<&String, &String> =
+        origin.inputs.iter().filter_map(|(name, version)| Some((name, version.columns.as_ref()?))).collect();
     let mut ours = json!({
         "runId": origin.run_id,
         "fingerprint": origin.fingerprint,
@@ -192,6 +196,12 @@ fn commit_info(origin: &Origin<'_>) -> HashMap<String, Value> {
         "computed": origin.is_computed,
         "version": env!("CARGO_PKG_VERSION"),
     });
+    if !read.is_empty() {
+        ours["columnsRead"] = json!(read);
+    }
+    if let Some(columns) = origin.columns.filter(|columns| !columns.is_empty()) {
+        ours["columns"] = json!(columns);
+    }
     if let Some(incremental) = origin.incremental {
         ours["incremental"] = incremental.clone();
     }

@@ -181,7 +181,7 @@ impl PublishedTable {
     /// Returns what tells its rows from those of other versions.
     pub(crate) async fn input_version(&self) -> InputVersion {
         let content = self.provenance().await.and_then(|provenance| provenance.content());
-        InputVersion { identity: self.identity(), content }
+        InputVersion { identity: self.identity(), content, columns: None }
     }
 
     /// Returns the word for this version among inputs: the environment is part of it where it is the base.

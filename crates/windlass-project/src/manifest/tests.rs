@@ -23,7 +23,16 @@ fn keys_are_known() {
               windlass.yml:2:1
               | checks: {}
               | ^^^^^^
-              hint: known keys: `name`, `version`, `requires`, `vars`, `transforms`, `seeds`, `models`, `python`
+              hint: known keys: `name`, `version`, `requires`, `vars`, `reuse`, `transforms`, `seeds`, `models`, `python`
+        "#]],
+    );
+    check(
+        "name: demo\nreuse: rows",
+        expect![[r#"
+            error[E0203]: expected `tables` or `columns` for `reuse`, found `rows`
+              windlass.yml:2:8
+              | reuse: rows
+              |        ^^^^
         "#]],
     );
     check(

@@ -47,6 +47,7 @@ mod python_try;
 mod python_udf;
 mod readers;
 mod reuse;
+mod reuse_columns;
 mod reuse_property;
 mod run;
 mod runs;
