@@ -23,8 +23,8 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 
 use super::ranges::{self, Range};
@@ -106,8 +106,10 @@ impl FilesTable {
             .with_file_groups(partitions.iter().map(group).collect())
             .with_statistics(statistics)
             .with_projection_indices(Some(columns))?
-            // Else partitions that are done take files of others.
             .with_preserve_order(true)
+            // Said here, partitions stay as they are: neither are files divided anew by their bytes, nor do partitions that
+            // are done take files of others.
+            .with_output_partitioning(Some(Partitioning::UnknownPartitioning(partitions.len())))
             .build();
         self.format.create_physical_plan(state, scan).await
     }
