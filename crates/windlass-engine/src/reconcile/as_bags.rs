@@ -27,13 +27,13 @@ pub(super) async fn compare(own: DataFrame, other: DataFrame, question: &Questio
     let totals = wrong.clone().aggregate(vec![], vec![sum(missing).alias("missing"), sum(extra).alias("extra")])?;
     let totals = numbers(totals).await?;
     let of = |at: usize| totals.get(at).copied().unwrap_or(0) as u64;
-    // Nested types have no order; without one the examples are any.
+    // Nested types have no order: of rows that differ there alone, those that are missing come first.
     let order = question.columns.iter().filter(|name| {
         let field = wrong.schema().field_with_unqualified_name(name);
         field.is_ok_and(|field| !field.data_type().is_nested())
     });
-    let order: Vec<_> = order.map(|name| ident(name).sort(true, true)).collect();
-    let shown = if order.is_empty() { wrong } else { wrong.sort(order)? };
+    let order = order.map(|name| ident(name).sort(true, true)).chain([weight().sort(true, true)]).collect();
+    let shown = wrong.sort(order)?;
     let mut examples = Vec::new();
     let mut stream = shown.limit(0, Some(question.wanted))?.execute_stream().await?;
     while let Some(batch) = stream.try_next().await? {
