@@ -40,8 +40,9 @@ pub(crate) fn workers_wanted(demand: Demand) -> u32 {
 
 /// Finds the number of rows that makes calls worth their fixed cost and not longer than need be.
 ///
-/// Batches are doubled while that makes a row cheaper. A size is judged by its fastest call: the first
-/// calls of a worker load what they need, and on a busy machine any call may be slow.
+/// Batches are doubled while that makes a row cheaper, and while calls are short as long as it makes none
+/// dearer: what a call costs its surroundings is not all in its time. A size is judged by its fastest call: the
+/// first calls of a worker load what they need, and on a busy machine any call may be slow.
 #[derive(Debug)]
 pub(crate) struct BatchSizer {
     rows: usize,
@@ -49,22 +50,25 @@ pub(crate) struct BatchSizer {
     /// Calls of this size so far, and seconds that the fastest took for a row.
     calls: u32,
     fastest: f64,
-    /// The same of half the size.
-    before: Option<f64>,
+    /// The size that was cheapest, and what a row cost there.
+    best: Option<(usize, f64)>,
 }
 
 const FIRST_ROWS: usize = 8192;
 const MOST_ROWS: usize = 1 << 20;
+/// Seconds of a call that is short, and of one that is long.
+const SHORT_CALL: f64 = 0.02;
 const LONG_CALL: f64 = 0.1;
 const LARGE_BATCH: usize = 8 << 20;
 /// Calls that a size is judged by.
 const CALLS: u32 = 3;
-/// What a row may cost of what it cost in half as large batches.
+/// What a row costs of the best size's cost where a size is cheaper, and where it is dearer.
 const CHEAPER: f64 = 0.99;
+const DEARER: f64 = 1.03;
 
 impl BatchSizer {
     pub(crate) fn new() -> Self {
-        Self { rows: FIRST_ROWS, settled: false, calls: 0, fastest: f64::INFINITY, before: None }
+        Self { rows: FIRST_ROWS, settled: false, calls: 0, fastest: f64::INFINITY, best: None }
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -81,19 +85,24 @@ impl BatchSizer {
         if self.calls < CALLS {
             return;
         }
-        if self.before.is_some_and(|before| self.fastest > before * CHEAPER) {
+        let seconds = self.fastest * rows as f64;
+        let best = self.best.map(|(_, cost)| cost);
+        if best.is_some_and(|best| self.fastest > best * DEARER) {
             self.settled = true;
-            self.rows /= 2;
-        } else if self.fastest * rows as f64 * 2.0 > LONG_CALL
-            || bytes().saturating_mul(2) > LARGE_BATCH
-            || self.rows >= MOST_ROWS
-        {
-            self.settled = true;
-        } else {
-            self.rows *= 2;
-            self.before = Some(self.fastest);
-            (self.calls, self.fastest) = (0, f64::INFINITY);
+            self.rows = self.best.map_or(self.rows, |(rows, _)| rows);
+            return;
         }
+        let pays = best.is_none_or(|best| self.fastest < best * CHEAPER) || seconds < SHORT_CALL;
+        let is_full = seconds * 2.0 > LONG_CALL || bytes().saturating_mul(2) > LARGE_BATCH || self.rows >= MOST_ROWS;
+        if is_full || !pays {
+            self.settled = true;
+            return;
+        }
+        if best.is_none_or(|best| self.fastest < best) {
+            self.best = Some((self.rows, self.fastest));
+        }
+        self.rows *= 2;
+        (self.calls, self.fastest) = (0, f64::INFINITY);
     }
 }
 

@@ -77,10 +77,17 @@ fn batches_grow_until_calls_are_long_or_batches_large() {
 #[test]
 fn batches_grow_while_rows_get_cheaper() {
     let with_fixed_cost = |fixed: f64| move |rows: usize, _: usize| fixed + rows as f64 * 1e-7;
-    assert_eq!(settle(1, with_fixed_cost(0.0)), FIRST_ROWS);
-    assert_eq!(settle(1, with_fixed_cost(2e-4)), 131_072, "of 20 % at first, 1 % is left");
+    assert_eq!(settle(1, with_fixed_cost(2e-4)), 262_144, "of 20 % at first, less than 1 % is left");
     let past_the_cache = |rows: usize, _: usize| 1e-4 + rows as f64 * if rows > 20_000 { 2e-7 } else { 1e-7 };
     assert_eq!(settle(1, past_the_cache), 16_384);
+}
+
+#[test]
+fn short_calls_grow_while_rows_get_no_dearer() {
+    let same = |rows: usize, _: usize| rows as f64 * 1e-6;
+    assert_eq!(settle(1, same), 32_768, "calls of 33 ms");
+    let dearer = |rows: usize, _: usize| (rows as f64).powf(1.03) * 1e-7;
+    assert_eq!(settle(1, dearer), FIRST_ROWS, "a little each time is too much in the end");
 }
 
 #[test]
