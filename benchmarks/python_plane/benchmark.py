@@ -163,6 +163,9 @@ def can_run(engine: Engine, key: Key, runs: Runs) -> bool:
     """Warms a plan up; one that raises in the engine is reported and left out."""
     try:
         engine.run(key, "small")
+        if isinstance(engine, Windlass) and engine.inputs.large:
+            # A project of its own, whose first run locks the packages of its transforms.
+            engine.run(key, "large")
     except SessionError:
         raise
     except CommandError as err:
