@@ -2,7 +2,7 @@
 //!
 //! DataFusion shuffles and sorts whole rows for each set of windows with a partition of its own. Here the rows are held as
 //! they came; of each window only its keys are grouped and put in order, its functions are computed over the
-//! columns that they read, and their values are handed back to the rows. Input that is nearly in the
+//! columns that they read, and each row takes its values from there when it goes on. Input that is nearly in the
 //! windows' order, as files that grew with time are, costs next to no sorting.
 //!
 //! [`specialise`] replaces chains of windows in a finished plan where nothing above relies on their order or
@@ -15,11 +15,12 @@
 mod chain;
 mod compute;
 mod packed;
+mod shares;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch};
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
@@ -38,7 +39,7 @@ use futures::{StreamExt, TryStreamExt};
 use tokio::sync::{Barrier, OnceCell};
 
 pub(super) use self::chain::specialise;
-use self::compute::{Window, compute};
+use self::compute::{Column, Rows, Window, compute};
 
 /// Bytes that grouping and ordering take for a row of a window, roughly.
 const BYTES_TO_ORDER: usize = 96;
@@ -66,7 +67,7 @@ struct Shared {
 
 #[derive(Debug)]
 struct Computed {
-    columns: Vec<ArrayRef>,
+    columns: Vec<Column>,
     /// Where the rows of each partition begin.
     starts: Vec<usize>,
     _memory: MemoryReservation,
@@ -192,8 +193,8 @@ impl Share {
         let rows = futures::stream::iter(batches).map(move |batch| {
             let missing = || DataFusionError::Internal("windows were not computed".to_string());
             let computed = shared.computed.get().ok_or_else(missing)?;
-            let of_batch = |column: &ArrayRef| column.slice(start, batch.num_rows());
-            let added: Vec<ArrayRef> = computed.columns.iter().map(of_batch).collect();
+            let of_batch = |column: &Column| column.of_rows(start, batch.num_rows());
+            let added = computed.columns.iter().map(of_batch).collect::<Result<Vec<_>>>()?;
             start += batch.num_rows();
             self.metrics.record_output(batch.num_rows());
             let columns = batch.columns().iter().cloned().chain(added).collect();
@@ -219,11 +220,12 @@ impl Share {
             Some(start)
         });
         let starts: Vec<usize> = starts.collect();
-        let rows = gathered.iter().map(rows_of).sum::<usize>();
-        self.order.try_grow(rows * BYTES_TO_ORDER * self.windows.len())?;
-        let batches: Arc<[RecordBatch]> = gathered.into_iter().flatten().collect();
-        let columns = compute(&self.windows, batches, &self.of_input).await?;
-        self.order.try_resize(columns.iter().map(|column| column.get_array_memory_size()).sum())?;
+        let count = gathered.iter().map(rows_of).sum::<usize>();
+        self.order.try_grow(count * BYTES_TO_ORDER * self.windows.len())?;
+        let threads = gathered.len();
+        let rows = Rows::new(gathered.into_iter().flatten().collect(), Arc::clone(&self.of_input), threads);
+        let columns = compute(&self.windows, rows).await?;
+        self.order.try_resize(columns.iter().map(Column::bytes).sum())?;
         Ok(Computed { columns, starts, _memory: self.order.split(self.order.size()) })
     }
 }

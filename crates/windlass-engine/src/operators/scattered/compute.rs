@@ -1,21 +1,21 @@
-//! Computes window functions: groups rows, puts each group in order, and hands values back to the rows.
+//! Computes window functions: groups rows, puts each group in order, and says where the value of each row is.
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, UInt32Array, new_null_array};
 use datafusion::arrow::compute::{concat, take};
 use datafusion::arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef};
-use datafusion::arrow::row::{RowConverter, Rows, SortField};
+use datafusion::arrow::row::{self, RowConverter, SortField};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::window::WindowExpr;
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
-use datafusion::physical_plan::aggregates::group_values::new_group_values;
-use datafusion::physical_plan::aggregates::order::GroupOrdering;
 use tokio::task::JoinSet;
 
 use super::packed::{OrderColumn, pack};
+use super::shares::{Numbered, number, shares, side_by_side, split};
 use crate::operators::moving_mean::MovingMean;
 
 /// Bytes of an order key, roughly: what is made room for.
@@ -74,18 +74,72 @@ impl Window {
     }
 }
 
-/// Returns a column for each function, over the rows of all batches; a thread for each window.
-pub(super) async fn compute(
-    windows: &Arc<[Window]>,
-    batches: Arc<[RecordBatch]>,
-    schema: &SchemaRef,
-) -> Result<Vec<ArrayRef>> {
+/// The values of a function, in the order of its window.
+#[derive(Debug, Clone)]
+pub(super) struct Column {
+    values: ArrayRef,
+    /// Where the value of each row is.
+    places: UInt32Array,
+}
+
+impl Column {
+    /// Returns the values of some rows.
+    pub(super) fn of_rows(&self, start: usize, count: usize) -> Result<ArrayRef> {
+        Ok(take(&self.values, &self.places.slice(start, count), None)?)
+    }
+
+    /// Returns the bytes that it holds.
+    pub(super) fn bytes(&self) -> usize {
+        self.values.get_array_memory_size() + self.places.get_array_memory_size()
+    }
+}
+
+/// The rows that windows are computed over.
+pub(super) struct Rows {
+    pub(super) batches: Vec<RecordBatch>,
+    pub(super) schema: SchemaRef,
+    /// The first row of each batch, and the end.
+    starts: Vec<usize>,
+    /// Shares that the work on a window is split into.
+    shares: usize,
+}
+
+impl Rows {
+    pub(super) fn new(batches: Vec<RecordBatch>, schema: SchemaRef, threads: usize) -> Self {
+        let mut starts = vec![0];
+        starts.extend(batches.iter().scan(0, |end, batch| {
+            *end += batch.num_rows();
+            Some(*end)
+        }));
+        let shares = shares(starts.last().copied().unwrap_or_default(), threads);
+        Self { batches, schema, starts, shares }
+    }
+
+    fn count(&self) -> usize {
+        self.starts.last().copied().unwrap_or_default()
+    }
+
+    /// Returns an expression's values.
+    fn gather(&self, expr: &Arc<dyn PhysicalExpr>) -> Result<ArrayRef> {
+        let parts = self.batches.iter().map(|batch| expr.evaluate(batch)?.into_array(batch.num_rows()));
+        let parts = parts.collect::<Result<Vec<_>>>()?;
+        let data_type: DataType = expr.data_type(&self.schema)?;
+        match parts.is_empty() {
+            true => Ok(new_null_array(&data_type, 0)),
+            false => Ok(concat(&parts.iter().map(AsRef::as_ref).collect::<Vec<_>>())?),
+        }
+    }
+}
+
+/// Returns a column for each function; windows are worked on side by side, each by several threads.
+pub(super) async fn compute(windows: &Arc<[Window]>, rows: Rows) -> Result<Vec<Column>> {
+    let rows = Arc::new(rows);
     let mut tasks = JoinSet::new();
     for index in 0..windows.len() {
-        let (windows, batches, schema) = (Arc::clone(windows), Arc::clone(&batches), Arc::clone(schema));
-        tasks.spawn_blocking(move || (index, columns(&windows[index], &batches, &schema)));
+        let (windows, rows) = (Arc::clone(windows), Arc::clone(&rows));
+        tasks.spawn_blocking(move || (index, columns(&windows[index], &rows)));
     }
-    let mut found: Vec<Vec<ArrayRef>> = vec![Vec::new(); windows.len()];
+    let mut found: Vec<Vec<Column>> = vec![Vec::new(); windows.len()];
     while let Some(joined) = tasks.join_next().await {
         let (index, columns) = joined.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))?;
         found[index] = columns?;
@@ -93,9 +147,12 @@ pub(super) async fn compute(
     Ok(found.into_iter().flatten().collect())
 }
 
-fn columns(window: &Window, batches: &[RecordBatch], schema: &SchemaRef) -> Result<Vec<ArrayRef>> {
-    let order = Order::try_new(window, batches, schema)?;
-    window.functions.iter().map(|function| order.scatter(&order.evaluate(function, window, batches, schema)?)).collect()
+fn columns(window: &Window, rows: &Rows) -> Result<Vec<Column>> {
+    let order = Order::try_new(window, rows)?;
+    let values = window.functions.iter().map(|function| order.evaluate(function, window, rows));
+    let values = values.collect::<Result<Vec<_>>>()?;
+    let places = order.places(rows.shares)?;
+    Ok(values.into_iter().map(|values| Column { values, places: places.clone() }).collect())
 }
 
 /// The rows of a window, one group after the other, each in order.
@@ -106,92 +163,122 @@ struct Order {
 }
 
 impl Order {
-    fn try_new(window: &Window, batches: &[RecordBatch], schema: &SchemaRef) -> Result<Self> {
-        let count: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    fn try_new(window: &Window, rows: &Rows) -> Result<Self> {
+        let count = rows.count();
         if u32::try_from(count).is_err() {
             // Taken for a lack of memory, the node is computed again with sorts.
             return Err(DataFusionError::ResourcesExhausted(format!("{count} rows of windows are too many to hold")));
         }
-        let (mut rows, starts) = grouped(window, batches, schema, count)?;
+        let (mut order, starts) = grouped(window, rows)?;
         if !window.order_by.is_empty() {
-            let keys = OrderKeys::of(window, batches, count)?;
-            let mut room = Vec::new();
-            for group in starts.windows(2) {
-                keys.sort(&mut rows[group[0]..group[1]], &mut room);
+            let keys = OrderKeys::of(window, rows)?;
+            let mut rest = order.as_mut_slice();
+            let mut work = Vec::new();
+            for groups in split(&starts, rows.shares) {
+                let (run, others) = rest.split_at_mut(starts[groups.end] - starts[groups.start]);
+                rest = others;
+                work.push((&starts[groups.start..=groups.end], run));
             }
+            side_by_side(work, |(starts, run)| {
+                let mut room = Vec::new();
+                let first = starts[0];
+                starts.windows(2).for_each(|group| keys.sort(&mut run[group[0] - first..group[1] - first], &mut room));
+                Ok(())
+            })?;
         }
-        Ok(Self { rows: rows.into(), starts })
+        Ok(Self { rows: order.into(), starts })
     }
 
     /// Returns a function's values in this order.
-    fn evaluate(
-        &self,
-        function: &Function,
-        window: &Window,
-        batches: &[RecordBatch],
-        schema: &SchemaRef,
-    ) -> Result<ArrayRef> {
+    fn evaluate(&self, function: &Function, window: &Window, rows: &Rows) -> Result<ArrayRef> {
         match function {
-            Function::Mean(mean) => self.means(mean, batches, schema),
-            Function::Standard(expr) => self.standard(expr, window, batches, schema),
+            Function::Mean(mean) => self.means(mean, rows),
+            Function::Standard(expr) => self.standard(expr, window, rows),
         }
     }
 
-    fn means(&self, mean: &MovingMean, batches: &[RecordBatch], schema: &SchemaRef) -> Result<ArrayRef> {
-        let argument = take(&gather(mean.argument(), batches, schema)?, &self.rows, None)?;
-        let argument = argument.as_primitive::<Float64Type>();
-        let means = self.starts.windows(2).map(|group| mean.means(&argument.slice(group[0], group[1] - group[0]), 0));
-        let means: Vec<Float64Array> = means.collect();
-        let means: Vec<&dyn Array> = means.iter().map(|means| means as &dyn Array).collect();
-        if means.is_empty() { Ok(Arc::new(Float64Array::new_null(0))) } else { Ok(concat(&means)?) }
+    /// Calls `work` with the first rows of groups and the end, and the rows of all of them in order; puts the values
+    /// that it returns for each together. `None` where there are no rows.
+    fn by_group(
+        &self,
+        shares: usize,
+        work: impl Fn(&[usize], UInt32Array) -> Result<Vec<ArrayRef>> + Sync,
+    ) -> Result<Option<ArrayRef>> {
+        let values = side_by_side(split(&self.starts, shares), |groups| {
+            let starts = &self.starts[groups.start..=groups.end];
+            let first = starts[0];
+            let rows = self.rows.slice(first, starts[starts.len() - 1] - first);
+            work(&starts.iter().map(|start| start - first).collect::<Vec<_>>(), rows)
+        })?;
+        let values: Vec<&dyn Array> = values.iter().flatten().map(AsRef::as_ref).collect();
+        if values.is_empty() { Ok(None) } else { Ok(Some(concat(&values)?)) }
+    }
+
+    fn means(&self, mean: &MovingMean, rows: &Rows) -> Result<ArrayRef> {
+        let argument = rows.gather(mean.argument())?;
+        let means = self.by_group(rows.shares, |starts, rows| {
+            let argument = take(&argument, &rows, None)?;
+            let argument = argument.as_primitive::<Float64Type>();
+            let of_group = |group: &[usize]| mean.means(&argument.slice(group[0], group[1] - group[0]), 0);
+            Ok(starts.windows(2).map(|group| Arc::new(of_group(group)) as ArrayRef).collect())
+        })?;
+        Ok(means.unwrap_or_else(|| Arc::new(Float64Array::new_null(0))))
     }
 
     /// Has DataFusion compute a function for one group after the other. It sees the columns that the function reads;
     /// the others are NULL.
-    fn standard(
-        &self,
-        expr: &Arc<dyn WindowExpr>,
-        window: &Window,
-        batches: &[RecordBatch],
-        schema: &SchemaRef,
-    ) -> Result<ArrayRef> {
+    fn standard(&self, expr: &Arc<dyn WindowExpr>, window: &Window, rows: &Rows) -> Result<ArrayRef> {
+        let fields = rows.schema.fields();
         let order_by = window.order_by.iter().map(|key| Arc::clone(&key.expr));
         let read = expr.expressions().into_iter().chain(order_by).flat_map(|expr| collect_columns(&expr));
         let read: Vec<usize> = read.map(|column| column.index()).collect();
-        let largest = self.starts.windows(2).map(|group| group[1] - group[0]).max().unwrap_or_default();
-        let column = |(index, field): (usize, &Arc<Field>)| match read.contains(&index) {
+        let whole = |(index, field): (usize, &Arc<Field>)| match read.contains(&index) {
             true => {
-                let parts: Vec<&dyn Array> = batches.iter().map(|batch| batch.column(index).as_ref()).collect();
+                let parts: Vec<&dyn Array> = rows.batches.iter().map(|batch| batch.column(index).as_ref()).collect();
                 let whole = if parts.is_empty() { new_null_array(field.data_type(), 0) } else { concat(&parts)? };
-                Ok(Seen::Values(take(&whole, &self.rows, None)?))
+                Ok(Some(whole))
             }
-            false => Ok(Seen::Nothing(new_null_array(field.data_type(), largest))),
+            false => Ok(None),
         };
-        let columns = schema.fields().iter().enumerate().map(column).collect::<Result<Vec<_>>>()?;
-        let nullable = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+        let columns = fields.iter().enumerate().map(whole).collect::<Result<Vec<_>>>()?;
+        let nullable = fields.iter().map(|field| field.as_ref().clone().with_nullable(true));
         let schema = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
-        let values = self.starts.windows(2).filter(|group| group[0] < group[1]).map(|group| {
-            let (start, count) = (group[0], group[1] - group[0]);
-            let of_group = columns.iter().map(|column| match column {
-                Seen::Values(values) => values.slice(start, count),
-                Seen::Nothing(nulls) => nulls.slice(0, count),
+        let values = self.by_group(rows.shares, |starts, rows| {
+            let largest = starts.windows(2).map(|group| group[1] - group[0]).max().unwrap_or_default();
+            let seen = columns.iter().zip(fields).map(|(column, field)| match column {
+                Some(whole) => Ok(Seen::Values(take(whole, &rows, None)?)),
+                None => Ok(Seen::Nothing(new_null_array(field.data_type(), largest))),
             });
-            expr.evaluate(&RecordBatch::try_new(Arc::clone(&schema), of_group.collect())?)
-        });
-        let values = values.collect::<Result<Vec<_>>>()?;
-        match values.is_empty() {
-            true => Ok(new_null_array(expr.field()?.data_type(), 0)),
-            false => Ok(concat(&values.iter().map(AsRef::as_ref).collect::<Vec<_>>())?),
+            let seen = seen.collect::<Result<Vec<_>>>()?;
+            let groups = starts.windows(2).filter(|group| group[0] < group[1]);
+            let values = groups.map(|group| {
+                let (start, count) = (group[0], group[1] - group[0]);
+                let of_group = seen.iter().map(|column| match column {
+                    Seen::Values(values) => values.slice(start, count),
+                    Seen::Nothing(nulls) => nulls.slice(0, count),
+                });
+                expr.evaluate(&RecordBatch::try_new(Arc::clone(&schema), of_group.collect())?)
+            });
+            values.collect()
+        })?;
+        match values {
+            Some(values) => Ok(values),
+            None => Ok(new_null_array(expr.field()?.data_type(), 0)),
         }
     }
 
-    /// Returns values that are in this order in the order of the rows.
-    fn scatter(&self, values: &ArrayRef) -> Result<ArrayRef> {
-        let mut places = vec![0; self.rows.len()];
-        for (place, row) in self.rows.values().iter().enumerate() {
-            places[*row as usize] = place as u32;
-        }
-        Ok(take(values, &UInt32Array::from(places), None)?)
+    /// Returns where in this order each row is.
+    fn places(&self, shares: usize) -> Result<UInt32Array> {
+        let places: Vec<AtomicU32> = std::iter::repeat_with(AtomicU32::default).take(self.rows.len()).collect();
+        side_by_side(split(&self.starts, shares), |groups| {
+            let places_of = self.starts[groups.start]..self.starts[groups.end];
+            for (place, row) in places_of.clone().zip(&self.rows.values()[places_of]) {
+                // Each row has one place, so no two threads write the same one; they meet at the end.
+                places[*row as usize].store(place as u32, Ordering::Relaxed);
+            }
+            Ok(())
+        })?;
+        Ok(places.into_iter().map(AtomicU32::into_inner).collect::<Vec<_>>().into())
     }
 }
 
@@ -202,36 +289,30 @@ enum Seen {
 }
 
 /// Returns the rows, one group after the other in the order in which they came, and where groups begin.
-fn grouped(
-    window: &Window,
-    batches: &[RecordBatch],
-    schema: &SchemaRef,
-    count: usize,
-) -> Result<(Vec<u32>, Vec<usize>)> {
+fn grouped(window: &Window, rows: &Rows) -> Result<(Vec<u32>, Vec<usize>)> {
+    let count = rows.count();
     if window.partition_by.is_empty() {
         return Ok(((0..count as u32).collect(), vec![0, count]));
     }
-    let field = |key: &Arc<dyn PhysicalExpr>| Ok(key.return_field(schema)?.as_ref().clone().with_nullable(true));
+    let field = |key: &Arc<dyn PhysicalExpr>| Ok(key.return_field(&rows.schema)?.as_ref().clone().with_nullable(true));
     let fields = window.partition_by.iter().map(field).collect::<Result<Vec<_>>>()?;
-    let mut known = new_group_values(Arc::new(Schema::new(fields)), &GroupOrdering::None)?;
-    let mut group_of: Vec<u32> = Vec::with_capacity(count);
-    let mut groups = Vec::new();
-    for batch in batches {
-        let keys = window.partition_by.iter().map(|key| key.evaluate(batch)?.into_array(batch.num_rows()));
-        known.intern(&keys.collect::<Result<Vec<_>>>()?, &mut groups)?;
-        group_of.extend(groups.iter().map(|group| *group as u32));
-    }
+    let keys = |batch: usize| {
+        let batch = &rows.batches[batch];
+        window.partition_by.iter().map(|key| key.evaluate(batch)?.into_array(batch.num_rows())).collect()
+    };
+    let numbered = number(&Arc::new(Schema::new(fields)), &rows.starts, (rows.shares, usize::MAX), keys)?;
+    let Some(Numbered { numbers, known }) = numbered else { unreachable!("there is no limit") };
     let mut starts = vec![0; known.len() + 1];
-    group_of.iter().for_each(|group| starts[*group as usize + 1] += 1);
+    numbers.iter().for_each(|group| starts[*group as usize + 1] += 1);
     (1..starts.len()).for_each(|group| starts[group] += starts[group - 1]);
     let mut next = starts.clone();
-    let mut rows = vec![0; count];
-    for (row, group) in group_of.into_iter().enumerate() {
+    let mut order = vec![0; count];
+    for (row, group) in numbers.into_iter().enumerate() {
         let place = &mut next[group as usize];
-        rows[*place] = row as u32;
+        order[*place] = row as u32;
         *place += 1;
     }
-    Ok((rows, starts))
+    Ok((order, starts))
 }
 
 /// What rows are ordered by.
@@ -239,17 +320,17 @@ enum OrderKeys {
     /// A number for each.
     Numbers(Vec<u64>),
     /// A form that compares as bytes.
-    Bytes(Rows),
+    Bytes(row::Rows),
 }
 
 impl OrderKeys {
-    fn of(window: &Window, batches: &[RecordBatch], count: usize) -> Result<Self> {
+    fn of(window: &Window, rows: &Rows) -> Result<Self> {
         let column = |key: &PhysicalSortExpr| {
-            let parts = batches.iter().map(|batch| key.expr.evaluate(batch)?.into_array(batch.num_rows()));
+            let parts = rows.batches.iter().map(|batch| key.expr.evaluate(batch)?.into_array(batch.num_rows()));
             Ok(OrderColumn { parts: parts.collect::<Result<Vec<_>>>()?, options: key.options })
         };
         let columns = window.order_by.iter().map(column).collect::<Result<Vec<_>>>()?;
-        if let Some(numbers) = pack(&columns, count)? {
+        if let Some(numbers) = pack(&columns, &rows.starts, rows.shares)? {
             return Ok(Self::Numbers(numbers));
         }
         let field = |column: &OrderColumn| {
@@ -257,8 +338,8 @@ impl OrderKeys {
             SortField::new_with_options(part, column.options)
         };
         let converter = RowConverter::new(columns.iter().map(field).collect())?;
-        let mut keys = converter.empty_rows(count, count * ORDER_KEY_BYTES);
-        for batch in 0..batches.len() {
+        let mut keys = converter.empty_rows(rows.count(), rows.count() * ORDER_KEY_BYTES);
+        for batch in 0..rows.batches.len() {
             let parts: Vec<ArrayRef> = columns.iter().map(|column| Arc::clone(&column.parts[batch])).collect();
             converter.append(&mut keys, &parts)?;
         }
@@ -284,16 +365,5 @@ impl OrderKeys {
                 }
             }
         }
-    }
-}
-
-/// Returns an expression's values over all batches.
-fn gather(expr: &Arc<dyn PhysicalExpr>, batches: &[RecordBatch], schema: &SchemaRef) -> Result<ArrayRef> {
-    let parts = batches.iter().map(|batch| expr.evaluate(batch)?.into_array(batch.num_rows()));
-    let parts = parts.collect::<Result<Vec<_>>>()?;
-    let data_type: DataType = expr.data_type(schema)?;
-    match parts.is_empty() {
-        true => Ok(new_null_array(&data_type, 0)),
-        false => Ok(concat(&parts.iter().map(AsRef::as_ref).collect::<Vec<_>>())?),
     }
 }

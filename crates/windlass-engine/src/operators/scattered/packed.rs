@@ -8,13 +8,13 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray};
-use datafusion::arrow::compute::{SortOptions, cast, rank};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array};
+use datafusion::arrow::compute::{SortOptions, cast, max, min, rank};
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use datafusion::error::Result;
 use datafusion::logical_expr::EmitTo;
-use datafusion::physical_plan::aggregates::group_values::new_group_values;
-use datafusion::physical_plan::aggregates::order::GroupOrdering;
+
+use super::shares::{number, side_by_side, split};
 
 /// Different texts of a column at most.
 const MOST_TEXTS: usize = 1 << 16;
@@ -26,14 +26,16 @@ pub(super) struct OrderColumn {
 }
 
 /// Returns a number for each row, by which rows compare as by `columns`; `None` where 64 bits are not enough.
-pub(super) fn pack(columns: &[OrderColumn], rows: usize) -> Result<Option<Vec<u64>>> {
-    let mut keys = vec![0_u64; rows];
+/// `starts` has the first row of each part, and the end.
+pub(super) fn pack(columns: &[OrderColumn], starts: &[usize], shares: usize) -> Result<Option<Vec<u64>>> {
+    let mut keys = vec![0_u64; starts.last().copied().unwrap_or_default()];
     let mut bits = 0;
     for column in columns {
+        let mut packing = Packing { keys: &mut keys, taken: bits, starts, shares };
         let added = match column.parts.first().map(|part| part.data_type().clone()) {
             None => Some(0),
-            Some(DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) => column.append_texts(&mut keys, bits)?,
-            Some(data_type) if is_whole(&data_type) => column.append_numbers(&mut keys, bits)?,
+            Some(DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) => packing.append_texts(column)?,
+            Some(data_type) if is_whole(&data_type) => packing.append_numbers(column)?,
             Some(_) => None,
         };
         let Some(added) = added else { return Ok(None) };
@@ -50,89 +52,145 @@ fn is_whole(data_type: &DataType) -> bool {
         || matches!(data_type, DataType::Time32(_) | DataType::Time64(_))
 }
 
-/// Values of a column as steps from the least of them.
-struct Grid {
-    least: i64,
-    step: u64,
-    /// Steps from the least to the largest.
-    most: u64,
-    has_nulls: bool,
+/// Keys that are being made.
+struct Packing<'a> {
+    keys: &'a mut [u64],
+    /// Bits of them that are taken.
+    taken: u32,
+    starts: &'a [usize],
+    shares: usize,
 }
 
-impl OrderColumn {
-    /// Writes the numbers of this column below those that are there. Returns the bits that it takes, or `None` where
-    /// they do not fit beside the `taken` ones.
-    fn append_numbers(&self, keys: &mut [u64], taken: u32) -> Result<Option<u32>> {
-        let parts = self.parts.iter().map(|part| cast(&whole(part)?, &DataType::Int64));
-        let parts = parts.collect::<Result<Vec<_>, _>>()?;
-        let Some(grid) = Grid::of(&parts) else { return Ok(None) };
+impl Packing<'_> {
+    /// Writes the numbers of a column below those that are there. Returns the bits that it takes, or `None` where
+    /// they do not fit beside those that are taken.
+    fn append_numbers(&mut self, column: &OrderColumn) -> Result<Option<u32>> {
+        let runs = side_by_side(split(self.starts, self.shares), |run| {
+            let number = |part| Ok(cast(&whole(part)?, &DataType::Int64)?.as_primitive::<Int64Type>().clone());
+            let parts = column.parts[run].iter().map(number).collect::<Result<Vec<_>>>()?;
+            let spread = Spread::of(&parts);
+            Ok((parts, spread))
+        })?;
+        let has_nulls = column.parts.iter().any(|part| part.null_count() > 0);
+        let spread = runs.iter().filter_map(|(_, spread)| *spread).reduce(Spread::and);
+        let grid = Grid::new(spread.unwrap_or_default());
         // NULL is a number of its own, before or behind all others.
-        let numbers = u128::from(grid.most) + 1 + u128::from(grid.has_nulls);
+        let numbers = u128::from(grid.most) + 1 + u128::from(has_nulls);
         let bits = u128::BITS - (numbers - 1).leading_zeros();
-        if taken + bits > u64::BITS {
+        if self.taken + bits > u64::BITS {
             return Ok(None);
         }
-        let first = u64::from(grid.has_nulls && self.options.nulls_first);
-        let null = if self.options.nulls_first { 0 } else { grid.most.wrapping_add(1) };
-        let mut keys = keys.iter_mut();
-        for part in &parts {
-            let part = part.as_primitive::<Int64Type>();
-            for (row, key) in (0..part.len()).zip(&mut keys) {
-                let number = if part.is_null(row) { null } else { first + grid.place(part.value(row), self.options) };
-                *key = shifted(*key, bits) | number;
-            }
+        let options = column.options;
+        let first = u64::from(has_nulls && options.nulls_first);
+        let null = if options.nulls_first { 0 } else { grid.most.wrapping_add(1) };
+        let mut rest = &mut *self.keys;
+        let mut work = Vec::with_capacity(runs.len());
+        for (parts, _) in runs {
+            let (keys, others) = rest.split_at_mut(parts.iter().map(Array::len).sum());
+            rest = others;
+            work.push((parts, keys));
         }
+        side_by_side(work, |(parts, keys)| {
+            let mut keys = keys.iter_mut();
+            for part in &parts {
+                for (row, key) in (0..part.len()).zip(&mut keys) {
+                    let number = if part.is_null(row) { null } else { first + grid.place(part.value(row), options) };
+                    *key = shifted(*key, bits) | number;
+                }
+            }
+            Ok(())
+        })?;
         Ok(Some(bits))
     }
 
     /// The same for texts, of which only few are different.
-    fn append_texts(&self, keys: &mut [u64], taken: u32) -> Result<Option<u32>> {
-        let field = Field::new("text", self.parts[0].data_type().clone(), true);
-        let mut known = new_group_values(Arc::new(Schema::new(vec![field])), &GroupOrdering::None)?;
-        let mut texts: Vec<u32> = Vec::with_capacity(keys.len());
-        let mut groups = Vec::new();
-        for part in &self.parts {
-            known.intern(&[Arc::clone(part)], &mut groups)?;
-            if known.len() > MOST_TEXTS {
-                return Ok(None);
-            }
-            texts.extend(groups.iter().map(|group| *group as u32));
-        }
-        let bits = u64::BITS - (known.len().max(1) as u64 - 1).leading_zeros();
-        if taken + bits > u64::BITS {
+    fn append_texts(&mut self, column: &OrderColumn) -> Result<Option<u32>> {
+        let field = Field::new("text", column.parts[0].data_type().clone(), true);
+        let schema = Arc::new(Schema::new(vec![field]));
+        let of_part = |part: usize| Ok(vec![Arc::clone(&column.parts[part])]);
+        let numbered = number(&schema, self.starts, (self.shares, MOST_TEXTS), of_part)?;
+        let Some(mut numbered) = numbered else { return Ok(None) };
+        let bits = u64::BITS - (numbered.known.len().max(1) as u64 - 1).leading_zeros();
+        if self.taken + bits > u64::BITS {
             return Ok(None);
         }
-        let distinct = known.emit(EmitTo::All)?;
+        let distinct = numbered.known.emit(EmitTo::All)?;
         // Arrow ranks no views.
-        let ranks = rank(&cast(&distinct[0], &DataType::LargeUtf8)?, Some(self.options))?;
-        for (key, text) in keys.iter_mut().zip(texts) {
+        let ranks = rank(&cast(&distinct[0], &DataType::LargeUtf8)?, Some(column.options))?;
+        for (key, text) in self.keys.iter_mut().zip(numbered.numbers) {
             *key = shifted(*key, bits) | u64::from(ranks[text as usize] - 1);
         }
         Ok(Some(bits))
     }
 }
 
-impl Grid {
-    /// Returns what all values are steps of; `None` where they lie further apart than 64 bits tell.
-    fn of(parts: &[ArrayRef]) -> Option<Self> {
-        let values = || parts.iter().flat_map(|part| part.as_primitive::<Int64Type>().iter().flatten());
-        let has_nulls = parts.iter().any(|part| part.null_count() > 0);
-        let Some(least) = values().min() else { return Some(Self { least: 0, step: 1, most: 0, has_nulls }) };
-        let (mut step, mut most) = (0, 0);
-        for value in values() {
+/// How far the values of a column lie apart.
+#[derive(Debug, Clone, Copy, Default)]
+struct Spread {
+    least: i64,
+    largest: i64,
+    /// What all of them are steps of, from the least one on; 0 where there is one value.
+    step: u64,
+}
+
+impl Spread {
+    /// Returns that of values; `None` where there are none.
+    fn of(parts: &[Int64Array]) -> Option<Self> {
+        let (least, largest) = parts.iter().fold((None, None), |(least, largest): (Option<i64>, Option<i64>), part| {
+            let smaller = min(part).map(|value| least.map_or(value, |known| known.min(value)));
+            let larger = max(part).map(|value| largest.map_or(value, |known| known.max(value)));
+            (smaller.or(least), larger.or(largest))
+        });
+        let (least, largest) = least.zip(largest)?;
+        let (mut step, mut last) = (0, 0);
+        for value in parts.iter().flat_map(|part| part.iter().flatten()) {
             let distance = value.abs_diff(least);
-            most = most.max(distance);
-            // A step of 1 cannot become less.
-            if step != 1 && (step == 0 || distance % step != 0) {
+            // A step of 1 cannot become less, and times repeat.
+            if step == 1 || distance == last {
+                continue;
+            }
+            last = distance;
+            if step == 0 || distance % step != 0 {
                 step = greatest_divisor(step, distance);
             }
         }
-        let step = step.max(1);
-        Some(Self { least, step, most: most / step, has_nulls })
+        Some(Self { least, largest, step })
+    }
+
+    /// Returns that of the values of both.
+    fn and(self, other: Self) -> Self {
+        let apart = self.least.abs_diff(other.least);
+        Self {
+            least: self.least.min(other.least),
+            largest: self.largest.max(other.largest),
+            step: greatest_divisor(greatest_divisor(self.step, other.step), apart),
+        }
+    }
+}
+
+/// Values of a column as steps from the least of them.
+struct Grid {
+    least: i64,
+    /// A step is an odd number that is shifted so far; multiplied by the inverse of that number, a multiple of it is divided.
+    shift: u32,
+    inverse: u64,
+    /// Steps from the least to the largest.
+    most: u64,
+}
+
+impl Grid {
+    fn new(spread: Spread) -> Self {
+        let step = spread.step.max(1);
+        let shift = step.trailing_zeros();
+        let odd = step >> shift;
+        // Newton's iteration: an odd number is its own inverse in 3 bits, and each step doubles them.
+        let inverse =
+            (0..5).fold(odd, |inverse: u64, _| inverse.wrapping_mul(2_u64.wrapping_sub(odd.wrapping_mul(inverse))));
+        Self { least: spread.least, shift, inverse, most: spread.largest.abs_diff(spread.least) / step }
     }
 
     fn place(&self, value: i64, options: SortOptions) -> u64 {
-        let steps = value.abs_diff(self.least) / self.step;
+        let steps = (value.abs_diff(self.least) >> self.shift).wrapping_mul(self.inverse);
         if options.descending { self.most - steps } else { steps }
     }
 }
@@ -161,7 +219,7 @@ fn greatest_divisor(left: u64, right: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use datafusion::arrow::array::{
-        BooleanArray, Date32Array, Int32Array, Int64Array, StringArray, StringViewArray, TimestampMicrosecondArray,
+        BooleanArray, Date32Array, Int32Array, StringArray, StringViewArray, TimestampMicrosecondArray,
     };
     use datafusion::arrow::row::{RowConverter, SortField};
 
@@ -212,7 +270,9 @@ mod tests {
                     }
                 })
                 .collect();
-            let keys = pack(&columns, rows).unwrap().expect("small columns fit");
+            let starts = [0, cut, rows];
+            let keys = pack(&columns, &starts, 1).unwrap().expect("small columns fit");
+            assert_eq!(pack(&columns, &starts, 3).unwrap().as_ref(), Some(&keys), "threads do not matter");
             let fields = columns
                 .iter()
                 .map(|column| SortField::new_with_options(column.parts[0].data_type().clone(), column.options));
@@ -240,7 +300,7 @@ mod tests {
             let rows = parts[0].len();
             let options = SortOptions::default();
             let columns: Vec<_> = parts.into_iter().map(|part| OrderColumn { parts: vec![part], options }).collect();
-            pack(&columns, rows).unwrap()
+            pack(&columns, &[0, rows], 1).unwrap()
         };
         let all: ArrayRef = Arc::new(Int64Array::from(vec![i64::MAX, i64::MIN, 0]));
         assert_eq!(pack(vec![Arc::clone(&all)]), Some(vec![u64::MAX, 0, 1 << 63]));
