@@ -36,7 +36,7 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, SendableRecordBatchStream,
 };
 use futures::{StreamExt, TryStreamExt};
-use tokio::sync::{Barrier, OnceCell};
+use tokio::sync::{Barrier, watch};
 
 pub(super) use self::chain::specialise;
 use self::compute::{Column, Rows, Window, compute};
@@ -62,7 +62,7 @@ struct Shared {
     gathered: Mutex<Vec<Vec<RecordBatch>>>,
     all_gathered: Barrier,
     /// The columns of all functions, over the rows of one partition after the other.
-    computed: OnceCell<Computed>,
+    computed: watch::Sender<Option<Result<Arc<Computed>, Arc<DataFusionError>>>>,
 }
 
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl ScatteredWindowsExec {
         let shared = Shared {
             gathered: Mutex::new(vec![Vec::new(); partitions]),
             all_gathered: Barrier::new(partitions),
-            computed: OnceCell::new(),
+            computed: watch::Sender::new(None),
         };
         Self {
             input,
@@ -185,14 +185,20 @@ impl Share {
         }
         drop(input);
         self.gathered()[self.partition] = batches.clone();
-        self.shared.all_gathered.wait().await;
-        let computed = self.shared.computed.get_or_try_init(|| self.compute()).await?;
+        let mut computed = self.shared.computed.subscribe();
+        if self.shared.all_gathered.wait().await.is_leader()
+            && let Err(error) = self.compute().await
+        {
+            self.shared.computed.send_replace(Some(Err(Arc::new(error))));
+        }
+        let computed = match computed.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(Ok(computed))) => Arc::clone(computed),
+            Ok(Some(Err(error))) => return Err(DataFusionError::Shared(Arc::clone(error))),
+            Ok(None) | Err(_) => return Err(DataFusionError::Internal("windows were not computed".to_string())),
+        };
         let mut start = computed.starts[self.partition];
-        let shared = Arc::clone(&self.shared);
         let schema = Arc::clone(&self.schema);
         let rows = futures::stream::iter(batches).map(move |batch| {
-            let missing = || DataFusionError::Internal("windows were not computed".to_string());
-            let computed = shared.computed.get().ok_or_else(missing)?;
             let of_batch = |column: &Column| column.of_rows(start, batch.num_rows());
             let added = computed.columns.iter().map(of_batch).collect::<Result<Vec<_>>>()?;
             start += batch.num_rows();
@@ -209,10 +215,12 @@ impl Share {
         self.shared.gathered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Computes the windows of all partitions; done by the one that comes first.
-    async fn compute(&self) -> Result<Computed> {
-        let _timer = self.metrics.elapsed_compute().timer();
+    /// Computes the windows of all partitions; done by one of them. Whoever waits is told by the thread that
+    /// computes: woken by a thread of the runtime, a task waits until that one has time for it, though others have none to do.
+    async fn compute(&self) -> Result<()> {
+        let timer = self.metrics.elapsed_compute().timer();
         let gathered = std::mem::take(&mut *self.gathered());
+        let threads = gathered.len();
         let rows_of = |batches: &Vec<RecordBatch>| batches.iter().map(RecordBatch::num_rows).sum::<usize>();
         let starts = gathered.iter().scan(0, |next, batches| {
             let start = *next;
@@ -222,10 +230,18 @@ impl Share {
         let starts: Vec<usize> = starts.collect();
         let count = gathered.iter().map(rows_of).sum::<usize>();
         self.order.try_grow(count * BYTES_TO_ORDER * self.windows.len())?;
-        let threads = gathered.len();
+        let memory = self.order.split(self.order.size());
         let rows = Rows::new(gathered.into_iter().flatten().collect(), Arc::clone(&self.of_input), threads);
-        let columns = compute(&self.windows, rows).await?;
-        self.order.try_resize(columns.iter().map(Column::bytes).sum())?;
-        Ok(Computed { columns, starts, _memory: self.order.split(self.order.size()) })
+        let (windows, shared) = (Arc::clone(&self.windows), Arc::clone(&self.shared));
+        let computing = tokio::task::spawn_blocking(move || {
+            let computed = compute(&windows, &rows).and_then(|columns| {
+                memory.try_resize(columns.iter().map(Column::bytes).sum())?;
+                Ok(Arc::new(Computed { columns, starts, _memory: memory }))
+            });
+            shared.computed.send_replace(Some(computed.map_err(Arc::new)));
+        });
+        let ended = computing.await.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)));
+        drop(timer);
+        ended
     }
 }

@@ -12,7 +12,6 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::window::WindowExpr;
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
-use tokio::task::JoinSet;
 
 use super::packed::{OrderColumn, pack};
 use super::shares::{Numbered, number, shares, side_by_side, split};
@@ -131,20 +130,10 @@ impl Rows {
     }
 }
 
-/// Returns a column for each function; windows are worked on side by side, each by several threads.
-pub(super) async fn compute(windows: &Arc<[Window]>, rows: Rows) -> Result<Vec<Column>> {
-    let rows = Arc::new(rows);
-    let mut tasks = JoinSet::new();
-    for index in 0..windows.len() {
-        let (windows, rows) = (Arc::clone(windows), Arc::clone(&rows));
-        tasks.spawn_blocking(move || (index, columns(&windows[index], &rows)));
-    }
-    let mut found: Vec<Vec<Column>> = vec![Vec::new(); windows.len()];
-    while let Some(joined) = tasks.join_next().await {
-        let (index, columns) = joined.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))?;
-        found[index] = columns?;
-    }
-    Ok(found.into_iter().flatten().collect())
+/// Returns a column for each function; windows are worked on side by side, each by several threads. Blocks.
+pub(super) fn compute(windows: &[Window], rows: &Rows) -> Result<Vec<Column>> {
+    let columns = side_by_side(windows.iter().collect(), |window| columns(window, rows))?;
+    Ok(columns.into_iter().flatten().collect())
 }
 
 fn columns(window: &Window, rows: &Rows) -> Result<Vec<Column>> {
