@@ -218,9 +218,20 @@ impl Engine {
         if let Some(model) = request.node.model() {
             return Box::pin(self.train(request, model)).await;
         }
+        self.warm_readers(request);
         match &request.node.config.incremental {
             Some(incremental) => Box::pin(self.build_steps(request, incremental)).await,
             None => self.build_from(request, &RowsFrom::Inputs).await,
+        }
+    }
+
+    /// Gets Python ready for the transforms that read a node, while that is computed.
+    fn warm_readers(&self, request: &BuildRequest<'_>) {
+        for reader in request.plan.nodes.keys().filter_map(|name| request.project.nodes.get(name)) {
+            let Some(python) = reader.python() else { continue };
+            if python.inputs.iter().any(|input| input.node == request.node.name) {
+                self.workers.warm(python::environment_request(&reader.name, &python.code.environment));
+            }
         }
     }
 

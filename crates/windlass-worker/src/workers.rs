@@ -11,7 +11,7 @@ use crate::init::Init;
 use crate::ledger::{Ledger, SharedLedger, WHOLE};
 use crate::pool::{Pool, Shared, supervise, thousandths};
 use crate::slots::Memory;
-use crate::zygote::{Tasks, Zygotes, lock};
+use crate::zygote::{Tasks, Zygote, Zygotes, lock};
 use crate::{Environment, EnvironmentRequest, Error, LockedPackages, Program, WorkersConfig, sdk};
 
 /// How long pools may take to close.
@@ -19,11 +19,13 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(8);
 
 /// All workers of this process. Dropping it kills them.
 pub struct Workers {
-    environments: EnvironmentStore,
+    environments: Arc<EnvironmentStore>,
     memory: Arc<Memory>,
     ledger: Arc<SharedLedger>,
     zygotes: OnceLock<Arc<Zygotes>>,
     pools: Mutex<HashMap<String, Arc<Pool>>>,
+    /// Processes that nobody has asked for a worker yet; see [`Workers::warm`].
+    warm: Arc<Mutex<Vec<Arc<Zygote>>>>,
     /// Supervisors and whatever listens to zygotes. Nothing else keeps it alive.
     tasks: Arc<Tasks>,
     config: WorkersConfig,
@@ -33,11 +35,12 @@ impl Workers {
     /// Makes an empty set; starts nothing. All calls must come from one runtime.
     pub fn new(config: WorkersConfig) -> Arc<Self> {
         Arc::new(Self {
-            environments: EnvironmentStore::new(&config),
+            environments: Arc::new(EnvironmentStore::new(&config)),
             memory: Memory::new(Arc::clone(&config.memory)),
             ledger: SharedLedger::new(Ledger::new(config.cpus, config.gpus.len())),
             zygotes: OnceLock::new(),
             pools: Mutex::default(),
+            warm: Arc::default(),
             tasks: Arc::default(),
             config,
         })
@@ -57,6 +60,20 @@ impl Workers {
     /// Answers what the lock of `request` pins; `None` where there is no lock yet. Builds nothing.
     pub async fn locked(&self, request: &EnvironmentRequest) -> Result<Option<LockedPackages>, Error> {
         self.environments.locked(request).await
+    }
+
+    /// Gets an environment ready, and a process that has imported its packages, for a pool that will come: it
+    /// starts in a few milliseconds then. Returns at once. What goes wrong is said to whoever asks for the pool.
+    pub fn warm(&self, request: EnvironmentRequest) {
+        let Ok(zygotes) = self.zygotes().map(Arc::clone) else { return };
+        let (environments, warm) = (Arc::clone(&self.environments), Arc::downgrade(&self.warm));
+        lock(&self.tasks).spawn(async move {
+            let Ok(environment) = environments.prepare(&request).await else { return };
+            let Ok(zygote) = zygotes.get(&environment, &request.node).await else { return };
+            if let Some(warm) = warm.upgrade() {
+                lock(&warm).push(zygote);
+            }
+        });
     }
 
     /// Answers the pool of `program`: the one that is there already, or a new one. Its fewest workers
@@ -97,6 +114,7 @@ impl Workers {
     /// Ends workers that have nothing to do, as if they had been idle for long. Their pools start new
     /// ones when batches come.
     pub fn dismiss_idle(&self) {
+        lock(&self.warm).clear();
         for pool in lock(&self.pools).values() {
             pool.core().dismiss_idle();
         }
@@ -107,6 +125,7 @@ impl Workers {
         for (_, pool) in lock(&self.pools).drain() {
             pool.core().close();
         }
+        lock(&self.warm).clear();
         // Taken out, so that no lock is held while they end.
         let mut tasks = std::mem::take(&mut *lock(&self.tasks));
         if let Some(zygotes) = self.zygotes.get() {
@@ -155,6 +174,7 @@ impl Drop for Workers {
         for (_, pool) in lock(&self.pools).drain() {
             pool.core().close();
         }
+        lock(&self.warm).clear();
         lock(&self.tasks).abort_all();
     }
 }

@@ -16,8 +16,10 @@ use crate::bisect::Bisection;
 use crate::ledger::{Ask, Asked, Permit, Place};
 use crate::scale::{Demand, workers_wanted};
 use crate::worker::{Death, End, Ended, Launch, serve};
-use crate::{BatchOutcome, Error, RowError};
+use crate::{BatchOutcome, Error, Role, RowError};
 
+/// Rows that a worker is started for where that is little work.
+const MANY_ROWS: u64 = 1 << 20;
 /// How long workers stay without work.
 const IDLE_CPU: Duration = Duration::from_secs(600);
 /// The same with a GPU, which others may want.
@@ -222,7 +224,8 @@ impl State {
     /// Returns whether another worker should start.
     fn wants_worker(&self, core: &Core) -> bool {
         let (fewest, most) = core.program.settings.concurrency;
-        let (fewest, most) = (fewest.max(1).min(most.max(1)), most.max(1));
+        let most = most.max(1);
+        let fewest = fewest.max(1).max(self.surely_wanted(core)).min(most);
         let count = self.seats.len() as u32;
         if !matches!(self.phase, PoolPhase::Open) || count >= most {
             return false;
@@ -247,6 +250,16 @@ impl State {
         });
         let useful = self.seats.values().filter(|seat| seat.phase != SeatPhase::Retired).count() as u32;
         useful < wanted || suspects > fresh
+    }
+
+    /// Returns how many workers so many rows are worth before the first call has said what a row costs. Only where
+    /// starting one is little work: a class may load a large model.
+    fn surely_wanted(&self, core: &Core) -> u32 {
+        let is_class = matches!(&core.program.role, Role::Transform(code) if code.is_class);
+        match (self.remaining, is_class) {
+            (Some(rows), false) => u32::try_from(rows / MANY_ROWS).unwrap_or(u32::MAX),
+            _ => 0,
+        }
     }
 
     /// Lets workers go: idle ones after a while, and one where a suspect batch finds no new worker.
