@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::python;
 use crate::support::{Answer, Project, Running};
 
 /// Rows of the input.
@@ -52,6 +53,31 @@ fn project() -> Project {
     project
 }
 
+/// Returns the project over a table of more than 10 MB in several files, which the planner divides by their bytes.
+fn over_a_large_table() -> Project {
+    let project = project();
+    let pad =
+        (1..=20).map(|part| format!("encode(sha512('{part} ' || value), 'hex')")).collect::<Vec<_>>().join(" || ");
+    let numbers = "select value as id, value * 0.5 as x, 'n' || value as name";
+    project
+        .write("transforms/numbers.sql", &format!("{numbers}, {pad} as pad from generate_series(1, {ROWS}) t(value)"));
+    project.write("targets.yml", "targets: {local: {lake: ./lake, state: ./.windlass, threads: 2, env: prod}}\n");
+    project
+}
+
+/// The same over files of others, with many row groups.
+fn over_large_files() -> Project {
+    let project = over_a_large_table();
+    python::script("write_large.py", &[project.path("data/numbers").to_str().unwrap()]);
+    std::fs::remove_file(project.path("transforms/numbers.sql")).unwrap();
+    project.write("sources.yml", "sources: {raw: {path: 'data/{name}/*.parquet', tables: {numbers: {}}}}\n");
+    let code = std::fs::read_to_string(project.path("transforms/slow.py")).unwrap();
+    let code =
+        code.replace("import ref,", "import source,").replace("ref(\"numbers\")", "source(\"raw\", \"numbers\")");
+    project.write("transforms/slow.py", &code);
+    project
+}
+
 /// Returns how many rows Python was given since the last call.
 fn computed(project: &Project) -> u64 {
     let text = std::fs::read_to_string(project.path("log")).unwrap_or_default();
@@ -77,10 +103,15 @@ fn started(project: &Project, count: usize) -> Running {
 
 fn killed(count: usize) -> Project {
     let project = project();
-    let run = started(&project, count);
+    kill(&project, count);
+    project
+}
+
+/// Kills a run that has kept so many pieces.
+fn kill(project: &Project, count: usize) {
+    let run = started(project, count);
     run.signal("KILL");
     assert_eq!(run.wait().code, -1);
-    project
 }
 
 /// Returns all that the lake holds of the transform, but for what differs from run to run.
@@ -101,18 +132,22 @@ fn continued(answer: &Answer) -> u64 {
 
 /// Runs to the end, and looks at what has become of the rows.
 fn finish(project: &Project) -> u64 {
+    finish_as(project, &self::project())
+}
+
+/// Runs to the end, and compares with a project of the same files that runs as a whole.
+fn finish_as(project: &Project, undisturbed: &Project) -> u64 {
     let answer = project.windlass_with(["run"], &SHORT);
     assert_eq!(answer.code, 0, "{answer}");
-    let undisturbed = self::project();
     assert_eq!(undisturbed.windlass(["run"]).code, 0);
-    assert!(computed(&undisturbed) > ROWS - 100, "all but those that miss the precondition");
-    assert!(tables(project) == tables(&undisturbed), "rows differ from those of a run that nothing disturbed");
+    assert!(computed(undisturbed) > ROWS - 100, "all but those that miss the precondition");
+    assert!(tables(project) == tables(undisturbed), "rows differ from those of a run that nothing disturbed");
     assert!(answer.stderr.contains("not: id % 1000 <> 1 12 · is a two 12 · range_y 10"), "{answer}");
     assert_eq!(pieces(project), Vec::<String>::new());
     assert_eq!(project.files("lake/prod/slow__errors/_pieces"), Vec::<String>::new());
     // What is published stays, whatever tidies up after the run that was killed.
     assert_eq!(project.windlass(["gc"]).code, 0);
-    assert!(tables(project) == tables(&undisturbed));
+    assert!(tables(project) == tables(undisturbed));
     assert_eq!(project.json(["plan", "slow"])["nodes"][0]["action"], "reuse");
     continued(&answer)
 }
@@ -133,6 +168,35 @@ fn a_transform_that_was_killed_goes_on() {
     assert_eq!(finish(&project), done);
     let after = computed(&project);
     assert!(after <= ROWS - done && after > 0, "{after} rows were computed where {done} of {ROWS} were done");
+}
+
+/// Inputs that the planner would divide by their bytes are read in the pieces that were counted: as a whole, in pieces, and
+/// in pieces of two runs.
+#[test]
+fn pieces_of_a_large_input_hold_each_row_once() {
+    for large in [over_a_large_table, over_large_files] {
+        let in_pieces = large();
+        let answer = in_pieces.windlass_with(["run"], &SHORT);
+        assert_eq!(answer.code, 0, "{answer}");
+        assert!(computed(&in_pieces) > ROWS - 100);
+        let input = ["lake/prod/numbers", "data/numbers"].map(|folder| bytes(&in_pieces, folder)).iter().sum::<u64>();
+        assert!(input > 12 << 20, "{input} bytes are not divided");
+        let project = large();
+        kill(&project, 3);
+        let before = computed(&project);
+        assert!(before < ROWS, "it was killed before its end");
+        let done = finish_as(&project, &large());
+        assert!(computed(&project) <= ROWS - done);
+        assert!(tables(&in_pieces) == tables(&project), "rows differ from those of a run that was killed");
+        let counted = project.rows("select count(*) as n, count(distinct id) as ids from slow");
+        assert_eq!(counted, r#"{"n":11966,"ids":11966}"#);
+    }
+}
+
+/// Returns the size of the files of a folder.
+fn bytes(project: &Project, folder: &str) -> u64 {
+    let size = |file: &String| std::fs::metadata(project.path(folder).join(file)).unwrap().len();
+    project.files(folder).iter().filter(|file| file.ends_with(".parquet")).map(size).sum()
 }
 
 #[test]
