@@ -18,6 +18,8 @@ mod recheck;
 mod replaced;
 mod replay;
 mod second_look;
+mod slices;
+mod step_errors;
 mod steps;
 mod unscored;
 
@@ -182,6 +184,8 @@ struct Prepared {
     published: SchemaRef,
     /// What the error table holds, where there is one.
     errors: Option<ErrorRows>,
+    /// How far rows of an input reach that a later step goes on from.
+    until: Option<String>,
 }
 
 /// Staged files.
@@ -240,6 +244,9 @@ impl Engine {
         request.progress.phase(Phase::Staged);
         let mut staged = self.second_look(request, &prepared, staged, rows).await?;
         self.check_keys_of(request, &prepared, &staged).await?;
+        if let RowsFrom::Step(step) = rows {
+            self.check_times(request, &prepared, &staged, step).await?;
+        }
         let audited = match (self.audit_staged(request, &prepared, &mut staged, rows).await, rows) {
             (Err(error), RowsFrom::Inputs | RowsFrom::Step(_)) => {
                 return Err(self.keep_candidate(request, &prepared, staged, error).await);
@@ -252,7 +259,10 @@ impl Engine {
         let without_time = staged.without_time;
         let built = match rows {
             RowsFrom::Inputs => self.commit(request, &prepared, (staged, audited), None).await?,
-            RowsFrom::Step(step) => self.commit(request, &prepared, (staged, audited), Some(&step.ledger)).await?,
+            RowsFrom::Step(step) => {
+                let ledger = step.ledger_of(&prepared);
+                self.commit(request, &prepared, (staged, audited), Some(&ledger)).await?
+            }
             RowsFrom::Errors(_) => self.commit_replay(request, &prepared, staged, audited).await?,
         };
         request.progress.phase(Phase::Committed);

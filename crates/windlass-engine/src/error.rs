@@ -141,6 +141,14 @@ pub enum Error {
         /// What is wrong with their key.
         problem: String,
     },
+    /// Rows of a Python transform are in other intervals than the rows that it was given.
+    #[error("a row of `{node}` is in no interval that was computed: {row}")]
+    OutsideIntervals {
+        /// Node name.
+        node: String,
+        /// The time of such a row, and where its intervals are.
+        row: String,
+    },
     /// A model cannot be looked up, read or registered.
     #[error("cannot use model `{model}`")]
     UseModel {
@@ -231,6 +239,7 @@ impl Classify for Error {
             | Self::ChangedColumns { .. }
             | Self::KeptColumns { .. }
             | Self::MergeKey { .. }
+            | Self::OutsideIntervals { .. }
             | Self::Checks { .. }
             | Self::NoTable { .. }
             | Self::Gates { .. }
@@ -269,6 +278,7 @@ impl Classify for Error {
                 Some(Code::TYPE_MISMATCH)
             }
             Self::MergeKey { .. } => Some(Code::MERGE_KEY),
+            Self::OutsideIntervals { .. } => Some(Code::OUTSIDE_INTERVALS),
             Self::UseModel { source, .. } => source.code(),
             Self::NoTable { .. } => Some(Code::CREATE_MODEL),
             Self::Gates { .. } => Some(Code::MODEL_GATE),
@@ -302,6 +312,7 @@ impl Classify for Error {
             Self::MergeKey { .. } => {
                 Some("let the query return one row for each key, and none without, or correct `key`".to_string())
             }
+            Self::OutsideIntervals { .. } => Some("return `time_column` as it came".to_string()),
             Self::UnsupportedType { column, .. } => {
                 Some(format!("cast it, for example `cast({column} as varchar) as {column}`"))
             }

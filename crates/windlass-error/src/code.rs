@@ -107,6 +107,7 @@ codes! {
     MEMORY = "E0804", "a query does not fit the memory limit";
     EXECUTION = "E0805", "a query failed while it ran";
     MERGE_KEY = "E0806", "rows to merge do not say which rows they replace";
+    OUTSIDE_INTERVALS = "E0807", "rows are outside of the intervals that were computed";
     LEASE_HELD = "E0901", "another run is writing to this lake";
     EMPTY_SELECTION = "E0902", "a selection matches nothing";
     SELECTION_SYNTAX = "E0903", "a selection cannot be parsed";

@@ -21,7 +21,7 @@ use crate::models::{Import, read_create_model, read_imports, settle_unscored};
 use crate::names::Names;
 use crate::problems::Problems;
 use crate::properties::Properties;
-use crate::python::{Draft, LIB, ModelDraft, PythonReader};
+use crate::python::{Draft, LIB, ModelDraft, PythonReader, refuse_increments};
 use crate::sources::read_sources;
 use crate::targets::{Wanted, default_target, read_target};
 use crate::template::{FileScope, Scope, SqlTemplates, YamlTemplates, to_jinja};
@@ -345,7 +345,9 @@ impl Parts<'_> {
         let draft = read.draft?;
         let transform = draft.resolve(&self.names, problems);
         let properties = self.properties.get(name);
-        let settings = resolve(&self.manifest.transforms, &declared.place(), properties, &draft.patch).always_table();
+        let mut settings = resolve(&self.manifest.transforms, &declared.place(), properties, &draft.patch);
+        settings.settle_python((&transform.key, &draft.key_at), problems);
+        refuse_increments(&transform, &settings.config, &draft.location, problems);
         let mut columns = draft.columns;
         describe(&mut columns, properties.map_or(&[], |found| &found.columns), problems);
         let node = Node {

@@ -13,8 +13,8 @@ use crate::decode::{count, delimiter, expected, text, texts, unknown_key};
 use crate::problems::Problems;
 use crate::yaml::{Entry, Yaml, duplicate};
 use crate::{ErrorLimit, Materialized, NodeConfig, OnError, OnUpstreamFailure, OnVolatile, SortKey};
-use incremental::IncrementalPatch;
 pub(crate) use incremental::name_here;
+use incremental::{IncrementalPatch, Language};
 
 const DEFAULT_RETRIES: u32 = 2;
 
@@ -69,17 +69,27 @@ impl Subject {
                 "tags",
                 "time_column",
             ],
+            // `key` is an argument of the decorator, which says more with it.
             Self::Python => &[
+                "batch_intervals",
                 "description",
+                "end",
+                "interval",
+                "lookback",
+                "materialized",
                 "max_error_rate",
                 "max_errors",
+                "on_definition_change",
                 "on_upstream_failure",
                 "on_volatile",
                 "owner",
                 "partition_by",
                 "retries",
                 "sort_by",
+                "start",
+                "strategy",
                 "tags",
+                "time_column",
             ],
         }
     }
@@ -128,7 +138,7 @@ impl Patch {
         }
         let at = || value.at.clone();
         match key {
-            "materialized" => self.materialized = materialized(value, problems).map(|kept| (kept, at())),
+            "materialized" => self.materialized = materialized(subject, value, problems).map(|kept| (kept, at())),
             "partition_by" => self.partition_by = columns(value, key, problems).map(|names| (names, at())),
             "sort_by" => self.sort_by = sort_by(value, problems).map(|keys| (keys, at())),
             "tags" => self.tags = texts(value, key, problems).map(|tags| (tags, at())),
@@ -189,8 +199,7 @@ impl Patch {
             seen.push(entry);
             patch.set(subject, entry.key.trim_start_matches('+'), entry, problems);
         }
-        let is_setting =
-            |key: &str| subject.settings().contains(&key) || (subject == Subject::Python && key == "materialized");
+        let is_setting = |key: &str| subject.settings().contains(&key) || (subject == Subject::Python && key == "key");
         for entry in entries.iter().filter(|entry| is_setting(&entry.key)) {
             match seen.iter().find(|known| known.key == entry.key) {
                 Some(first) => {
@@ -227,17 +236,26 @@ impl Settings {
         settings
     }
 
-    /// Leaves out what a folder says about views: Python transforms are tables.
-    pub(crate) fn always_table(mut self) -> Self {
-        self.config.materialized = Materialized::Table;
-        self.config.origins.shift_remove("materialized");
-        self
+    /// Says how the table of a Python transform is computed. What a folder says about views is left out: Python
+    /// transforms are tables. `key` is what the decorator says.
+    pub(crate) fn settle_python(&mut self, (key, key_at): (&[String], &Location), problems: &mut Problems) {
+        if self.config.materialized == Materialized::View {
+            self.config.materialized = Materialized::Table;
+            self.config.origins.shift_remove("materialized");
+        }
+        let is_incremental = self.config.materialized == Materialized::Incremental;
+        self.incremental.identify_by(if is_incremental { key } else { &[] }, key_at);
+        self.settle(Language::Python, problems);
     }
 
     /// Says how the table of a SQL transform is computed bit by bit, where it is.
     pub(crate) fn settle_incremental(&mut self, problems: &mut Problems) {
+        self.settle(Language::Sql, problems);
+    }
+
+    fn settle(&mut self, language: Language, problems: &mut Problems) {
         let materialized = (self.config.materialized, self.materialized_at.as_ref());
-        self.config.incremental = self.incremental.settle(materialized, problems);
+        self.config.incremental = self.incremental.settle(materialized, language, problems);
         for (name, at) in self.incremental.given() {
             self.config.origins.insert(name.to_owned(), at.to_string());
         }
@@ -323,29 +341,34 @@ impl Settings {
 }
 
 fn unknown_setting(subject: Subject, key: &str, at: &Location) -> Diagnostic {
-    let always_a_table = match subject {
-        Subject::Seed => Some(("seeds", "a seed")),
-        Subject::Python => Some(("Python transforms", "a Python transform")),
-        Subject::Source | Subject::Transform | Subject::Model => None,
-    };
-    if let Some((all, one)) = always_a_table.filter(|_| key == "materialized") {
-        return Diagnostic::error(Code::UNKNOWN_KEY, format!("`materialized` does not apply to {all}"))
+    if subject == Subject::Seed && key == "materialized" {
+        return Diagnostic::error(Code::UNKNOWN_KEY, "`materialized` does not apply to seeds")
             .at(at.clone())
-            .hint(format!("{one} is always a table; remove the key"));
+            .hint("a seed is always a table; remove the key");
+    }
+    if subject == Subject::Python && key == "key" {
+        return Diagnostic::error(Code::UNKNOWN_KEY, "the `key` of a Python transform stands in its decorator")
+            .at(at.clone())
+            .hint("write `@transform(..., key=[\"id\"])`, and remove it here");
     }
     unknown_key(key, at, &format!("the settings of {}", subject.folder()), subject.settings())
 }
 
-fn materialized(yaml: &Yaml, problems: &mut Problems) -> Option<Materialized> {
-    match yaml.scalar().map(|scalar| scalar.text.as_str()) {
-        Some("view") => return Some(Materialized::View),
+fn materialized(subject: Subject, yaml: &Yaml, problems: &mut Problems) -> Option<Materialized> {
+    let word = yaml.scalar().map(|scalar| scalar.text.as_str());
+    match word {
+        Some("view") if subject != Subject::Python => return Some(Materialized::View),
         Some("table") => return Some(Materialized::Table),
         Some("incremental") => return Some(Materialized::Incremental),
         _ => {}
     }
-    let problem = expected("`view`, `table` or `incremental`", "`materialized`", yaml);
-    let near = yaml.scalar().and_then(|scalar| nearest(&scalar.text, ["view", "table", "incremental"]));
-    problems.push(match near {
+    let (words, all): (&[&str], _) = match subject {
+        Subject::Python => (&["table", "incremental"], "`table` or `incremental`"),
+        _ => (&["view", "table", "incremental"], "`view`, `table` or `incremental`"),
+    };
+    let problem = expected(all, "`materialized`", yaml);
+    problems.push(match word.and_then(|word| nearest(word, words.iter().copied())) {
+        _ if word == Some("view") => problem.hint("what Python computes is always published"),
         Some(near) => problem.label(format!("did you mean `{near}`?")),
         None => problem,
     });

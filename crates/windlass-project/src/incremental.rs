@@ -7,6 +7,9 @@ use crate::IntervalUnit;
 pub struct Incremental {
     /// Which rows are new, and what they replace.
     pub strategy: Strategy,
+    /// For Python by key or that only grows: the column of the input by which rows are later than those that were read
+    /// before. Without it all rows of the input count as new.
+    pub later_by: Option<String>,
     /// What happens to rows of an earlier definition.
     pub on_definition_change: OnDefinitionChange,
 }
@@ -16,19 +19,19 @@ pub struct Incremental {
 pub enum Strategy {
     /// Intervals of time that are not there yet; an interval replaces itself.
     ByInterval(ByInterval),
-    /// What the query says; a row replaces the one with its key.
+    /// What the query says, or rows of Python's input; a row replaces the one with its key.
     Merge {
         /// The columns that tell rows apart.
         key: Vec<String>,
     },
-    /// What the query says; nothing is replaced.
+    /// The same, and nothing is replaced.
     Append,
 }
 
 /// Intervals of time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ByInterval {
-    /// The column of the result that says to which interval a row belongs.
+    /// The column of the result that says to which interval a row belongs; for Python one of the input as well.
     pub time_column: String,
     /// How long an interval is.
     pub unit: IntervalUnit,

@@ -357,6 +357,13 @@ impl Node {
         }
     }
 
+    /// Returns the column of its input that says which rows a step of a Python transform gets, where one does.
+    pub fn slices_by(&self) -> Option<&str> {
+        self.python()?;
+        let by_interval = self.by_interval().map(|by_interval| by_interval.time_column.as_str());
+        by_interval.or_else(|| self.config.incremental.as_ref()?.later_by.as_deref())
+    }
+
     /// Returns the tables that its checks read, besides its own.
     pub fn check_inputs(&self) -> impl Iterator<Item = String> {
         self.checks.iter().flat_map(|check| check.inputs(&self.name)).map(|input| input.node)

@@ -84,9 +84,9 @@ fn read_item(subject: Subject, item: &Named<'_>, problems: &mut Problems) -> Pro
         Subject::Model => settings.chain(["config"]).chain(IMPORT_KEYS).collect(),
         _ => settings.chain(["columns", "config"]).chain(CHECK_KEYS).collect(),
     };
-    if subject == Subject::Python && item.has("materialized") {
+    if subject == Subject::Python && item.has("key") {
         // Refused below, with its reason.
-        known.push("materialized");
+        known.push("key");
     }
     let fields = item.fields(&format!("the properties of `{}`", item.name), &known, problems);
     let (patch, columns) = match fields {

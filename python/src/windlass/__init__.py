@@ -106,7 +106,7 @@ def transform(
     memory: int | str = _NOT_GIVEN,
     timeout: float | str = _NOT_GIVEN,
     start_timeout: float | str = _NOT_GIVEN,
-    start: Literal["fork", "spawn"] = _NOT_GIVEN,
+    start: str = _NOT_GIVEN,
     on_error: str = _NOT_GIVEN,
     max_error_rate: float | str = _NOT_GIVEN,
     max_errors: int = _NOT_GIVEN,
@@ -122,6 +122,14 @@ def transform(
     description: str = _NOT_GIVEN,
     partition_by: Sequence[str] = _NOT_GIVEN,
     sort_by: Sequence[str] = _NOT_GIVEN,
+    materialized: Literal["table", "incremental"] = _NOT_GIVEN,
+    strategy: Literal["by_interval", "merge", "append"] = _NOT_GIVEN,
+    time_column: str = _NOT_GIVEN,
+    interval: Literal["hour", "day", "month", "year"] = _NOT_GIVEN,
+    end: str = _NOT_GIVEN,
+    lookback: int = _NOT_GIVEN,
+    batch_intervals: int = _NOT_GIVEN,
+    on_definition_change: Literal["rebuild", "forward"] = _NOT_GIVEN,
 ) -> Callable[[_T], _T]:
     """Makes a function or a class the transform of its file.
 

@@ -3,14 +3,17 @@
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use deltalake_core::kernel::Add;
 use serde_json::Value;
-use windlass_project::{Node, Reuse, error_table};
+use windlass_project::{Node, Reuse, Strategy, error_table};
 
+use super::replaced::Files;
+use super::steps::{Base, Step};
 use super::{Audited, BuildRequest, Built, Prepared, Staged};
 use crate::checks::outcome::CheckOutcome;
-use crate::fingerprint::{self, ColumnContents};
+use crate::fingerprint::{self, ColumnContents, Provenance};
 use crate::operators::content::Content;
 use crate::operators::write::StagedTable;
 use crate::tables::publish::{Mode, Origin, Publication, publish, verdict};
+use crate::tables::published::PublishedTable;
 use crate::tables::staged;
 use crate::{Engine, Error};
 
@@ -119,6 +122,21 @@ impl Engine {
         publish(Publication { table: &table, place: &place, schema, partition_by: &[], files, mode, origin }).await
     }
 
+    /// Returns what of a table that is merged by key goes for rows that did not fail again: a row of an earlier state of
+    /// the input may still be there. `None` for other tables, of which nothing goes.
+    async fn replaced_by_replay(
+        &self,
+        request: &BuildRequest<'_>,
+        prepared: &Prepared,
+        staged: &Staged,
+        (table, known): (&PublishedTable, &Provenance),
+    ) -> Result<Option<Files>, Error> {
+        let strategy = request.node.config.incremental.as_ref().map(|how| &how.strategy);
+        let Some(Strategy::Merge { .. }) = strategy else { return Ok(None) };
+        let beside = Step::beside(Base { table: table.clone(), known: known.clone(), reads_inputs: false });
+        self.replaced(request, prepared, staged, &beside).await.map(Some)
+    }
+
     /// Adds what came of failed rows to the table, and keeps those that fail still.
     pub(super) async fn commit_replay(
         &self,
@@ -128,8 +146,6 @@ impl Engine {
         audited: Audited,
     ) -> Result<Built, Error> {
         let node = request.node;
-        let Staged { result, errors, nulls, .. } = staged;
-        let Audited { checks, failures } = audited;
         let not_published = || Error::NotPublished { table: node.name.clone() };
         let current = self.open_table(&node.name).await?.ok_or_else(not_published)?;
         if !current.has_columns(&prepared.published) {
@@ -139,6 +155,9 @@ impl Engine {
         let known = current.provenance().await.ok_or_else(not_published)?;
         let (fingerprint, inputs) = (known.fingerprint(), known.inputs());
         let definition = known.definition().unwrap_or_default();
+        let replaced = self.replaced_by_replay(request, prepared, &staged, (&current, &known)).await?;
+        let Staged { result, errors, nulls, .. } = staged;
+        let Audited { checks, failures } = audited;
         let error_rows = errors.rows;
         let origin = Origin {
             run_id: request.run_id,
@@ -158,9 +177,13 @@ impl Engine {
         let kind = prepared.errors.as_ref().ok_or_else(|| Error::NoErrors { node: node.name.clone() })?;
         let errors_version = self.publish_errors(node, &kind.schema(), errors, origin).await?;
         let (bytes, files) = (result.files.iter().map(|file| file.size as u64).sum(), result.files.len() as u64);
-        let rows = known.rows() + result.rows;
         let verdicts = self.verdicts(request, &checks).await?;
-        let before = known.content().map(|text| Content::parse(text.split('.').next().unwrap_or_default()));
+        let only_adds = replaced.as_ref().is_none_or(|files| files.removed.is_empty());
+        let before = known.content().filter(|_| only_adds);
+        let before = before.map(|text| Content::parse(text.split('.').next().unwrap_or_default()));
+        let rows = replaced.as_ref().map_or(known.rows(), Files::rows) + result.rows;
+        let (rest, mode) =
+            replaced.map_or((Vec::new(), Mode::Append), |files| files.replacing(current.version(), None, 0));
         let content = before.and_then(|before| content_text(before.plus(result.content), &prepared.published));
         let place = self.place(&node.name);
         let version = publish(Publication {
@@ -168,13 +191,14 @@ impl Engine {
             place: &place,
             schema: &prepared.published,
             partition_by: &node.config.partition_by,
-            files: result.files,
-            mode: Mode::Append,
+            files: result.files.into_iter().chain(rest).collect(),
+            mode,
             origin: Origin {
                 rows,
                 content: content.as_deref(),
                 errors: Some((errors_version, error_rows)),
                 verdicts: &verdicts,
+                incremental: Some(known.incremental()).filter(|done| !done.is_null()),
                 ..origin
             },
         })

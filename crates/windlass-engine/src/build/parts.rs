@@ -17,6 +17,7 @@ use serde_json::Value;
 use windlass_project::checks::CheckDefinition;
 use windlass_project::{Incremental, Node, Strategy};
 
+use super::slices::Later;
 use super::steps::{Base, Span, Step, batch_end, tell_left_out, together};
 use super::{Audited, BuildProgress, BuildRequest, Built, LeftOut, Phase, Prepared, RowsFrom, Staged, out_of_memory};
 use crate::fingerprint::Provenance;
@@ -140,7 +141,9 @@ impl Engine {
         let whole = Arc::clone(&request.progress);
         let progress = Arc::new(PartProgress { whole, read, own: AtomicU64::default() });
         let on_rows = on(request, &node, progress);
-        let step = Step { base: Some(base), span: span.clone(), ledger: Value::Null };
+        let how = node.config.incremental.as_ref();
+        let later = how.and_then(|how| Later::than_known(how, Some(base.known.incremental())));
+        let step = Step { base: Some(base), span: span.clone(), later, ledger: Value::Null };
         let rows = RowsFrom::Step(Box::new(step));
         let (prepared, staged) = match pace {
             Pace::Alone => self.stage_fitting(&on_rows, &rows).await?,
@@ -159,12 +162,13 @@ impl Engine {
         (base, ledger): (Base, Value),
     ) -> Result<Option<Built>, Error> {
         let Part { span, prepared, mut staged, of_rows, of_table } = part;
-        let step = Step { base: Some(base), span, ledger };
+        let step = Step { base: Some(base), span, later: None, ledger };
         request.progress.phase(Phase::Staged);
         let node = Node { checks: of_rows, ..request.node.clone() };
         if let Some(change) = step.base.as_ref().and_then(|base| base.table.changed_columns(&prepared.published)) {
             return Err(Error::KeptColumns { node: node.name, change });
         }
+        self.check_times(request, &prepared, &staged, &step).await?;
         let on_rows = on(request, &node, Arc::clone(&request.progress));
         let audited = match self.audit_staged(&on_rows, &prepared, &mut staged, &RowsFrom::Inputs).await {
             Ok(audited) => audited,
@@ -180,7 +184,7 @@ impl Engine {
             return Ok(None);
         }
         let without_time = staged.without_time;
-        let audited = Audited { checks: [audited.checks, checks].concat(), failures: None };
+        let audited = Audited { checks: [audited.checks, checks].concat(), failures: audited.failures };
         let built = self.commit_step(request, &prepared, (staged, replaced, audited), &step).await?;
         tracing::info!(node = %node.name, version = built.version, rows = built.rows, "part published");
         request.progress.phase(Phase::Committed);

@@ -17,6 +17,7 @@ use datafusion::prelude::SessionContext;
 use windlass_project::{Node, Project, PythonEnvironment, PythonMode, error_table};
 use windlass_worker::Environment;
 
+use super::slices::Slice;
 use super::unscored::UnscoredRows;
 use super::{BuildProgress, BuildRequest, Prepared, RowsFrom, pieces, replay, steps};
 use crate::checks::suspects::Suspected;
@@ -46,6 +47,8 @@ pub(super) struct Ground {
     pub(super) published: SchemaRef,
     /// The input, where it may be read in pieces.
     pub(super) pieced: Option<Arc<PiecedTable>>,
+    /// How far rows of an input reach that a later step goes on from.
+    until: Option<String>,
     environment: Option<Environment>,
     /// Where rows go that models cannot score.
     unscored: Option<UnscoredRows>,
@@ -55,8 +58,23 @@ pub(super) struct Ground {
 impl Ground {
     /// Returns what is said of the rows once they are staged.
     pub(super) fn prepared(self, errors: Option<ErrorRows>) -> Prepared {
-        let Self { read, definition, fingerprint, published, .. } = self;
-        Prepared { read, definition, fingerprint, published, errors }
+        let Self { read, definition, fingerprint, published, until, .. } = self;
+        Prepared { read, definition, fingerprint, published, errors, until }
+    }
+}
+
+/// What a node computes, over tables as they stand.
+#[derive(Default)]
+struct Queried {
+    queries: Vec<LogicalPlan>,
+    read: Inputs,
+    pieced: Option<Arc<PiecedTable>>,
+    until: Option<String>,
+}
+
+impl Queried {
+    fn of(query: LogicalPlan, read: Inputs) -> Self {
+        Self { queries: vec![query], read, ..Self::default() }
     }
 }
 
@@ -71,11 +89,11 @@ impl Engine {
         let node = request.node;
         let failed = |source| Error::Compute { node: node.name.clone(), blame: None, source };
         let context = self.observed_context(style, &request.progress);
-        let (mut queries, mut read, pieced) = match rows {
+        let Queried { mut queries, mut read, pieced, until } = match rows {
             RowsFrom::Inputs | RowsFrom::Step(_) => self.queries(request, &context, rows).await?,
             RowsFrom::Errors(errors) => {
                 let errors = errors.provider(&error_table(&node.name)).await?;
-                (vec![replay::rows_of_input(request.project, node, &context, errors).await?], Inputs::new(), None)
+                Queried::of(replay::rows_of_input(request.project, node, &context, errors).await?, Inputs::new())
             }
         };
         if let RowsFrom::Inputs | RowsFrom::Step(_) = rows {
@@ -97,7 +115,19 @@ impl Engine {
             Some(code) => python::planned_columns(&context, node, code).await?,
             None => schema::published(&node.name, queries[0].schema().as_arrow())?,
         };
-        Ok(Ground { context, queries, read, definition, fingerprint, published, pieced, environment, unscored, style })
+        Ok(Ground {
+            context,
+            queries,
+            read,
+            definition,
+            fingerprint,
+            published,
+            pieced,
+            until,
+            environment,
+            unscored,
+            style,
+        })
     }
 
     /// Returns the plan that computes rows and stages them, and what the error table holds, where there is one.
@@ -293,7 +323,7 @@ impl Engine {
         request: &BuildRequest<'_>,
         context: &SessionContext,
         rows: &RowsFrom,
-    ) -> Result<(Vec<LogicalPlan>, Inputs, Option<Arc<PiecedTable>>), Error> {
+    ) -> Result<Queried, Error> {
         let node = request.node;
         let failed = |source| Error::Compute { node: node.name.clone(), blame: None, source };
         let reading = Reading { project: request.project, plan: request.plan, tables: Tables::InLake };
@@ -302,11 +332,14 @@ impl Engine {
         if let Some(python) = node.python() {
             let read = self.register_inputs(context, &python.inputs, &reading).await?;
             let pieced = pieces::in_pieces(request, context, python, rows).await?;
-            let queries = match python.mode {
-                PythonMode::Batch => vec![python::input_query(context, request.project, node, python).await?],
-                PythonMode::Table { .. } => python::table_queries(context, node, python).await?,
-            };
-            return Ok((queries, read, pieced));
+            if let PythonMode::Table { .. } = python.mode {
+                let queries = python::table_queries(context, node, python).await?;
+                return Ok(Queried { queries, read, ..Queried::default() });
+            }
+            let query = python::input_query(context, request.project, node, python).await?;
+            let RowsFrom::Step(step) = rows else { return Ok(Queried { pieced, ..Queried::of(query, read) }) };
+            let Slice { rows, until } = self.slice(node, context, query, step).await?;
+            return Ok(Queried { until, ..Queried::of(rows, read) });
         }
         let Some(transform) = node.transform() else {
             let Some(Content::Files(files)) = request.plan.nodes.get(&node.name).map(|planned| &planned.content) else {
@@ -314,14 +347,14 @@ impl Engine {
             };
             let table = context.read_table(Arc::clone(&files.provider)).map_err(failed)?;
             let read = Inputs::from([(node.name.clone(), InputVersion::of_identity(&files.identity))]);
-            return Ok((vec![table.into_unoptimized_plan()], read, None));
+            return Ok(Queried::of(table.into_unoptimized_plan(), read));
         };
         let read = self.register_inputs(context, &transform.inputs, &reading).await?;
         if let RowsFrom::Step(step) = rows {
-            return Ok((vec![self.step_query(node, transform, context, step).await?], read, None));
+            return Ok(Queried::of(self.step_query(node, transform, context, step).await?, read));
         }
         let query = models::logical_plan(&context.state(), &transform.sql).await.map_err(failed)?;
-        Ok((vec![query], read, None))
+        Ok(Queried::of(query, read))
     }
 
     /// Adds what `partition_by` and `sort_by` ask for, and spreads a single stream over all threads

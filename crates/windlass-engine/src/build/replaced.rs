@@ -16,13 +16,14 @@ use datafusion::common::stats::Precision;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
 use datafusion::functions_aggregate::expr_fn::count;
-use datafusion::logical_expr::{Expr, JoinType};
+use datafusion::logical_expr::{Expr, JoinType, try_cast};
 use datafusion::prelude::{SessionContext, ident, lit};
-use deltalake_core::kernel::Remove;
+use deltalake_core::kernel::{Add, Remove, Version};
 use futures::TryStreamExt;
-use windlass_project::{Node, Strategy};
+use windlass_project::{Node, Strategy, error_table};
 
 use super::commit::content_text;
+use super::step_errors::keys_of_errors;
 use super::steps::{Base, Span, Step};
 use super::{Audited, BuildRequest, Built, Prepared, Staged, run};
 use crate::audit::{CheckFailure, Subject, shorten};
@@ -48,9 +49,22 @@ pub(super) struct Files {
     /// Files that stay.
     kept: Vec<FilesTable>,
     /// Files that go.
-    removed: Vec<Remove>,
+    pub(super) removed: Vec<Remove>,
     /// What is left of those of which some rows stay.
     rewritten: StagedTable,
+}
+
+impl Files {
+    /// Returns how many rows of the table stay.
+    pub(super) fn rows(&self) -> u64 {
+        self.kept.iter().filter_map(FilesTable::rows).sum::<u64>() + self.rewritten.rows
+    }
+
+    /// Returns the files that are added for rows that stay, and what becomes of those of a version.
+    pub(super) fn replacing(self, base: Version, predicate: Option<String>, step: u32) -> (Vec<Add>, Mode) {
+        let Self { removed, rewritten, .. } = self;
+        (rewritten.files, Mode::Some(Replaced { base, removed, predicate, step }))
+    }
 }
 
 /// Which rows of a file go.
@@ -77,16 +91,23 @@ impl Engine {
         let files = base.table.each_file(&node.name)?;
         let strategy = node.config.incremental.as_ref().map(|incremental| &incremental.strategy);
         match (strategy, &step.span) {
-            (Some(Strategy::Merge { key }), _) if staged.result.rows > 0 => {
-                let new = self.staged_table(request, prepared, &staged.result)?;
-                self.check_key(node, &new, key).await?;
+            (Some(Strategy::Merge { key }), _) if staged.result.rows + staged.errors.rows > 0 => {
+                let new = self.new_keys(request, prepared, staged, key).await?;
                 let mut shares = Vec::with_capacity(files.len());
                 for file in &files {
-                    shares.push(self.share_of_keys(file, &new, key).await.map_err(failed)?);
+                    let mut share = Share::None;
+                    for new in &new {
+                        if share == Share::None {
+                            share = self.share_of_keys(file, new, key).await.map_err(failed)?;
+                        }
+                    }
+                    shares.push(share);
                 }
                 let stays = |context: &SessionContext, rows: DataFrame| {
-                    let keys = keys_of(context, Arc::clone(&new), key)?;
-                    join(rows, keys, key, JoinType::LeftAnti)
+                    new.iter().try_fold(rows, |rows, new| {
+                        let keys = keys_of(context, new, &rows, key)?;
+                        join(rows, keys, key, JoinType::LeftAnti)
+                    })
                 };
                 self.divide(request, prepared, files.into_iter().zip(shares), stays).await
             }
@@ -102,6 +123,31 @@ impl Engine {
             }
             _ => Ok(Files { kept: files.into_iter().map(|file| file.table).collect(), ..Files::default() }),
         }
+    }
+
+    /// Returns the tables whose keys replace rows: that of the new rows, and that of rows that have failed, which are in
+    /// the error table instead.
+    async fn new_keys(
+        &self,
+        request: &BuildRequest<'_>,
+        prepared: &Prepared,
+        staged: &Staged,
+        key: &[String],
+    ) -> Result<Vec<Arc<FilesTable>>, Error> {
+        let mut tables = Vec::new();
+        if staged.result.rows > 0 {
+            let new = self.staged_table(request, prepared, &staged.result)?;
+            self.check_key(request.node, &new, key).await?;
+            tables.push(new);
+        }
+        if let Some(errors) = prepared.errors.as_ref().filter(|_| staged.errors.rows > 0) {
+            let (schema, name) = (errors.schema(), error_table(&request.node.name));
+            if keys_of_errors(key, &schema).len() == key.len() {
+                let rows = staged::table(&name, &self.place(&name), &schema, &[], &staged.errors.files)?;
+                tables.push(Arc::new(rows));
+            }
+        }
+        Ok(tables)
     }
 
     /// Sorts files by what becomes of them, and writes anew those of which a share stays.
@@ -228,7 +274,7 @@ impl Engine {
         let context = self.session.context(PlanStyle::Fast);
         let alone: FilesTable = file.table.clone();
         let rows = context.read_table(Arc::new(alone))?;
-        let keys = keys_of(&context, Arc::clone(new), key)?;
+        let keys = keys_of(&context, new, &rows, key)?;
         let found = join(rows, keys, key, JoinType::LeftSemi)?.limit(0, Some(1))?;
         let found: Vec<_> = found.execute_stream().await?.try_collect().await?;
         Ok(if found.iter().any(|batch| batch.num_rows() > 0) { Share::Some } else { Share::None })
@@ -265,56 +311,63 @@ impl Engine {
         &self,
         request: &BuildRequest<'_>,
         prepared: &Prepared,
-        (staged, files, audited): (Staged, Files, Audited),
+        (mut staged, files, audited): (Staged, Files, Audited),
         step: &Step,
     ) -> Result<Built, Error> {
         let node = request.node;
         let not_published = || Error::NotPublished { table: node.name.clone() };
         let Base { table, known, reads_inputs } = step.base.as_ref().ok_or_else(not_published)?;
+        let before = known.inputs();
+        let origin = Origin {
+            run_id: request.run_id,
+            sequence: request.sequence,
+            fingerprint: &prepared.fingerprint,
+            rows: 0,
+            inputs: if *reads_inputs { &prepared.read } else { &before },
+            definition: &prepared.definition,
+            content: None,
+            columns: None,
+            errors: None,
+            verdicts: &[],
+            incremental: None,
+            is_computed: true,
+            promoted: None,
+        };
+        // As in any build: error rows count once the result names their version.
+        let errors = self.publish_step_errors(request, prepared, &mut staged, (step, origin)).await?;
         let Staged { result, nulls, .. } = staged;
         let (bytes, count) = (result.files.iter().map(|file| file.size as u64).sum(), result.files.len() as u64);
-        let kept: u64 = files.kept.iter().filter_map(FilesTable::rows).sum();
-        let rows = kept + files.rewritten.rows + result.rows;
+        let rows = files.rows() + result.rows;
         let content = match files.removed.is_empty() {
             true => known.content().map(|text| Content::parse(text.split('.').next().unwrap_or_default())),
             // What the rows that go hash to is not known without reading them.
             false => None,
         };
         let content = content.and_then(|before| content_text(before.plus(result.content), &prepared.published));
-        let (before, verdicts) = (known.inputs(), self.verdicts(request, &audited.checks).await?);
+        let (verdicts, ledger) = (self.verdicts(request, &audited.checks).await?, step.ledger_of(prepared));
         let place = self.place(&node.name);
+        let (predicate, offset) = (step.span.as_ref().map(Span::spell), step.span.as_ref().map_or(0, Span::offset));
+        let (rest, mode) = files.replacing(table.version(), predicate, offset);
         let version = publish(Publication {
             table: &node.name,
             place: &place,
             schema: &prepared.published,
             partition_by: &node.config.partition_by,
-            files: result.files.into_iter().chain(files.rewritten.files).collect(),
-            mode: Mode::Some(Replaced {
-                base: table.version(),
-                removed: files.removed,
-                predicate: step.span.as_ref().map(Span::spell),
-                step: step.span.as_ref().map_or(0, Span::offset),
-            }),
+            files: result.files.into_iter().chain(rest).collect(),
+            mode,
             origin: Origin {
-                run_id: request.run_id,
-                sequence: request.sequence,
-                fingerprint: &prepared.fingerprint,
                 rows,
-                inputs: if *reads_inputs { &prepared.read } else { &before },
-                definition: &prepared.definition,
                 content: content.as_deref(),
-                columns: None,
-                errors: None,
+                errors,
                 verdicts: &verdicts,
-                incremental: Some(&step.ledger),
-                is_computed: true,
-                promoted: None,
+                incremental: Some(&ledger),
+                ..origin
             },
         })
         .await?;
         let (nulls, fingerprint) = (nulls.map(Into::into), prepared.fingerprint.clone());
-        let (checks, rows) = (audited.checks, result.rows);
-        Ok(Built { version, rows, bytes, files: count, fingerprint, failures: None, nulls, checks })
+        let Audited { checks, failures } = audited;
+        Ok(Built { version, rows: result.rows, bytes, files: count, fingerprint, failures, nulls, checks })
     }
 }
 
@@ -356,10 +409,21 @@ fn are_apart(file: &FilesTable, new: &FilesTable, column: &str) -> bool {
     }
 }
 
-/// Returns the keys of new rows under names of their own.
-fn keys_of(context: &SessionContext, new: Arc<FilesTable>, key: &[String]) -> Result<DataFrame, DataFusionError> {
-    let columns = key.iter().enumerate().map(|(at, name)| ident(name).alias(format!("{NEW_KEY}{at}")));
-    context.read_table(new)?.select(columns.collect::<Vec<Expr>>())
+/// Returns the keys of new rows under names of their own, in the types of the rows that they replace.
+fn keys_of(
+    context: &SessionContext,
+    new: &Arc<FilesTable>,
+    replaced: &DataFrame,
+    key: &[String],
+) -> Result<DataFrame, DataFusionError> {
+    let mut columns = Vec::with_capacity(key.len());
+    for (at, name) in key.iter().enumerate() {
+        let data_type = replaced.schema().field_with_unqualified_name(name)?.data_type().clone();
+        let is_same = new.schema().field_with_name(name).is_ok_and(|field| *field.data_type() == data_type);
+        let value = if is_same { ident(name) } else { try_cast(ident(name), data_type) };
+        columns.push(value.alias(format!("{NEW_KEY}{at}")));
+    }
+    context.read_table(Arc::clone(new) as _)?.select(columns)
 }
 
 fn join(rows: DataFrame, keys: DataFrame, key: &[String], kind: JoinType) -> Result<DataFrame, DataFusionError> {
@@ -368,7 +432,7 @@ fn join(rows: DataFrame, keys: DataFrame, key: &[String], kind: JoinType) -> Res
 }
 
 /// Returns the key of the first row, for people: `id=7, day=2013-05-01`.
-async fn first_row(rows: DataFrame, key: &[String]) -> Result<Option<String>, DataFusionError> {
+pub(super) async fn first_row(rows: DataFrame, key: &[String]) -> Result<Option<String>, DataFusionError> {
     let mut stream = rows.execute_stream().await?;
     while let Some(batch) = stream.try_next().await? {
         if batch.num_rows() == 0 {

@@ -28,7 +28,8 @@ use windlass_project::{
 };
 
 use super::parts::More;
-use super::{BuildRequest, Built, LeftOut, RowsFrom};
+use super::slices::Later;
+use super::{BuildRequest, Built, FailedRows, LeftOut, RowsFrom};
 use crate::fingerprint::Provenance;
 use crate::incremental::{Ask, Extension, Ledger, Prospect, Spans, TableBefore, Todo, wanted};
 use crate::models;
@@ -44,6 +45,8 @@ pub(crate) struct Step {
     pub(super) base: Option<Base>,
     /// The intervals that are computed, where there are such.
     pub(super) span: Option<Span>,
+    /// What Python gets of its input, where later rows are new.
+    pub(super) later: Option<Later>,
     /// What its commit says is done.
     pub(super) ledger: Value,
 }
@@ -99,7 +102,7 @@ impl Span {
     }
 
     /// Returns whether rows are in it or have no time, as a condition. Those are counted before they are left out.
-    fn may_hold(&self, data_type: &DataType) -> Result<Expr, DataFusionError> {
+    pub(super) fn may_hold(&self, data_type: &DataType) -> Result<Expr, DataFusionError> {
         let ((from, to), time) = (self.bounds(data_type)?, || ident(self.column()));
         Ok(time().gt_eq(lit(from)).and(time().lt(lit(to))).or(time().is_null()))
     }
@@ -171,7 +174,7 @@ impl Engine {
         let (project, plan, node, upcoming) = (request.project, request.plan, request.node, BTreeSet::new());
         let prospect = Prospect { project, plan, node, incremental, upcoming: &upcoming, ask: &ask };
         Ok(match self.todo(&prospect).await? {
-            Todo::Rebuild(_, before) => Next::Whole(Box::new(from_nothing(&incremental.strategy, &ask, before))),
+            Todo::Rebuild(_, before) => Next::Whole(Box::new(from_nothing(incremental, &ask, before))),
             Todo::Extend(extension) if extension.table.base().is_some() => {
                 // Rows are added to what the base has, and never in the base.
                 self.adopt(request, &extension.table).await?;
@@ -224,8 +227,8 @@ impl Engine {
 
 /// Leaves out of a plan the rows without a time, which [`rows_left_out`] counts.
 pub(super) fn with_time(plan: Arc<dyn ExecutionPlan>, step: &Step) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-    let Some(span) = &step.span else { return Ok(plan) };
-    let has_time = is_not_null(col(span.column(), &plan.schema())?)?;
+    let Some(column) = step.time_column() else { return Ok(plan) };
+    let has_time = is_not_null(col(column, &plan.schema())?)?;
     Ok(Arc::new(FilterExec::try_new(has_time, plan)?))
 }
 
@@ -238,7 +241,7 @@ pub(super) fn rows_left_out(plan: &Arc<dyn ExecutionPlan>, step: &Step) -> u64 {
         left_out = filter.metrics().iter().flat_map(MetricsSet::iter).filter_map(|metric| left_out_by(metric)).sum();
         Ok(TreeNodeRecursion::Stop)
     });
-    if step.span.is_some() { left_out } else { 0 }
+    if step.time_column().is_some() { left_out } else { 0 }
 }
 
 /// Returns how many rows a filter has taken in and not handed on.
@@ -252,9 +255,15 @@ fn left_out_by(metric: &Metric) -> Option<u64> {
 }
 
 /// Tells of rows that a published part has left out. A text that does not ask for the interval returns the same rows for
-/// each of them.
+/// each of them, and so does the input of Python.
 pub(super) fn tell_left_out(request: &BuildRequest<'_>, rows: u64, step: &Step) {
-    let Some(transform) = request.node.transform().filter(|_| rows > 0) else { return };
+    if rows == 0 {
+        return;
+    }
+    let Some(transform) = request.node.transform() else {
+        request.progress.rows_left_out(rows, LeftOut::Same);
+        return;
+    };
     let text = match (&step.base, &transform.incremental) {
         (Some(_), Some(adding)) => &adding.sql,
         _ => &transform.sql,
@@ -274,9 +283,11 @@ enum Next {
 }
 
 /// Returns the step that computes a table from nothing.
-fn from_nothing(strategy: &Strategy, ask: &Ask<'_>, before: TableBefore) -> Step {
+fn from_nothing(incremental: &Incremental, ask: &Ask<'_>, before: TableBefore) -> Step {
+    let strategy = &incremental.strategy;
+    let later = Later::than_known(incremental, None);
     let Strategy::ByInterval(by_interval) = strategy else {
-        return Step { base: None, span: None, ledger: Ledger::default().to_json(strategy) };
+        return Step { base: None, span: None, later, ledger: Ledger::default().to_json(strategy) };
     };
     let mut numbers = wanted(by_interval, ask.now_us);
     if before == TableBefore::Absent {
@@ -289,7 +300,7 @@ fn from_nothing(strategy: &Strategy, ask: &Ask<'_>, before: TableBefore) -> Step
     }
     let ledger = Ledger::default().with(&Spans::of(numbers.clone()));
     let span = Some(Span::new(by_interval, numbers));
-    Step { base: None, span, ledger: ledger.to_json(strategy) }
+    Step { base: None, span, later, ledger: ledger.to_json(strategy) }
 }
 
 /// Returns the number at which a batch ends that starts with another.
@@ -304,8 +315,28 @@ pub(super) fn together(before: Option<Built>, after: Option<Built>) -> Option<Bu
             rows: before.rows + after.rows,
             bytes: before.bytes + after.bytes,
             files: before.files + after.files,
+            failures: all_failed(before.failures, after.failures),
+            nulls: all_failed(before.nulls, after.nulls),
             ..after
         }),
         (before, after) => after.or(before),
     }
+}
+
+/// Returns the rows that failed before and after, with all of their causes.
+fn all_failed(before: Option<FailedRows>, after: Option<FailedRows>) -> Option<FailedRows> {
+    let (mut all, more) = match (before, after) {
+        (Some(before), Some(after)) => (before, after),
+        (before, after) => return after.or(before),
+    };
+    all.rows += more.rows;
+    all.of += more.of;
+    for (cause, rows) in more.causes {
+        match all.causes.iter_mut().find(|(known, _)| *known == cause) {
+            Some((_, known)) => *known += rows,
+            None => all.causes.push((cause, rows)),
+        }
+    }
+    all.causes.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
+    Some(all)
 }

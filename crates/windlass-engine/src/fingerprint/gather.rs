@@ -234,6 +234,9 @@ fn settings(node: &Node) -> BTreeMap<String, String> {
             }
             Strategy::Append => {}
         }
+        if let Some(column) = &incremental.later_by {
+            settings.insert("time_column".to_string(), column.clone());
+        }
     }
     if let windlass_project::NodeKind::Transform(transform) = &node.kind
         && transform.on_error != OnError::Null

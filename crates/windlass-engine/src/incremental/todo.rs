@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use windlass_project::{ByInterval, Incremental, Node, OnDefinitionChange, OnVolatile, Project, Strategy};
+use windlass_project::{ByInterval, Incremental, Node, OnDefinitionChange, OnVolatile, Project, Strategy, error_table};
 
 use super::{Ask, IntervalsToDo, Ledger, Refresh, Spans};
 use crate::fingerprint::{Difference, Provenance, changed_definition, changed_input};
@@ -98,6 +98,9 @@ impl Engine {
         }
         if known.is_changed() || !table.is_plain() {
             return rebuild(ReasonKind::OtherWriter, "another writer has changed its rows", there);
+        }
+        if known.errors().is_some() && self.errors_of(&node.name, &table).await?.is_none() {
+            return rebuild(ReasonKind::Missing, &format!("`{}` is gone", error_table(&node.name)), there);
         }
         match &incremental.strategy {
             Strategy::ByInterval(by_interval) => {

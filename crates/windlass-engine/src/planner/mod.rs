@@ -47,6 +47,7 @@ use crate::tables::resolved::ResolvedSource;
 use crate::tables::schema;
 use crate::tables::source::SourceReader;
 use crate::{Engine, Error, sampling};
+use transform::{refuse, slice_mistakes, strategy_mistakes};
 
 /// A project, type-checked.
 #[derive(Debug, Default)]
@@ -326,6 +327,8 @@ impl Engine {
             PythonMode::Table { .. } => None,
         };
         let input = query.as_ref().map(|query| query.schema().as_arrow());
+        refuse(strategy_mistakes(node, &published))?;
+        refuse(input.map(|input| slice_mistakes(node, &python.inputs[0].reference, input)).unwrap_or_default())?;
         let errors = error_schema(node, input, &published)?;
         let schema = schema::reading(&published);
         let content = Content::Python;

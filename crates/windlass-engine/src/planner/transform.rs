@@ -110,25 +110,18 @@ impl Engine {
     }
 }
 
-fn refuse(mistakes: Vec<Diagnostic>) -> Result<(), Error> {
+pub(super) fn refuse(mistakes: Vec<Diagnostic>) -> Result<(), Error> {
     if mistakes.is_empty() { Ok(()) } else { Err(Error::Mistakes { diagnostics: mistakes }) }
 }
 
 /// Returns what stands in the way of computing a table bit by bit: columns that its settings name.
-fn strategy_mistakes(node: &Node, published: &SchemaRef) -> Vec<Diagnostic> {
+pub(super) fn strategy_mistakes(node: &Node, published: &SchemaRef) -> Vec<Diagnostic> {
     let Some(incremental) = &node.config.incremental else { return Vec::new() };
+    let result = ("the result", published.as_ref());
     match &incremental.strategy {
         Strategy::ByInterval(by_interval) => {
-            column_mistake(node, published, ("time_column", &by_interval.time_column), |field| {
-                let fits = match field.data_type() {
-                    DataType::Timestamp(..) => true,
-                    DataType::Date32 => by_interval.unit != IntervalUnit::Hour,
-                    _ => false,
-                };
-                (!fits).then_some(match by_interval.unit {
-                    IntervalUnit::Hour => "cast it to timestamp: a date does not say which hour it belongs to",
-                    _ => "cast it to date or timestamp",
-                })
+            column_mistake(node, result, ("time_column", &by_interval.time_column), |field| {
+                no_interval(by_interval.unit, field)
             })
             .into_iter()
             .collect()
@@ -136,15 +129,44 @@ fn strategy_mistakes(node: &Node, published: &SchemaRef) -> Vec<Diagnostic> {
         Strategy::Merge { key } => {
             let is_nested =
                 |field: &Field| field.data_type().is_nested().then_some("name a column of numbers, text or times");
-            key.iter().filter_map(|name| column_mistake(node, published, ("key", name), is_nested)).collect()
+            key.iter().filter_map(|name| column_mistake(node, result, ("key", name), is_nested)).collect()
         }
         Strategy::Append => Vec::new(),
     }
 }
 
+/// Returns that the input of a Python transform has no column that says which rows a run gives it, where it is computed
+/// bit by bit.
+pub(super) fn slice_mistakes(node: &Node, reference: &str, input: &Schema) -> Vec<Diagnostic> {
+    let Some(column) = node.slices_by() else { return Vec::new() };
+    let has_no_order = |field: &Field| {
+        let data_type = field.data_type();
+        let fits = matches!(data_type, DataType::Timestamp(..) | DataType::Date32) || data_type.is_integer();
+        (!fits).then_some("name a column of dates, timestamps or whole numbers")
+    };
+    let refused = |field: &Field| match node.by_interval() {
+        Some(by_interval) => no_interval(by_interval.unit, field),
+        None => has_no_order(field),
+    };
+    column_mistake(node, (&format!("`{reference}`"), input), ("time_column", column), refused).into_iter().collect()
+}
+
+/// Returns what to do about a column that does not say to which interval a row belongs.
+fn no_interval(unit: IntervalUnit, field: &Field) -> Option<&'static str> {
+    let fits = match field.data_type() {
+        DataType::Timestamp(..) => true,
+        DataType::Date32 => unit != IntervalUnit::Hour,
+        _ => false,
+    };
+    (!fits).then_some(match unit {
+        IntervalUnit::Hour => "cast it to timestamp: a date does not say which hour it belongs to",
+        _ => "cast it to date or timestamp",
+    })
+}
+
 fn column_mistake(
     node: &Node,
-    published: &Schema,
+    (table, columns): (&str, &Schema),
     (key, column): (&str, &str),
     refused: impl Fn(&Field) -> Option<&'static str>,
 ) -> Option<Diagnostic> {
@@ -158,9 +180,9 @@ fn column_mistake(
             (None, None) => mistake.at(node.location.clone()),
         }
     };
-    let Ok(field) = published.field_with_name(column) else {
-        let known: Vec<&str> = published.fields().iter().map(|field| field.name().as_str()).collect();
-        let message = format!("`{key}` of `{}` names column `{column}`, which the result does not have", node.name);
+    let Ok(field) = columns.field_with_name(column) else {
+        let known: Vec<&str> = columns.fields().iter().map(|field| field.name().as_str()).collect();
+        let message = format!("`{key}` of `{}` names column `{column}`, which {table} does not have", node.name);
         let mistake = mistake(Code::UNKNOWN_COLUMN, message).note(format!("columns: {}", listing(&known)));
         return Some(match nearest(column, known.iter().copied()) {
             Some(near) => mistake.hint(format!("did you mean `{near}`?")),

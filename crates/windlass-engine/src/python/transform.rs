@@ -38,7 +38,8 @@ pub(crate) async fn input_query(
         None => true,
         Some(read) => {
             let in_rules = rules.iter().any(|rule| rule.column_refs().iter().any(|named| named.name == *column));
-            read.contains(column) || python.key.contains(column) || in_rules
+            let is_time = node.slices_by().is_some_and(|time| time == column);
+            read.contains(column) || python.key.contains(column) || in_rules || is_time
         }
     };
     let columns = all.iter().filter(|column| wanted(column));

@@ -41,13 +41,22 @@ enum StrategyName {
     Append,
 }
 
+/// In what a transform is written: SQL says itself which rows are new, Python is given them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Language {
+    Sql,
+    Python,
+}
+
 impl StrategyName {
     /// Returns the settings that it needs, and those that it may have as well.
-    fn settings(self) -> (&'static [&'static str], &'static [&'static str]) {
-        match self {
-            Self::ByInterval => (&["time_column", "interval", "start"], &["end", "lookback", "batch_intervals"]),
-            Self::Merge => (&["key"], &[]),
-            Self::Append => (&[], &[]),
+    fn settings(self, language: Language) -> (&'static [&'static str], &'static [&'static str]) {
+        match (self, language) {
+            (Self::ByInterval, _) => (&["time_column", "interval", "start"], &["end", "lookback", "batch_intervals"]),
+            (Self::Merge, Language::Sql) => (&["key"], &[]),
+            (Self::Merge, Language::Python) => (&["key"], &["time_column"]),
+            (Self::Append, Language::Sql) => (&[], &[]),
+            (Self::Append, Language::Python) => (&["time_column"], &[]),
         }
     }
 
@@ -145,11 +154,18 @@ impl IncrementalPatch {
         all.into_iter().filter_map(|(name, at)| Some((name, at?))).collect()
     }
 
+    /// Takes the key of a Python transform: what its decorator says and nobody else, and only where rows are merged by it.
+    pub(super) fn identify_by(&mut self, key: &[String], at: &Location) {
+        let merges = matches!(self.strategy, Some((StrategyName::Merge, _)));
+        self.key = (merges && !key.is_empty()).then(|| (key.to_vec(), at.clone()));
+    }
+
     /// Returns what the settings come to; reports those that are missing and those that say nothing here.
     /// Defaults of folders may say more than a node needs; what is said wrongly is reported already.
     pub(super) fn settle(
         &self,
         (materialized, at): (Materialized, Option<&Location>),
+        language: Language,
         problems: &mut Problems,
     ) -> Option<Incremental> {
         if self.is_broken {
@@ -166,12 +182,12 @@ impl IncrementalPatch {
             problems.push(problem.hint("say what new rows replace: `by_interval`, `merge` or `append`"));
             return None;
         };
-        let (needed, possible) = name.settings();
+        let (needed, possible) = name.settings(language);
         let given: Vec<&str> = self.given().into_iter().map(|(name, _)| name).collect();
         for key in needed.iter().filter(|key| !given.contains(key)) {
             let message = format!("`strategy: {}` needs the key `{key}`", name.name());
             let problem = Diagnostic::error(Code::MISSING_KEY, message).at(at.clone());
-            problems.push(problem.hint(what_it_says(key)));
+            problems.push(problem.hint(what_it_says(key, (*name, language))));
         }
         let of_all = ["strategy", "on_definition_change"];
         let others = |key: &str| !needed.contains(&key) && !possible.contains(&key) && !of_all.contains(&key);
@@ -182,7 +198,13 @@ impl IncrementalPatch {
             StrategyName::Append => Strategy::Append,
         };
         let on_definition_change = self.on_definition_change.as_ref().map(|(way, _)| *way).unwrap_or_default();
-        Some(Incremental { strategy, on_definition_change })
+        let is_by_interval = *name == StrategyName::ByInterval;
+        let later_by = self.time_column.as_ref().filter(|_| !is_by_interval && language == Language::Python);
+        let later_by = later_by.map(|(column, _)| column.clone());
+        if later_by.is_none() && *name == StrategyName::Append && language == Language::Python {
+            return None;
+        }
+        Some(Incremental { strategy, later_by, on_definition_change })
     }
 
     fn by_interval(&self, problems: &mut Problems) -> Option<ByInterval> {
@@ -223,8 +245,14 @@ pub(crate) fn name_here(key: &str) -> Option<&'static str> {
     OTHER_NAMES.iter().find(|(other, _)| *other == key).map(|(_, here)| *here)
 }
 
-fn what_it_says(key: &str) -> &'static str {
+fn what_it_says(key: &str, (strategy, language): (StrategyName, Language)) -> &'static str {
     match key {
+        "time_column" if strategy == StrategyName::Append => {
+            "name the column of the input by which new rows are later than those that were read before"
+        }
+        "key" if language == Language::Python => {
+            "name the columns that tell rows apart in the decorator, such as `key=[\"id\"]`"
+        }
         "time_column" => "name the column of the result that says to which interval a row belongs",
         "interval" => "say how long an interval is: `hour`, `day`, `month` or `year`",
         "start" => "say when the first interval starts, such as `start: 2013-01-01`",

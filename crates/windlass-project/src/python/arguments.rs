@@ -17,11 +17,10 @@ use crate::targets::bytes;
 use crate::yaml::{Entry, Scalar, Value as YamlValue, Yaml};
 
 /// Arguments of Ray Data and of earlier designs, each with what to write.
-const KNOWN_ABSENT: [(&str, &str); 6] = [
+const KNOWN_ABSENT: [(&str, &str); 5] = [
     ("compute", "write `concurrency=(1, 8)`"),
     ("ray_remote_args", "write `num_cpus`, `num_gpus` and `memory`"),
     ("workers", "write `concurrency`, `num_cpus`, `num_gpus` and `memory`"),
-    ("materialized", "a Python transform is always a table; remove the argument"),
     ("name", "a transform is named after its file"),
     ("checks", "write them under `checks:` of a `.yml` file beside it, or under `@check` in a file of `checks/`"),
 ];

@@ -24,6 +24,8 @@ pub(crate) struct Draft {
     pub(crate) patch: Patch,
     /// The function or class.
     pub(crate) location: Location,
+    /// Its key, or else the decorator.
+    pub(crate) key_at: Location,
     reads: Vec<Reference>,
 }
 
@@ -48,6 +50,7 @@ pub(super) struct Parts {
     pub(super) patch: Patch,
     pub(super) input_columns: Option<Vec<String>>,
     pub(super) key: Vec<String>,
+    pub(super) key_at: Location,
     pub(super) requires: Vec<Requirement>,
     pub(super) batch_size: BatchSize,
     pub(super) rows: PythonRows,
@@ -70,6 +73,7 @@ impl Draft {
             patch,
             input_columns,
             key,
+            key_at,
             requires,
             batch_size,
             rows,
@@ -103,7 +107,7 @@ impl Draft {
             copy_inputs,
             deterministic,
         };
-        Self { transform, columns, patch, location: decorated.location, reads }
+        Self { transform, columns, patch, location: decorated.location, key_at, reads }
     }
 
     /// Returns whether rows that fail go to a table of their own.

@@ -16,15 +16,21 @@ use sha2::{Digest, Sha256};
 
 use super::module::Module;
 
-/// Arguments that change no row of a result, and no answer of a check.
-const WITHOUT_EFFECT: [&str; 16] = [
+/// Arguments that change no row of a result, and no answer of a check, or that count as settings of the node.
+const WITHOUT_EFFECT: [&str; 24] = [
+    "batch_intervals",
     "batch_size",
     "concurrency",
     "description",
+    "end",
+    "interval",
+    "lookback",
+    "materialized",
     "max_error_rate",
     "max_errors",
     "memory",
     "num_cpus",
+    "on_definition_change",
     "owner",
     "partition_by",
     "retries",
@@ -32,7 +38,9 @@ const WITHOUT_EFFECT: [&str; 16] = [
     "sort_by",
     "start",
     "start_timeout",
+    "strategy",
     "tags",
+    "time_column",
     "timeout",
 ];
 

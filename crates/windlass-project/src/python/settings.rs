@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::arguments::{Arguments, count};
 use super::literal::{ListKind, Literal, LiteralValue};
 use super::{PythonBatchFormat, WorkerSettings};
+use crate::parse_time;
 use crate::problems::Problems;
 
 /// How long a worker may take to get ready: models load.
@@ -24,6 +25,9 @@ pub(super) const SHARED: &[&str] = &[
     "timeout",
 ];
 
+/// How workers start; of a transform also the time at which its first interval does.
+pub(super) const START: &str = "start";
+
 const FORMATS: [(&str, PythonBatchFormat); 4] = [
     ("numpy", PythonBatchFormat::Numpy),
     ("pandas", PythonBatchFormat::Pandas),
@@ -41,7 +45,8 @@ pub(super) fn workers(arguments: &Arguments, problems: &mut Problems) -> WorkerS
         problems.extend(arguments.get("num_cpus").map(|literal| literal.expected("a number above 0", "num_cpus")));
     }
     let num_gpus = arguments.number("num_gpus", problems).unwrap_or(0.0);
-    let spawn = arguments.choice("start", &[("fork", false), ("spawn", true)], problems).unwrap_or(false);
+    let spawn = !starts_at_a_time(arguments)
+        && arguments.choice(START, &[("fork", false), ("spawn", true)], problems).unwrap_or(false);
     WorkerSettings {
         concurrency: concurrency(arguments, problems),
         num_cpus,
@@ -52,6 +57,16 @@ pub(super) fn workers(arguments: &Arguments, problems: &mut Problems) -> WorkerS
         // A forked process cannot use a GPU.
         spawn: spawn || num_gpus > 0.0,
     }
+}
+
+/// Returns whether `start` says when the first interval of a transform starts, and nothing of its workers.
+pub(super) fn starts_at_a_time(arguments: &Arguments) -> bool {
+    if arguments.what != "`@transform`" {
+        return false;
+    }
+    let Some(text) = arguments.get(START).and_then(Literal::as_text) else { return false };
+    let has_intervals = arguments.has("interval") || arguments.has("strategy");
+    parse_time(text).is_some() || (has_intervals && !["fork", "spawn"].contains(&text))
 }
 
 fn concurrency(arguments: &Arguments, problems: &mut Problems) -> Option<(u32, u32)> {

@@ -1,5 +1,7 @@
 //! What Python transforms say, and what is wrong with them.
 
+mod increments;
+
 use std::fmt::Write;
 
 use expect_test::{Expect, expect};
@@ -661,7 +663,7 @@ fn arguments_that_do_not_fit() {
               transforms/x.py:3:30
               |     batch_sise=1, compute=2, zzz=3, tags=['a'], tags=['b'])
               |                              ^^^
-              hint: known arguments: `batch_format`, `batch_size`, `columns`, `concurrency`, `description`, `deterministic`, `fn_args`, `fn_constructor_args`, `fn_constructor_kwargs`, `fn_kwargs`, `input`, `input_columns`, `inputs`, `key`, `max_bytes`, `max_error_rate`, `max_errors`, `memory`, `mode`, `num_cpus`, `num_gpus`, `on_error`, `on_upstream_failure`, `owner`, `partition_by`, `requires`, `retries`, `rows`, `rowwise`, `sort_by`, `start`, `start_timeout`, `tags`, `timeout`, `zero_copy_batch`
+              hint: known arguments: `batch_format`, `batch_intervals`, `batch_size`, `columns`, `concurrency`, `description`, `deterministic`, `end`, `fn_args`, `fn_constructor_args`, `fn_constructor_kwargs`, `fn_kwargs`, `input`, `input_columns`, `inputs`, `interval`, `key`, `lookback`, `materialized`, `max_bytes`, `max_error_rate`, `max_errors`, `memory`, `mode`, `num_cpus`, `num_gpus`, `on_definition_change`, `on_error`, `on_upstream_failure`, `owner`, `partition_by`, `requires`, `retries`, `rows`, `rowwise`, `sort_by`, `start`, `start_timeout`, `strategy`, `tags`, `time_column`, `timeout`, `zero_copy_batch`
               node: x
             error[E0402]: the argument `tags` is given twice
               transforms/x.py:3:49
@@ -1354,18 +1356,7 @@ fn properties_beside() {
             broken: x
         "#]],
     );
-    check(
-        &beside("{materialized: table}"),
-        expect![[r#"
-            error[E0202]: `materialized` does not apply to Python transforms
-              transforms/p.yml:1:18
-              | transforms: {x: {materialized: table}}
-              |                  ^^^^^^^^^^^^
-              hint: a Python transform is always a table; remove the key
-              node: x
-            broken: x
-        "#]],
-    );
+    check(&beside("{materialized: table}"), expect![""]);
     check(
         &beside("{config: {materialized: view}, delimiter: x}"),
         expect![[r#"
@@ -1373,13 +1364,13 @@ fn properties_beside() {
               transforms/p.yml:1:48
               | transforms: {x: {config: {materialized: view}, delimiter: x}}
               |                                                ^^^^^^^^^
-              hint: known keys: `description`, `max_error_rate`, `max_errors`, `on_upstream_failure`, `on_volatile`, `owner`, `partition_by`, `retries`, `sort_by`, `tags`, `columns`, `config`, `checks`, `tests`, `data_tests`
+              hint: known keys: `batch_intervals`, `description`, `end`, `interval`, `lookback`, `materialized`, `max_error_rate`, `max_errors`, `on_definition_change`, `on_upstream_failure`, `on_volatile`, `owner`, `partition_by`, `retries`, `sort_by`, `start`, `strategy`, `tags`, `time_column`, `columns`, `config`, `checks`, `tests`, `data_tests`
               node: x
-            error[E0202]: `materialized` does not apply to Python transforms
-              transforms/p.yml:1:27
+            error[E0203]: expected `table` or `incremental` for `materialized`, found `view`
+              transforms/p.yml:1:41
               | transforms: {x: {config: {materialized: view}, delimiter: x}}
-              |                           ^^^^^^^^^^^^
-              hint: a Python transform is always a table; remove the key
+              |                                         ^^^^
+              hint: what Python computes is always published
               node: x
             broken: x
         "#]],
@@ -1387,11 +1378,11 @@ fn properties_beside() {
     check_argument(
         "materialized='view'",
         expect![[r#"
-            error[E0402]: unknown argument `materialized` of `@transform`
-              transforms/x.py:3:5
+            error[E0203]: expected `table` or `incremental` for `materialized`, found `view`
+              transforms/x.py:3:18
               |     materialized='view')
-              |     ^^^^^^^^^^^^
-              hint: a Python transform is always a table; remove the argument
+              |                  ^^^^^^
+              hint: what Python computes is always published
               node: x
             broken: x
         "#]],

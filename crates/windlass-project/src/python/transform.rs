@@ -12,7 +12,7 @@ use super::definitions::{Callable, Definition, find, lacks_import};
 use super::draft::{Decorated, Parts};
 use super::literal::{Literal, LiteralValue, Reference};
 use super::module::Module;
-use super::settings::{SHARED, batch_format, workers};
+use super::settings::{SHARED, START, batch_format, starts_at_a_time, workers};
 use super::{BatchSize, OnError, PythonMode, PythonRows, Requirement, Rule};
 use crate::config::{Patch, Subject};
 use crate::decode::{is_identifier, list};
@@ -46,9 +46,24 @@ const OWN: &[&str] = &[
     "zero_copy_batch",
 ];
 
-/// Settings that `config()` of a SQL file knows as well.
-const NODE_SETTINGS: &[&str] =
-    &["description", "on_upstream_failure", "owner", "partition_by", "retries", "sort_by", "tags"];
+/// Settings that `config()` of a SQL file knows as well; `start` is one of [`SHARED`].
+const NODE_SETTINGS: &[&str] = &[
+    "batch_intervals",
+    "description",
+    "end",
+    "interval",
+    "lookback",
+    "materialized",
+    "on_definition_change",
+    "on_upstream_failure",
+    "owner",
+    "partition_by",
+    "retries",
+    "sort_by",
+    "strategy",
+    "tags",
+    "time_column",
+];
 
 /// Reads the transform of a file; `None` where there is not exactly one.
 pub(super) fn read(module: &Module<'_>, vars: &Map<String, Value>, problems: &mut Problems) -> Option<Decorated> {
@@ -161,6 +176,7 @@ fn parts(arguments: &Arguments, problems: &mut Problems) -> Parts {
         patch: patch(arguments, problems),
         input_columns: arguments.columns("input_columns", problems),
         key: key(arguments, &columns, problems),
+        key_at: arguments.at("key"),
         columns,
         requires: requires(arguments, problems),
         batch_size: batch_size(arguments, problems),
@@ -383,11 +399,11 @@ fn on_error(arguments: &Arguments, is_table: bool, problems: &mut Problems) -> O
 
 fn patch(arguments: &Arguments, problems: &mut Problems) -> Patch {
     let mut patch = Patch::default();
-    for name in NODE_SETTINGS {
+    for name in NODE_SETTINGS.iter().chain(starts_at_a_time(arguments).then_some(&START)) {
         let shape = match *name {
-            "description" | "on_upstream_failure" | "owner" => SettingShape::Text,
-            "retries" => SettingShape::Count,
-            _ => SettingShape::Texts,
+            "batch_intervals" | "lookback" | "retries" => SettingShape::Count,
+            "partition_by" | "sort_by" | "tags" => SettingShape::Texts,
+            _ => SettingShape::Text,
         };
         if let Some(entry) = arguments.setting(name, shape, problems) {
             patch.set(Subject::Python, name, &entry, problems);

@@ -175,6 +175,9 @@ fn values(node: &Node, method: &str) -> Vec<String> {
             NodeKind::Transform(_) if node.config.incremental.is_some() => {
                 ["transform", "table", node.kind_name()].map(str::to_owned).to_vec()
             }
+            NodeKind::Python(_) if node.config.incremental.is_some() => {
+                ["transform", "table", "incremental", node.kind_name()].map(str::to_owned).to_vec()
+            }
             NodeKind::Transform(_) => vec!["transform".to_owned(), node.kind_name().to_owned()],
             NodeKind::Python(_) => ["transform", "table", node.kind_name()].map(str::to_owned).to_vec(),
             _ => vec![node.kind_name().to_owned()],
@@ -186,12 +189,13 @@ fn values(node: &Node, method: &str) -> Vec<String> {
 fn setting(node: &Node, name: &str) -> Vec<String> {
     let config = &node.config;
     match name {
-        "materialized" if matches!(node.kind, NodeKind::Transform(_)) => match config.materialized {
-            Materialized::View => vec!["view".to_owned()],
-            Materialized::Table => vec!["table".to_owned()],
-            Materialized::Incremental => vec!["incremental".to_owned()],
-        },
-        "materialized" if matches!(node.kind, NodeKind::Python(_)) => vec!["table".to_owned()],
+        "materialized" if matches!(node.kind, NodeKind::Transform(_) | NodeKind::Python(_)) => {
+            match config.materialized {
+                Materialized::View => vec!["view".to_owned()],
+                Materialized::Table => vec!["table".to_owned()],
+                Materialized::Incremental => vec!["incremental".to_owned()],
+            }
+        }
         "owner" => config.owner.iter().cloned().collect(),
         "strategy" => config.incremental.iter().map(|how| how.strategy.name().to_owned()).collect(),
         "partition_by" => config.partition_by.clone(),

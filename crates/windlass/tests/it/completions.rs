@@ -32,7 +32,8 @@ fn names_of_nodes_are_completed() {
         E0803
         E0804
         E0805
-        E0806"#]]
+        E0806
+        E0807"#]]
     .assert_eq(&complete(&project, &["explain", "E080"]));
     assert_eq!(complete(&Project::bare(), &["show", "x"]), "");
 }

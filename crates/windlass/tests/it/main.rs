@@ -37,6 +37,8 @@ mod python;
 mod python_environments;
 mod python_errors;
 mod python_failures;
+mod python_incremental;
+mod python_incremental_keys;
 mod python_kill;
 mod python_mistakes;
 mod python_output;
