@@ -72,6 +72,23 @@ fn pools_grow_with_their_work_and_shrink_to_nothing() {
 }
 
 #[test]
+fn many_rows_start_functions_at_once_and_classes_one_by_one() {
+    run(async {
+        let class = "
+            class F:
+                def __call__(self, batch): return {'y': np.full(len(batch), os.getpid())}
+            ";
+        let class = code("F", class).output(&[("y", DataType::Int64)]).workers(1, 3);
+        for (code, expected) in [(pids(PID).workers(1, 3), 3), (class, 1)] {
+            let pool = code.pool().await;
+            pool.expect_rows(Some(5 << 20));
+            eventually("a class may load much", || pool.snapshot().workers == expected).await;
+            assert_eq!((pool.snapshot().starting, pool.snapshot().calls), (0, 0));
+        }
+    });
+}
+
+#[test]
 fn few_batches_start_few_workers() {
     run(async {
         let text = "
