@@ -147,17 +147,7 @@ impl Engine {
             return self.decide_model(project, plan, node, upcoming).await;
         }
         if let Some(incremental) = &node.config.incremental {
-            let prospect = Prospect { project, plan, node, incremental, upcoming, ask };
-            return match Box::pin(self.todo(&prospect)).await {
-                Ok(Todo::Rebuild(reason, _)) => Ok(Decision::Build(reason)),
-                Ok(Todo::Extend(extension)) => Ok(Decision::Build(extension.reason)),
-                Ok(Todo::Nothing(table, provenance)) => self.stands(project, plan, node, (&table, &provenance)).await,
-                Err(Error::KeptColumns { change, .. }) => Ok(Decision::Fail(Reason::new(
-                    ReasonKind::Columns,
-                    format!("rows are to stay, but {change}; all of them anew: --full-refresh"),
-                ))),
-                Err(error) => Err(error),
-            };
+            return self.decide_steps(&Prospect { project, plan, node, incremental, upcoming, ask }).await;
         }
         let build = |kind, text: String| Ok(Decision::Build(Reason::new(kind, text)));
         let Some(table) = self.open_table(&node.name).await? else {
@@ -193,6 +183,21 @@ impl Engine {
             return Ok(Decision::Build(told(project, &difference)));
         }
         self.stands(project, plan, node, (&table, &provenance)).await
+    }
+
+    /// Decides about a table that is computed bit by bit.
+    async fn decide_steps(&self, prospect: &Prospect<'_>) -> Result<Decision, Error> {
+        let Prospect { project, plan, node, .. } = *prospect;
+        match Box::pin(self.todo(prospect)).await {
+            Ok(Todo::Rebuild(reason, _)) => Ok(Decision::Build(reason)),
+            Ok(Todo::Extend(extension)) => Ok(Decision::Build(extension.reason)),
+            Ok(Todo::Nothing(table, provenance)) => self.stands(project, plan, node, (&table, &provenance)).await,
+            Err(Error::KeptColumns { change, .. }) => Ok(Decision::Fail(Reason::new(
+                ReasonKind::Columns,
+                format!("rows are to stay, but {change}; all of them anew: --full-refresh"),
+            ))),
+            Err(error) => Err(error),
+        }
     }
 
     /// Decides about a table whose rows are right: checks may have to be made.

@@ -22,7 +22,7 @@ use crate::names::Names;
 use crate::problems::Problems;
 use crate::properties::Properties;
 use crate::python::{Draft, LIB, ModelDraft, PythonReader, refuse_increments};
-use crate::sources::read_sources;
+use crate::sources::{Sources, read_sources};
 use crate::targets::{Wanted, default_target, read_target};
 use crate::template::{FileScope, Scope, SqlTemplates, YamlTemplates, to_jinja};
 use crate::transforms::SqlFile;
@@ -61,13 +61,8 @@ fn build(
     let mut vars = vars(&manifest, options, problems);
     vars.extend(overrides.iter().map(|(name, value)| (name.clone(), to_jinja(value))));
     let (target, is_usable) = target(files, options, &vars, problems);
-    let scope = |target: Option<(String, String)>| Scope {
-        vars: vars.clone(),
-        env: options.env.clone(),
-        target,
-        ..Scope::default()
-    };
     let place = Some((target.name.clone(), target.env.clone()));
+    let scope = || Scope { vars: vars.clone(), env: options.env.clone(), target: place.clone(), ..Scope::default() };
 
     let imports =
         read_imports(&select(files, |path| path.starts_with("models/") && is_yaml(path)), &options.root, problems);
@@ -76,7 +71,7 @@ fn build(
     broken.extend(declared.iter().filter(|(_, node)| !node.is_usable).map(|(name, _)| name.clone()));
     let source_files: Vec<Arc<SourceFile>> =
         select(files, |path| path == "sources.yml" || path.starts_with("sources/"));
-    let yaml_templates = YamlTemplates::new(scope(place.clone()));
+    let yaml_templates = YamlTemplates::new(scope());
     let sources = read_sources(&source_files, &options.root, &yaml_templates, problems);
     broken.extend(sources.broken.iter().cloned());
 
@@ -90,18 +85,9 @@ fn build(
     let shared = reader.finish(problems);
     let with_errors = error_tables(&drafts, &properties);
     reserve(&with_errors, &mut declared, problems);
-    let names = Names {
-        nodes: declared.keys().cloned().collect(),
-        models: of_subject(&declared, Subject::Model),
-        with_errors: with_errors.into_keys().collect(),
-        may_have_errors: may_have_errors(&declared),
-        sources: sources.names.clone(),
-    };
-    let templates = SqlTemplates::new(
-        Scope { names: names.clone(), ..scope(place) },
-        select(files, |path| path.starts_with("macros/")),
-        problems,
-    );
+    let names = names(&declared, with_errors.into_keys().collect(), &sources);
+    let macros = select(files, |path| path.starts_with("macros/"));
+    let templates = SqlTemplates::new(Scope { names: names.clone(), ..scope() }, macros, problems);
     let is_query = |path: &str| path.starts_with("checks/") && path.ends_with(".sql");
     let mut singular = read_singular(&select(files, is_query), &templates, problems);
     singular.extend(coded.into_iter().filter_map(|check| check.resolve(&names, problems)));
@@ -109,10 +95,8 @@ fn build(
         Parts { manifest: &manifest, properties, templates, options, names, blocked: blocked(&shared), imports };
     let mut nodes = nodes(&parts, &declared, (drafts, trained), problems);
     settle_unscored(&mut nodes, problems);
+    let known = tables(&declared, &sources);
     nodes.extend(sources.nodes.into_iter().map(|node| (node.name.clone(), node)));
-    let tables =
-        sources.names.iter().flat_map(|(source, tables)| tables.iter().map(move |table| format!("{source}.{table}")));
-    let known: BTreeSet<String> = declared.keys().cloned().chain(tables).collect();
     broken.extend(attach(&mut nodes, singular, &parts.templates, &known, problems));
     broken.extend(declared.keys().filter(|name| !nodes.contains_key(*name)).cloned());
 
@@ -256,6 +240,24 @@ fn reserve(
 }
 
 /// Returns the nodes of which only their SQL says whether they have an error table: those that score with a model.
+/// Returns the names that files may refer to.
+fn names(declared: &BTreeMap<String, Declared>, with_errors: BTreeSet<String>, sources: &Sources) -> Names {
+    Names {
+        nodes: declared.keys().cloned().collect(),
+        models: of_subject(declared, Subject::Model),
+        with_errors,
+        may_have_errors: may_have_errors(declared),
+        sources: sources.names.clone(),
+    }
+}
+
+/// Returns everything that has rows: nodes, and tables of sources as `shop.orders`.
+fn tables(declared: &BTreeMap<String, Declared>, sources: &Sources) -> BTreeSet<String> {
+    let of_sources =
+        sources.names.iter().flat_map(|(source, tables)| tables.iter().map(move |name| format!("{source}.{name}")));
+    declared.keys().cloned().chain(of_sources).collect()
+}
+
 fn may_have_errors(declared: &BTreeMap<String, Declared>) -> BTreeSet<String> {
     match of_subject(declared, Subject::Model).is_empty() {
         true => BTreeSet::new(),

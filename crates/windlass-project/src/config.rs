@@ -6,6 +6,7 @@
 
 mod incremental;
 
+use indexmap::IndexMap;
 use windlass_error::{Code, Diagnostic, Location, nearest};
 
 use crate::checks::{share, word};
@@ -280,63 +281,40 @@ impl Settings {
         let Self { config, delimiter: kept_delimiter, on_error: kept_on_error, .. } = self;
         let (kept_incremental, materialized_at) = (&mut self.incremental, &mut self.materialized_at);
         kept_incremental.apply(incremental);
-        let mut won = |key: &str, at: &Location| {
-            config.origins.insert(key.to_owned(), at.to_string());
-        };
-        if let Some((value, at)) = materialized {
-            won("materialized", at);
+        if let Some((_, at)) = materialized {
             *materialized_at = Some(at.clone());
-            config.materialized = *value;
         }
-        if let Some((value, at)) = partition_by {
-            won("partition_by", at);
-            config.partition_by.clone_from(value);
-        }
-        if let Some((value, at)) = sort_by {
-            won("sort_by", at);
-            config.sort_by.clone_from(value);
-        }
-        if let Some((value, at)) = owner {
-            won("owner", at);
-            config.owner = Some(value.clone());
-        }
-        if let Some((value, at)) = description {
-            won("description", at);
-            config.description = Some(value.clone());
-        }
-        if let Some((value, at)) = retries {
-            won("retries", at);
-            config.retries = *value;
-        }
-        if let Some((value, at)) = error_limit {
-            let key = if let ErrorLimit::Rows(_) = value { "max_errors" } else { "max_error_rate" };
-            won(key, at);
-            config.error_limit = *value;
-        }
-        if let Some((value, at)) = on_upstream_failure {
-            won("on_upstream_failure", at);
-            config.on_upstream_failure = *value;
-        }
-        if let Some((value, at)) = on_error {
-            won("on_error", at);
-            *kept_on_error = *value;
-        }
-        if let Some((value, at)) = on_volatile {
-            won("on_volatile", at);
-            config.on_volatile = *value;
-        }
-        if let Some((value, at)) = delimiter {
-            won("delimiter", at);
-            *kept_delimiter = *value;
-        }
-        if let Some((value, at)) = tags {
-            won("tags", at);
+        let error_limit_key = match error_limit {
+            Some((ErrorLimit::Rows(_), _)) => "max_errors",
+            _ => "max_error_rate",
+        };
+        let origins = &mut config.origins;
+        take(origins, "materialized", materialized, |value| config.materialized = *value);
+        take(origins, "partition_by", partition_by, |value| config.partition_by.clone_from(value));
+        take(origins, "sort_by", sort_by, |value| config.sort_by.clone_from(value));
+        take(origins, "owner", owner, |value| config.owner = Some(value.clone()));
+        take(origins, "description", description, |value| config.description = Some(value.clone()));
+        take(origins, "retries", retries, |value| config.retries = *value);
+        take(origins, error_limit_key, error_limit, |value| config.error_limit = *value);
+        take(origins, "on_upstream_failure", on_upstream_failure, |value| config.on_upstream_failure = *value);
+        take(origins, "on_error", on_error, |value| *kept_on_error = *value);
+        take(origins, "on_volatile", on_volatile, |value| config.on_volatile = *value);
+        take(origins, "delimiter", delimiter, |value| *kept_delimiter = *value);
+        take(origins, "tags", tags, |value| {
             for tag in value {
                 if !config.tags.contains(tag) {
                     config.tags.push(tag.clone());
                 }
             }
-        }
+        });
+    }
+}
+
+/// Takes a setting where it is given, and notes where that was.
+fn take<T>(origins: &mut IndexMap<String, String>, key: &str, given: &Option<(T, Location)>, keep: impl FnOnce(&T)) {
+    if let Some((value, at)) = given {
+        origins.insert(key.to_owned(), at.to_string());
+        keep(value);
     }
 }
 

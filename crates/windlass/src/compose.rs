@@ -166,24 +166,7 @@ impl Backend for EngineBackend {
             ask: self.ask(node),
             progress: Arc::new(reporter),
         };
-        let outcome = match (self.work, changed) {
-            (_, Some((standing, changed))) => {
-                Box::pin(self.engine.recheck(&request, &changed)).await.map(|rechecked| {
-                    rechecked.map(|rechecked| {
-                        self.note(node, Some(rechecked.version), rechecked.checks);
-                        reused(Standing { version: rechecked.version, ..standing })
-                    })
-                })
-            }
-            (Work::Build | Work::Rebuild, None) => Box::pin(self.engine.build(&request)).await.map(|built| {
-                built.map(|mut built| {
-                    self.note(node, Some(built.version), std::mem::take(&mut built.checks));
-                    published(built)
-                })
-            }),
-            (Work::Replay, None) => Box::pin(self.engine.replay(&request)).await.map(|replayed| replayed.map(merged)),
-        };
-        match outcome {
+        match self.work_on(&request, changed).await {
             Ok(Some(outcome)) => Ok(outcome),
             Ok(None) => Err(Box::new(withheld(&node.name))),
             Err(error) => {
@@ -197,6 +180,33 @@ impl Backend for EngineBackend {
 }
 
 impl EngineBackend {
+    /// Looks at a node's changed checks again, where there are any, or does what the run is for; `None` where nothing
+    /// may be published any more.
+    async fn work_on(
+        &self,
+        request: &BuildRequest<'_>,
+        changed: Option<(Standing, Vec<String>)>,
+    ) -> Result<Option<NodeOutcome>, windlass_engine::Error> {
+        let node = request.node;
+        match (self.work, changed) {
+            (_, Some((standing, changed))) => {
+                let rechecked = Box::pin(self.engine.recheck(request, &changed)).await?;
+                Ok(rechecked.map(|rechecked| {
+                    self.note(node, Some(rechecked.version), rechecked.checks);
+                    reused(Standing { version: rechecked.version, ..standing })
+                }))
+            }
+            (Work::Build | Work::Rebuild, None) => {
+                let built = Box::pin(self.engine.build(request)).await?;
+                Ok(built.map(|mut built| {
+                    self.note(node, Some(built.version), std::mem::take(&mut built.checks));
+                    published(built)
+                }))
+            }
+            (Work::Replay, None) => Ok(Box::pin(self.engine.replay(request)).await?.map(merged)),
+        }
+    }
+
     fn ask(&self, node: &Node) -> Ask<'_> {
         let refresh = if self.is_done(node) { Refresh::IfChanged } else { self.ask.refresh };
         let (now_us, run_id) = (self.started_at.timestamp_micros(), Some(self.run_id.as_str()));

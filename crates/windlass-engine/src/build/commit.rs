@@ -137,6 +137,17 @@ impl Engine {
         self.replaced(request, prepared, staged, &beside).await.map(Some)
     }
 
+    /// Returns a published table with these columns, and what it is made from.
+    async fn published_as(&self, node: &Node, columns: &SchemaRef) -> Result<(PublishedTable, Provenance), Error> {
+        let not_published = || Error::NotPublished { table: node.name.clone() };
+        let current = self.open_table(&node.name).await?.ok_or_else(not_published)?;
+        if !current.has_columns(columns) {
+            return Err(Error::ChangedColumns { node: node.name.clone() });
+        }
+        let known = current.provenance().await.ok_or_else(not_published)?;
+        Ok((current, known))
+    }
+
     /// Adds what came of failed rows to the table, and keeps those that fail still.
     pub(super) async fn commit_replay(
         &self,
@@ -146,13 +157,8 @@ impl Engine {
         audited: Audited,
     ) -> Result<Built, Error> {
         let node = request.node;
-        let not_published = || Error::NotPublished { table: node.name.clone() };
-        let current = self.open_table(&node.name).await?.ok_or_else(not_published)?;
-        if !current.has_columns(&prepared.published) {
-            return Err(Error::ChangedColumns { node: node.name.clone() });
-        }
         // The other rows are what the old definition made of the old inputs, and so is the table.
-        let known = current.provenance().await.ok_or_else(not_published)?;
+        let (current, known) = self.published_as(node, &prepared.published).await?;
         let (fingerprint, inputs) = (known.fingerprint(), known.inputs());
         let definition = known.definition().unwrap_or_default();
         let replaced = self.replaced_by_replay(request, prepared, &staged, (&current, &known)).await?;

@@ -28,45 +28,8 @@ pub(super) fn files(
     place: &str,
 ) -> Result<Vec<(String, Bytes)>, Error> {
     let main = files.first().map(|(path, _)| path.clone()).unwrap_or_default();
-    let mut loader = json!({
-        "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
-        "python_version": "3.11",
-    });
-    let (library, requirements): (Option<(&str, Value)>, &[&str]) = match record.format {
-        Format::Windlass => {
-            loader["loader_module"] = json!("mlflow.pyfunc.loaders.code_model");
-            loader["model_code_path"] = json!(PYFUNC_FILE);
-            loader["streamable"] = json!(false);
-            loader["artifacts"] = json!({"model": {"path": format!("artifacts/{main}"), "uri": main}});
-            (None, &["numpy", "pandas"])
-        }
-        Format::Lightgbm => {
-            let flavor =
-                json!({"data": main, "lgb_version": "4", "model_class": "lightgbm.basic.Booster", "code": null});
-            (Some(("lightgbm", flavor)), &["lightgbm>=4"])
-        }
-        Format::Xgboost => {
-            let kind = if main.ends_with(".ubj") { "ubj" } else { "json" };
-            let flavor = json!({
-                "data": main, "xgb_version": "3", "model_class": "xgboost.core.Booster", "model_format": kind, "code": null,
-            });
-            (Some(("xgboost", flavor)), &["xgboost>=3"])
-        }
-        Format::Onnx => {
-            let flavor = json!({
-                "data": main, "onnx_version": "1", "providers": ["CPUExecutionProvider"], "code": null,
-            });
-            (Some(("onnx", flavor)), &["onnx", "onnxruntime"])
-        }
-        // The folder was imported from MLflow and is handed back as it was.
-        Format::Sklearn | Format::Pyfunc => return Ok(files),
-    };
-    if let Some((name, _)) = &library {
-        loader["loader_module"] = json!(format!("mlflow.{name}"));
-        loader["data"] = json!(main);
-    }
-    let mut flavors = serde_json::Map::from_iter([("python_function".to_owned(), loader)]);
-    flavors.extend(library.map(|(name, flavor)| (name.to_owned(), flavor)));
+    // The folder was imported from MLflow and is handed back as it was.
+    let Some((flavors, requirements)) = flavors(record.format, &main) else { return Ok(files) };
     let about = json!({
         "artifact_path": place,
         "flavors": flavors,
@@ -100,6 +63,50 @@ pub(super) fn files(
             .map(|(path, bytes)| if is_ours { (format!("artifacts/{path}"), bytes) } else { (path, bytes) }),
     );
     Ok(folder)
+}
+
+/// Returns how a model with a main file is loaded, as Python and by its library, and the packages that takes; `None`
+/// for one that brings its own folder.
+fn flavors(format: Format, main: &str) -> Option<(serde_json::Map<String, Value>, &'static [&'static str])> {
+    let mut loader = json!({
+        "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
+        "python_version": "3.11",
+    });
+    let (library, requirements): (Option<(&str, Value)>, &[&str]) = match format {
+        Format::Windlass => {
+            loader["loader_module"] = json!("mlflow.pyfunc.loaders.code_model");
+            loader["model_code_path"] = json!(PYFUNC_FILE);
+            loader["streamable"] = json!(false);
+            loader["artifacts"] = json!({"model": {"path": format!("artifacts/{main}"), "uri": main}});
+            (None, &["numpy", "pandas"])
+        }
+        Format::Lightgbm => {
+            let flavor =
+                json!({"data": main, "lgb_version": "4", "model_class": "lightgbm.basic.Booster", "code": null});
+            (Some(("lightgbm", flavor)), &["lightgbm>=4"])
+        }
+        Format::Xgboost => {
+            let kind = if main.ends_with(".ubj") { "ubj" } else { "json" };
+            let flavor = json!({
+                "data": main, "xgb_version": "3", "model_class": "xgboost.core.Booster", "model_format": kind, "code": null,
+            });
+            (Some(("xgboost", flavor)), &["xgboost>=3"])
+        }
+        Format::Onnx => {
+            let flavor = json!({
+                "data": main, "onnx_version": "1", "providers": ["CPUExecutionProvider"], "code": null,
+            });
+            (Some(("onnx", flavor)), &["onnx", "onnxruntime"])
+        }
+        Format::Sklearn | Format::Pyfunc => return None,
+    };
+    if let Some((name, _)) = &library {
+        loader["loader_module"] = json!(format!("mlflow.{name}"));
+        loader["data"] = json!(main);
+    }
+    let mut flavors = serde_json::Map::from_iter([("python_function".to_owned(), loader)]);
+    flavors.extend(library.map(|(name, flavor)| (name.to_owned(), flavor)));
+    Some((flavors, requirements))
 }
 
 /// Returns a signature as `MLmodel` has it: lists as text.

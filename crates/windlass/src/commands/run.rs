@@ -12,8 +12,8 @@ use chrono::{DateTime, Utc};
 use windlass_engine::{Ask, IntervalsDone, Plan, Sample};
 use windlass_project::{Node, NodeKind, OnUpstreamFailure, Project};
 use windlass_runner::{
-    CancelSignal, Clock, Driver, FailurePolicy, LeaseGuard, LeaseRequest, Leaves, NewRun, NodeSpec, Observer, Recorder,
-    RunArguments, RunId, RunOptions, RunOutcome, RunState, RunStore, RunSummary, SystemClock,
+    CancelSignal, Clock, Driver, FailurePolicy, LeaseGuard, LeaseRequest, LeaseWatch, Leaves, NewRun, NodeSpec,
+    Observer, Recorder, RunArguments, RunId, RunOptions, RunOutcome, RunState, RunStore, RunSummary, SystemClock,
 };
 
 use self::tally::Tally;
@@ -178,23 +178,8 @@ impl Run<'_> {
         self.begin()?;
         let (verdicts, left_out, started_at) = (Verdicts::default(), LeftOutRows::default(), self.clock.now());
         let mut emitter = self.telling(&plan, &verdicts).await.map(Emitter::start);
-        let backend = EngineBackend {
-            engine: Arc::clone(&self.session.engine),
-            project: Arc::clone(&self.project),
-            plan,
-            work: self.order.work,
-            ask: self.order.ask,
-            sample: self.order.sample,
-            continued: self.order.continued.clone(),
-            run_id: self.run_id.clone(),
-            started_at,
-            verdicts: verdicts.clone(),
-            left_out: left_out.clone(),
-            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
-            lease: lease.watch(),
-            hold_at: self.settings.hold_at.clone(),
-            printer: printer.clone(),
-        };
+        let told = (verdicts.clone(), left_out.clone());
+        let backend = self.backend(plan, started_at, told, lease.watch());
         let cancel = CancelSignal::new();
         let driver = Driver::new(Arc::new(backend), Arc::clone(&self.clock) as Arc<dyn Clock>, cancel.clone());
         let display = Display::new(printer, plan::history(&self.project));
@@ -233,6 +218,33 @@ impl Run<'_> {
             }
         }
         Ok(Ended { summary, tally, display, verdicts })
+    }
+
+    /// Returns what runs the nodes, and tells `verdicts` and `left_out` what came of them.
+    fn backend(
+        &self,
+        plan: Plan,
+        started_at: DateTime<Utc>,
+        (verdicts, left_out): (Verdicts, LeftOutRows),
+        lease: LeaseWatch,
+    ) -> EngineBackend {
+        EngineBackend {
+            engine: Arc::clone(&self.session.engine),
+            project: Arc::clone(&self.project),
+            plan,
+            work: self.order.work,
+            ask: self.order.ask,
+            sample: self.order.sample,
+            continued: self.order.continued.clone(),
+            run_id: self.run_id.clone(),
+            started_at,
+            verdicts,
+            left_out,
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            lease,
+            hold_at: self.settings.hold_at.clone(),
+            printer: self.printer.clone(),
+        }
     }
 
     /// Returns how far the selected tables by interval have come. What cannot be read is not told.
