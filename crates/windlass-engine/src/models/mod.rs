@@ -39,7 +39,7 @@ pub(crate) use relation::register;
 pub(crate) use shape::{ModelShape, planned_shape};
 pub(crate) use sql::{logical_plan, parse, statement};
 pub(crate) use trees::environment as tree_environment;
-pub(crate) use unscored::{UnscoredPlanner, asks_models, divert, unscored_row};
+pub(crate) use unscored::{UnscoredRows, asks_models, divert, unscored_row};
 pub use uses::{Scored, UsedInput};
 
 /// The alias of the version that readers get.

@@ -13,21 +13,19 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::Session;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchemaRef};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
     Aggregate, BinaryExpr, Expr, ExprSchemable, Extension, Filter, LogicalPlan, Operator, Projection, ScalarUDF, Sort,
-    SortExpr, UserDefinedLogicalNode, UserDefinedLogicalNodeCore, Window,
+    SortExpr, UserDefinedLogicalNodeCore, Window,
 };
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use windlass_model::train::InputKind;
 
 use super::answer::answer;
@@ -279,6 +277,25 @@ pub(crate) struct UnscoredRows {
 }
 
 impl UnscoredRows {
+    /// Returns what hands these rows of its input to the writer of error rows; `compiled` compiles expressions over it.
+    pub(crate) fn operator(
+        &self,
+        input: &Arc<dyn ExecutionPlan>,
+        session: &dyn Session,
+        compiled: impl Fn(&Expr) -> Result<Arc<dyn PhysicalExpr>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let Some(sink) = session.config().get_extension::<UnscoredSink>() else {
+            return Err(DataFusionError::Internal("no place for rows that cannot be scored".to_string()));
+        };
+        let mut diverted = Vec::with_capacity(self.asked.len());
+        for asked in &self.asked {
+            let row = asked.row.iter().map(|(name, value)| Ok((name.clone(), compiled(value)?)));
+            let row = row.collect::<Result<Vec<_>>>()?;
+            diverted.push(Diverted { scores: compiled(&asked.scores)?, row, by: asked.by.clone() });
+        }
+        Ok(Arc::new(DivertExec::new(Arc::clone(input), diverted.into(), sink)))
+    }
+
     fn of(plan: &LogicalPlan) -> Option<&Self> {
         match plan {
             LogicalPlan::Extension(Extension { node }) => node.as_any().downcast_ref(),
@@ -367,36 +384,5 @@ impl PartialOrd for UnscoredRows {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         let order = self.asked.partial_cmp(&other.asked)?.then(self.input.partial_cmp(&other.input)?);
         (order != Ordering::Equal || self == other).then_some(order)
-    }
-}
-
-/// Turns [`UnscoredRows`] into operators.
-pub(crate) struct UnscoredPlanner;
-
-#[async_trait]
-impl ExtensionPlanner for UnscoredPlanner {
-    async fn plan_extension(
-        &self,
-        planner: &dyn PhysicalPlanner,
-        node: &dyn UserDefinedLogicalNode,
-        _: &[&LogicalPlan],
-        physical_inputs: &[Arc<dyn ExecutionPlan>],
-        session: &dyn Session,
-        context: &PhysicalPlanningContext,
-    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let (Some(node), [input]) = (node.as_any().downcast_ref::<UnscoredRows>(), physical_inputs) else {
-            return Ok(None);
-        };
-        let Some(sink) = session.config().get_extension::<UnscoredSink>() else {
-            return Err(DataFusionError::Internal("no place for rows that cannot be scored".to_string()));
-        };
-        let compiled = |expr: &Expr| planner.create_physical_expr(expr, node.input.schema(), session, context);
-        let mut diverted = Vec::with_capacity(node.asked.len());
-        for asked in &node.asked {
-            let row = asked.row.iter().map(|(name, value)| Ok((name.clone(), compiled(value)?)));
-            let row = row.collect::<Result<Vec<_>>>()?;
-            diverted.push(Diverted { scores: compiled(&asked.scores)?, row, by: asked.by.clone() });
-        }
-        Ok(Some(Arc::new(DivertExec::new(Arc::clone(input), diverted.into(), sink))))
     }
 }

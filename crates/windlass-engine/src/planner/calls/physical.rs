@@ -1,4 +1,4 @@
-//! Turns calls of Python into operators.
+//! Turns nodes of ours in logical plans into operators: calls of Python, and rows that models cannot score.
 
 use std::sync::Arc;
 
@@ -7,12 +7,12 @@ use datafusion::catalog::Session;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::context::QueryPlanner;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
+use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNode};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
 use super::PythonCalls;
-use crate::models::UnscoredPlanner;
+use crate::models::UnscoredRows;
 use crate::operators::python::PythonExec;
 use crate::python::functions::FunctionHost;
 
@@ -27,34 +27,37 @@ impl QueryPlanner for PythonQueryPlanner {
         logical_plan: &LogicalPlan,
         session: &dyn Session,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let planner =
-            DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(CallsPlanner), Arc::new(UnscoredPlanner)]);
+        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(NodesOfOurs)]);
         planner.create_physical_plan(logical_plan, session).await
     }
 }
 
-struct CallsPlanner;
+/// Plans each of our nodes, all of which have one input.
+struct NodesOfOurs;
 
 #[async_trait]
-impl ExtensionPlanner for CallsPlanner {
+impl ExtensionPlanner for NodesOfOurs {
     async fn plan_extension(
         &self,
         planner: &dyn PhysicalPlanner,
         node: &dyn UserDefinedLogicalNode,
-        _: &[&LogicalPlan],
+        logical_inputs: &[&LogicalPlan],
         physical_inputs: &[Arc<dyn ExecutionPlan>],
         session: &dyn Session,
-        planning_ctx: &PhysicalPlanningContext,
+        context: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let (Some(node), [input]) = (node.as_any().downcast_ref::<PythonCalls>(), physical_inputs) else {
-            return Ok(None);
-        };
-        let Some(host) = session.config().get_extension::<FunctionHost>() else {
-            return Err(DataFusionError::Internal("no Python functions in this session".to_string()));
-        };
-        let columns = node.input.schema();
-        let compiled = |expr: &_| planner.create_physical_expr(expr, columns, session, planning_ctx);
-        let work = host.work(node, input, compiled).await?;
-        Ok(Some(Arc::new(PythonExec::new(Arc::clone(input), Arc::new(work)))))
+        let ([below], [input]) = (logical_inputs, physical_inputs) else { return Ok(None) };
+        let compiled = |expr: &Expr| planner.create_physical_expr(expr, below.schema(), session, context);
+        if let Some(calls) = node.as_any().downcast_ref::<PythonCalls>() {
+            let Some(host) = session.config().get_extension::<FunctionHost>() else {
+                return Err(DataFusionError::Internal("no Python functions in this session".to_string()));
+            };
+            let work = host.work(calls, input, compiled).await?;
+            return Ok(Some(Arc::new(PythonExec::new(Arc::clone(input), Arc::new(work)))));
+        }
+        if let Some(rows) = node.as_any().downcast_ref::<UnscoredRows>() {
+            return rows.operator(input, session, compiled).map(Some);
+        }
+        Ok(None)
     }
 }
