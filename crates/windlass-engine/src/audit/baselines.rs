@@ -2,7 +2,7 @@
 //!
 //! Checks that name the same baseline share one pass over it, which reads their columns alone.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
@@ -14,10 +14,11 @@ use datafusion::prelude::ident;
 use futures::TryStreamExt;
 use tokio::task::JoinSet;
 use windlass_error::{Classify, Code, Retry};
+use windlass_project::Node;
 use windlass_project::checks::{Baseline, CheckDefinition, CheckKind};
 
 use super::{Subject, reason, spec};
-use crate::checks::facts::NoProfile;
+use crate::checks::facts::{Baselines, NoProfile};
 use crate::checks::part::Part;
 use crate::checks::profile::Profile;
 use crate::checks::program::{Answer, Compiled, Program};
@@ -28,9 +29,6 @@ use crate::{Engine, Error};
 /// So many versions of a window are looked at.
 const VERSIONS: usize = 200;
 
-/// Profiles, or why there are none, by the names of checks.
-pub(super) type Baselines = HashMap<String, std::result::Result<Profile, NoProfile>>;
-
 /// What is gathered from the versions that checks are compared with.
 struct Sample<'a> {
     checks: Vec<&'a CheckDefinition>,
@@ -40,11 +38,27 @@ struct Sample<'a> {
 }
 
 impl Engine {
-    /// Returns what drift is measured from. A check without an entry has nothing to compare with.
+    /// Returns the stored profiles that checks of a node are measured from; `None` where none of them is.
+    pub(crate) async fn stored_baselines(&self, node: &Node) -> std::result::Result<Option<Arc<Baselines>>, Error> {
+        let is_stored = |check: &&CheckDefinition| match &check.kind {
+            CheckKind::Drift(rule) => rule.baseline == Baseline::Stored,
+            _ => false,
+        };
+        let checks: Vec<&CheckDefinition> = node.checks.iter().filter(is_stored).collect();
+        if checks.is_empty() {
+            return Ok(None);
+        }
+        let found = self.stored_baselines_of(node, &checks).await;
+        found_or_unreadable(found, &checks).map(|found| Some(Arc::new(found)))
+    }
+
+    /// Returns what drift is measured from, the stored profiles where they have been read already. A check without an
+    /// entry has nothing to compare with.
     pub(super) async fn baselines(
         &self,
         subject: &Subject<'_>,
         program: &Program,
+        stored: Option<&Arc<Baselines>>,
     ) -> std::result::Result<Baselines, Error> {
         let mut groups: Vec<(&Baseline, Vec<&CheckDefinition>)> = Vec::new();
         for check in &program.checks {
@@ -56,30 +70,22 @@ impl Engine {
         }
         let mut found = Baselines::new();
         for (baseline, checks) in groups {
-            let profiles = match baseline {
-                Baseline::Stored => self.stored_baselines(subject, &checks).await,
+            let profiles = match (baseline, stored) {
+                (Baseline::Stored, Some(stored)) => Ok(stored.as_ref().clone()),
+                (Baseline::Stored, None) => self.stored_baselines_of(subject.node, &checks).await,
                 _ => self.baselines_of_versions(subject, baseline, &checks).await,
             };
-            match profiles {
-                Ok(profiles) => found.extend(profiles),
-                Err(error) if error.retry() == Retry::Backoff => return Err(error),
-                Err(error) => {
-                    let why = format!("the baseline cannot be read: {}", reason(&error));
-                    let unreadable =
-                        |check: &&CheckDefinition| (check.name.clone(), Err(NoProfile::Unreadable(why.clone())));
-                    found.extend(checks.iter().map(unreadable));
-                }
-            }
+            found.extend(found_or_unreadable(profiles, &checks)?);
         }
         Ok(found)
     }
 
-    async fn stored_baselines(
+    async fn stored_baselines_of(
         &self,
-        subject: &Subject<'_>,
+        node: &Node,
         checks: &[&CheckDefinition],
     ) -> std::result::Result<Baselines, Error> {
-        let Some(stored) = self.stored_profile(&subject.node.name).await? else { return Ok(Baselines::new()) };
+        let Some(stored) = self.stored_profile(&node.name).await? else { return Ok(Baselines::new()) };
         let of = |check: &&CheckDefinition| {
             let profile = stored.columns.get(check.column.as_deref()?)?.clone();
             Some((check.name.clone(), profile.map_err(NoProfile::Reason)))
@@ -136,6 +142,19 @@ impl Engine {
         }
         Ok(versions)
     }
+}
+
+/// Returns the profiles of some checks, or for each why they cannot be read. What may be read later is an error.
+fn found_or_unreadable(
+    found: std::result::Result<Baselines, Error>,
+    checks: &[&CheckDefinition],
+) -> std::result::Result<Baselines, Error> {
+    let error = match found {
+        Err(error) if error.retry() != Retry::Backoff => error,
+        found => return found,
+    };
+    let why = format!("the baseline cannot be read: {}", reason(&error));
+    Ok(checks.iter().map(|check| (check.name.clone(), Err(NoProfile::Unreadable(why.clone())))).collect())
 }
 
 /// Adds the rows of a version to a sample. A version with other columns is left out.

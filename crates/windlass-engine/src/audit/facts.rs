@@ -10,7 +10,7 @@ use futures::TryStreamExt;
 use windlass_project::checks::{CheckDefinition, CheckKind};
 
 use super::{Subject, queries::first_number};
-use crate::checks::facts::Facts;
+use crate::checks::facts::{Baselines, Facts};
 use crate::checks::program::{Answer, Program};
 use crate::session::PlanStyle;
 use crate::tables::published::PublishedTable;
@@ -22,7 +22,12 @@ const VERSIONS: usize = 200;
 impl Engine {
     /// Returns what the checks of a program compare with. What is not there is left out: the checks
     /// say so themselves.
-    pub(super) async fn facts(&self, subject: &Subject<'_>, program: &Program) -> Result<Facts, Error> {
+    pub(super) async fn facts(
+        &self,
+        subject: &Subject<'_>,
+        program: &Program,
+        stored: Option<&Arc<Baselines>>,
+    ) -> Result<Facts, Error> {
         let mut facts = Facts { now_us: subject.now_us, ..Facts::default() };
         let definitions = || program.checks.iter().map(|check| check.definition.as_ref());
         if definitions().any(needs_published)
@@ -31,7 +36,7 @@ impl Engine {
             facts.previous_rows = published.size().0;
             facts.history = history(&published, &subject.node.name).await?;
         }
-        facts.baselines = self.baselines(subject, program).await?;
+        facts.baselines = self.baselines(subject, program, stored).await?;
         for check in &program.checks {
             let is_counted = matches!(check.answer, Answer::Measure(_));
             let names_keys = matches!(check.definition.kind, CheckKind::Relationships { .. });

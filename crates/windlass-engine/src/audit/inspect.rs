@@ -1,16 +1,20 @@
 //! Looks at rows that are there already: files of a source, a view, a published table.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::execute_stream_partitioned;
-use datafusion::prelude::SessionContext;
+use datafusion::prelude::{SessionContext, ident};
 use futures::TryStreamExt;
 use tokio::task::JoinSet;
 use windlass_project::{Node, Project};
 
-use super::{Subject, shorten};
+use super::{Looking, Subject, shorten, spec};
+use crate::checks::facts::Baselines;
 use crate::checks::outcome::CheckOutcome;
 use crate::operators::check::CheckSink;
 use crate::planner::{Plan, Reading, Tables};
@@ -74,7 +78,8 @@ impl Engine {
         let sink = Arc::new(CheckSink::default());
         context.state_ref().write().config_mut().set_extension(Arc::clone(&sink));
         let failed = |source| Error::Compute { node: subject.node.name.clone(), blame: None, source };
-        self.read_through(&context, subject).await.map_err(failed)?;
+        let stored = self.stored_baselines(subject.node).await?;
+        self.read_through(&context, subject, stored).await.map_err(failed)?;
         match sink.take() {
             Some(gathered) => self.audit(subject, gathered).await,
             None => Err(failed(DataFusionError::Internal("no partition was looked at".to_string()))),
@@ -82,10 +87,19 @@ impl Engine {
     }
 
     /// Reads all rows, for the sake of those who look at them on the way.
-    async fn read_through(&self, context: &SessionContext, subject: &Subject<'_>) -> Result<(), DataFusionError> {
-        let (state, plan) = context.read_table(Arc::clone(&subject.rows))?.into_parts();
+    async fn read_through(
+        &self,
+        context: &SessionContext,
+        subject: &Subject<'_>,
+        stored: Option<Arc<Baselines>>,
+    ) -> Result<(), DataFusionError> {
+        let frame = context.read_table(Arc::clone(&subject.rows))?;
+        let (state, plan) = match columns_looked_at(subject, &context.state()) {
+            Some(columns) => frame.select(columns.iter().map(ident))?.into_parts(),
+            None => frame.into_parts(),
+        };
         let plan = state.create_physical_plan(&plan).await?;
-        let plan = self.with_checks(subject.node, plan, &state, Default::default())?;
+        let plan = self.with_checks(subject.node, plan, &state, Looking { stored, ..Looking::default() })?;
         let mut partitions = JoinSet::new();
         for mut stream in execute_stream_partitioned(plan, state.task_ctx())? {
             partitions.spawn(async move {
@@ -98,4 +112,17 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Returns the columns that the checks of a table need, in its order; `None` where they need whole rows.
+fn columns_looked_at(subject: &Subject<'_>, state: &SessionState) -> Option<Vec<String>> {
+    let (node, schema) = (subject.node, subject.rows.schema());
+    // What does not fit is reported with the plan of all columns.
+    let spec = spec(&node.name, &node.checks, &schema, state).ok()?;
+    let mut columns: BTreeSet<usize> = spec.compile(&schema).ok()?.suffices()?.into_iter().collect();
+    let of_conditions = spec.conditions.values().flat_map(collect_columns);
+    columns.extend(of_conditions.map(|column| column.index()));
+    // The number of rows takes a column to be counted by.
+    let first = columns.is_empty().then_some(0).filter(|_| !schema.fields().is_empty());
+    Some(columns.into_iter().chain(first).map(|column| schema.field(column).name().clone()).collect())
 }

@@ -37,7 +37,7 @@ use windlass_project::{Node, Project};
 pub(crate) use baselines::gather;
 
 use crate::checks::evaluate::evaluate;
-use crate::checks::facts::{Facts, Unanswered};
+use crate::checks::facts::{Baselines, Facts, Unanswered};
 use crate::checks::outcome::CheckOutcome;
 use crate::checks::part::State;
 use crate::checks::program::Answer;
@@ -62,6 +62,18 @@ pub(crate) struct Subject<'a> {
     pub(crate) is_published: bool,
     /// All rows of the table as it will be, with their number, where those that are looked at are added to it.
     pub(crate) whole: Option<(Arc<dyn TableProvider>, u64)>,
+}
+
+/// How rows are looked at.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Looking {
+    /// What becomes of rows that are about to be written.
+    pub(crate) writing: Option<Writing>,
+    /// Which keys leave the table.
+    pub(crate) suspects: Suspected,
+    /// The stored profiles that drift is measured from, where they have been read. All plans over parts of a table
+    /// must be given the same ones.
+    pub(crate) stored: Option<Arc<Baselines>>,
 }
 
 /// Leaves as many offending rows with each outcome as its check wants to be shown.
@@ -120,21 +132,21 @@ impl Engine {
         mistakes
     }
 
-    /// Returns a plan that looks at the rows of `plan` on their way; `writing` says what becomes of those
-    /// that are about to be written, and `suspects` which keys leave the table.
+    /// Returns a plan that looks at the rows of `plan` on their way.
     pub(crate) fn with_checks(
         &self,
         node: &Node,
         plan: Arc<dyn ExecutionPlan>,
         state: &SessionState,
-        (writing, suspects): (Option<Writing>, Suspected),
+        looking: Looking,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
         if node.checks.is_empty() {
             return Ok(plan);
         }
         let spec = spec(&node.name, &node.checks, &plan.schema(), state)
             .map_err(|diagnostics| DataFusionError::External(Box::new(Error::Mistakes { diagnostics })))?;
-        Ok(Arc::new(CheckExec::try_new(plan, CheckSpec { writing, suspects, ..spec })?))
+        let Looking { writing, suspects, stored } = looking;
+        Ok(Arc::new(CheckExec::try_new(plan, CheckSpec { writing, suspects, stored, ..spec })?))
     }
 
     /// Returns the outcome of every check of a table whose rows have been looked at.
@@ -148,7 +160,7 @@ impl Engine {
             return Ok(evaluate(&gathered.part, &gathered.schema, &facts));
         }
         gathered.part.settle();
-        let mut facts = self.facts(subject, gathered.part.program()).await?;
+        let mut facts = self.facts(subject, gathered.part.program(), gathered.stored.as_ref()).await?;
         let program = Arc::clone(gathered.part.program());
         for check in &program.checks {
             let state = match check.answer {

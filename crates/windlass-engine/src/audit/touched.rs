@@ -14,6 +14,7 @@ use futures::TryStreamExt;
 use windlass_project::Node;
 use windlass_project::checks::{CheckDefinition, CheckKind, KeptDuplicate, Written};
 
+use super::Looking;
 use crate::checks::suspects::Suspected;
 use crate::operators::check::CheckSink;
 use crate::session::PlanStyle;
@@ -46,7 +47,8 @@ impl Engine {
         let columns = columns(&rows, &keys.checks)?;
         let (state, plan) = rows.select(columns.iter().map(ident).collect::<Vec<_>>())?.into_parts();
         let plan = state.create_physical_plan(&plan).await?;
-        let plan = self.with_checks(keys, plan, &state, (None, suspected.clone()))?;
+        let plan =
+            self.with_checks(keys, plan, &state, Looking { suspects: suspected.clone(), ..Looking::default() })?;
         let mut stream = execute_stream(plan, state.task_ctx())?;
         while stream.try_next().await?.is_some() {}
         // Without an answer the file counts as one that must be written anew.

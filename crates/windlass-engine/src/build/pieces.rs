@@ -20,7 +20,7 @@ use windlass_project::{InputPart, Node, OnError, Project, PythonMode, PythonRows
 
 use super::prepare::Ground;
 use super::{BuildRequest, Phase, Prepared, RowsFrom, Staged, gather, judge};
-use crate::checks::suspects::Suspected;
+use crate::audit::Looking;
 use crate::fingerprint::{Inputs, fingerprint};
 use crate::incremental::Refresh;
 use crate::operators::check::{CheckSink, Gathered, Writing};
@@ -254,7 +254,8 @@ impl Engine {
         context.state_ref().write().config_mut().set_extension(Arc::new(CheckSink::default()));
         let (state, plan) = context.read_table(Arc::new(rows)).map_err(failed)?.into_parts();
         let plan = state.create_physical_plan(&plan).await.map_err(failed)?;
-        let plan = self.with_checks(node, plan, &state, (Some(writing), Suspected::new())).map_err(failed)?;
+        let looking = Looking { writing: Some(writing), stored: ground.stored.clone(), ..Looking::default() };
+        let plan = self.with_checks(node, plan, &state, looking).map_err(failed)?;
         let mut rows = execute_stream(plan, state.task_ctx()).map_err(failed)?;
         while rows.try_next().await.map_err(failed)?.is_some() {}
         let mut gathered = state.config().get_extension::<CheckSink>().and_then(|sink| sink.take());

@@ -20,7 +20,8 @@ use windlass_worker::Environment;
 use super::slices::Slice;
 use super::unscored::UnscoredRows;
 use super::{BuildProgress, BuildRequest, Prepared, RowsFrom, pieces, replay, steps};
-use crate::checks::suspects::Suspected;
+use crate::audit::Looking;
+use crate::checks::facts::Baselines;
 use crate::fingerprint::{Definition, InputVersion, Inputs, fingerprint};
 use crate::models;
 use crate::operators::check::{CheckSink, Writing};
@@ -50,6 +51,8 @@ pub(super) struct Ground {
     /// How far rows of an input reach that a later step goes on from.
     until: Option<String>,
     environment: Option<Environment>,
+    /// The stored profiles that drift is measured from.
+    pub(super) stored: Option<Arc<Baselines>>,
     /// Where rows go that models cannot score.
     unscored: Option<UnscoredRows>,
     style: PlanStyle,
@@ -115,6 +118,7 @@ impl Engine {
             Some(code) => python::planned_columns(&context, node, code).await?,
             None => schema::published(&node.name, queries[0].schema().as_arrow())?,
         };
+        let stored = self.stored_baselines(node).await?;
         Ok(Ground {
             context,
             queries,
@@ -125,6 +129,7 @@ impl Engine {
             pieced,
             until,
             environment,
+            stored,
             unscored,
             style,
         })
@@ -170,7 +175,8 @@ impl Engine {
         let plan = self.lay_out(node, plan).map_err(failed)?;
         let diverted = errors.clone().filter(|_| node.quarantines());
         let writing = Some(Writing { errors: diverted, limit: rows.limit(node), ends_early: true });
-        let plan = self.with_checks(node, plan, &context.state(), (writing, Suspected::new())).map_err(failed)?;
+        let looking = Looking { writing, stored: ground.stored.clone(), ..Looking::default() };
+        let plan = self.with_checks(node, plan, &context.state(), looking).map_err(failed)?;
         let error_columns = errors.as_ref().map(ErrorRows::schema);
         let spec = self.write_spec(request, published, error_columns.as_ref());
         let plan: Arc<dyn ExecutionPlan> = Arc::new(WriteExec::new(plan, spec));

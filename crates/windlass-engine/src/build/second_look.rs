@@ -18,7 +18,7 @@ use futures::TryStreamExt;
 use windlass_project::checks::CheckDefinition;
 
 use super::{BuildRequest, Prepared, RowsFrom, Staged, run};
-use crate::audit::Subject;
+use crate::audit::{Looking, Subject};
 use crate::checks::suspects::Suspected;
 use crate::operators::check::{CheckSink, Gathered, Writing};
 use crate::operators::python::Limit;
@@ -109,7 +109,7 @@ impl Engine {
         context.state_ref().write().config_mut().set_extension(Arc::new(CheckSink::default()));
         // The rows are there: stopping now would only leave a part of them to be looked at.
         let writing = Writing { errors: prepared.errors.clone(), limit: Limit::None, ends_early: false };
-        let how = || (Some(writing.clone()), suspected.clone());
+        let how = || Looking { writing: Some(writing.clone()), suspects: suspected.clone(), ..Looking::default() };
         if !kept.each().is_empty() {
             let (state, plan) = context.read_table(Arc::new(kept)).map_err(failed)?.into_parts();
             let plan = state.create_physical_plan(&plan).await.map_err(failed)?;

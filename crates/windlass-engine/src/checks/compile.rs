@@ -12,11 +12,14 @@ use windlass_project::checks::{
     Baseline, Bound, CheckDefinition, CheckKind, DriftMethod, DriftRule, KeptDuplicate, SchemaRule, Statistic, Written,
 };
 
+use super::binned::Grid;
 use super::columns::{is_integer, is_number, is_ordered, is_text, kernel_type};
+use super::facts::Baselines;
 use super::literal::{Allowed, Unfit, ValueSet};
 use super::numbers::Wanted;
 use super::order::Direction;
 use super::pattern::Pattern;
+use super::profile::Spread;
 use super::program::{Answer, Compiled, Measure, MeasureKind, Program, RowCheck};
 use super::rules::{Condition, Rule};
 use super::stats::summary::Depth;
@@ -35,6 +38,8 @@ pub(crate) struct Target<'a> {
     pub(crate) type_name: fn(&DataType) -> String,
     /// Keys whose rows leave the table, where they are known already.
     pub(crate) suspects: &'a Suspected,
+    /// The stored profiles that drift is measured from, where they have been read already.
+    pub(crate) stored: &'a Baselines,
     /// Plans a SQL condition over the columns.
     pub(crate) condition: &'a dyn Fn(&Written) -> Result<Condition, Diagnostic>,
 }
@@ -398,6 +403,9 @@ impl Compiler<'_, '_> {
         }
         let data_type = self.data_type(column);
         if is_number(data_type) {
+            if let Some(grid) = self.stored_bins(rule) {
+                return self.measure(MeasureKind::Binned { column, grid });
+            }
             return self.numbers(Wanted { distribution: true, moments: None });
         }
         let is_categorical = is_text(data_type) || *data_type == DataType::Boolean;
@@ -407,6 +415,15 @@ impl Compiler<'_, '_> {
                 Err(self.misfit(column, "a number for this method").hint("use `jensen_shannon`, `psi` or `chi_square`"))
             }
             (true, _) => self.measure(MeasureKind::Categories { column, most: CATEGORIES }),
+        }
+    }
+
+    /// Returns the bins of the stored profile that drift is measured from, where it is known and has bins.
+    fn stored_bins(&self, rule: &DriftRule) -> Option<Arc<Grid>> {
+        let stored = self.target.stored.get(&self.definition.name).filter(|_| rule.baseline == Baseline::Stored);
+        match &stored?.as_ref().ok()?.spread {
+            Spread::Bins(bins) => Grid::new(bins).map(Arc::new),
+            _ => None,
         }
     }
 

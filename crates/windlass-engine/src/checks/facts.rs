@@ -20,12 +20,15 @@ pub(crate) struct Facts {
     /// What checks have observed in earlier versions, oldest first, by name.
     pub(crate) history: HashMap<String, Vec<f64>>,
     /// With what drift is compared, by the name of the check.
-    pub(crate) baselines: HashMap<String, Result<Profile, NoProfile>>,
+    pub(crate) baselines: Baselines,
     /// Rows of other tables, by name.
     pub(crate) other_rows: HashMap<String, u64>,
     /// What queries have answered, by the name of the check.
     pub(crate) queried: HashMap<String, Result<Queried, Unanswered>>,
 }
+
+/// Profiles that drift is measured from, or why there are none, by the names of checks.
+pub(crate) type Baselines = HashMap<String, Result<Profile, NoProfile>>;
 
 /// Why there is nothing to compare with, though something was named.
 #[derive(Debug, Clone, PartialEq)]

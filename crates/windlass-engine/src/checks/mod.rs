@@ -3,11 +3,12 @@
 //! `compile` turns definitions into a program for a table's columns, `part` runs it over batches,
 //! and `evaluate` holds what was gathered against the bounds. `stats` holds the mathematics, without
 //! Arrow; `columns`, `literal` and `hash` know Arrow's layouts, and `rules`, `numbers`,
-//! `distribution`, `distinct`, `keys`, `order` and `texts` each gather one thing.
+//! `binned`, `distribution`, `distinct`, `keys`, `order` and `texts` each gather one thing.
 //!
 //! Must stay true: a check that has no answer says so and never passes; parts of a table merge in any
 //! order to the same answer.
 
+mod binned;
 pub(crate) mod columns;
 pub(crate) mod compile;
 pub(crate) mod distinct;

@@ -11,6 +11,7 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::take_record_batch;
 use arrow::error::ArrowError;
 
+use super::binned::Binned;
 use super::columns::{Reading, Values, View, normalise};
 use super::distinct::Distinct;
 use super::hash::{self, Keys};
@@ -63,6 +64,7 @@ pub(crate) struct Examples {
 pub(crate) enum State {
     Rows(u64),
     Numbers(Box<Numbers>),
+    Binned(Box<Binned>),
     /// Rows by category; those without one; `None` once there were too many categories.
     Categories(Option<Categories>, u64),
     Texts(Texts),
@@ -254,6 +256,7 @@ impl State {
         match &measure.kind {
             MeasureKind::Rows => Self::Rows(0),
             MeasureKind::Numbers { wanted, .. } => Self::Numbers(Box::new(Numbers::new(*wanted))),
+            MeasureKind::Binned { grid, .. } => Self::Binned(Box::new(Binned::new(grid))),
             MeasureKind::Categories { .. } => Self::Categories(Some(Categories::default()), 0),
             MeasureKind::Texts { .. } => Self::Texts(Texts::default()),
             MeasureKind::Unique { .. } => Self::Unique(KeySet::default()),
@@ -274,6 +277,7 @@ impl State {
         match (self, &measure.kind) {
             (Self::Rows(rows), _) => *rows += selection.map_or(batch.num_rows(), BooleanBuffer::count_set_bits) as u64,
             (Self::Numbers(numbers), MeasureKind::Numbers { column, .. }) => numbers.add(view(*column), selection),
+            (Self::Binned(binned), MeasureKind::Binned { column, .. }) => binned.add(view(*column), selection),
             (Self::Categories(known, missing), MeasureKind::Categories { column, most }) => {
                 *missing += add_categories(known, *most, view(*column), selection);
             }
@@ -335,6 +339,7 @@ impl State {
         match (self, other) {
             (Self::Rows(mine), Self::Rows(theirs)) => *mine += theirs,
             (Self::Numbers(mine), Self::Numbers(theirs)) => mine.merge(*theirs),
+            (Self::Binned(mine), Self::Binned(theirs)) => mine.merge(&theirs),
             (Self::Categories(mine, missing), Self::Categories(theirs, more)) => {
                 *missing += more;
                 let MeasureKind::Categories { most, .. } = measure.kind else { return };
@@ -365,6 +370,7 @@ impl State {
             Self::Unique(set) => set.bytes(),
             Self::KeyCounts(counts) => counts.bytes(),
             Self::Numbers(numbers) => numbers.distribution.bytes(),
+            Self::Binned(binned) => binned.bytes(),
             Self::Categories(Some(known), _) => known.len() * 64,
             _ => 0,
         }

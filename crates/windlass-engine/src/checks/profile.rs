@@ -50,6 +50,7 @@ impl Profile {
                     Points::Floats(floats) => Spread::Floats(floats),
                 },
             }),
+            State::Binned(binned) => Ok(Self { missing: binned.missing, spread: Spread::Floats(binned.floats()) }),
             State::Categories(Some(known), missing) => {
                 let spell = |value: &Vec<u8>| String::from_utf8_lossy(value).into_owned();
                 let categories = known.iter().map(|(value, count)| (spell(value), *count)).collect();

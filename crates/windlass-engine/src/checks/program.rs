@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use windlass_project::checks::CheckDefinition;
 
+use super::binned::Grid;
 use super::columns::Reading;
 use super::numbers::Wanted;
 use super::order::Direction;
@@ -83,6 +84,8 @@ pub(crate) enum MeasureKind {
     Rows,
     /// Numbers of a column.
     Numbers { column: usize, wanted: Wanted },
+    /// Numbers of a column by the bins of a stored profile.
+    Binned { column: usize, grid: Arc<Grid> },
     /// Categories of a column with their rows, unless there are more than this.
     Categories { column: usize, most: usize },
     /// Bounds of texts.
@@ -132,6 +135,20 @@ impl Program {
         }
     }
 
+    /// Returns the columns that suffice for all checks; `None` where one shows whole rows, or its answer comes from
+    /// elsewhere.
+    pub(crate) fn suffices(&self) -> Option<Vec<usize>> {
+        let is_gathered = |check: &Compiled| matches!(check.answer, Answer::Rule(_) | Answer::Measure(_));
+        let shows_rows = |measure: &Measure| match measure.kind {
+            MeasureKind::Order { sample_rows, .. } => sample_rows > 0,
+            _ => false,
+        };
+        let is_alone = self.checks.iter().all(is_gathered)
+            && self.rules.iter().all(|rule| rule.sample_rows == 0 && !matches!(rule.rule, Rule::Condition { .. }))
+            && !self.measures.iter().any(shows_rows);
+        is_alone.then(|| self.columns().into_iter().map(|(column, _)| column).collect())
+    }
+
     /// Returns the columns that are looked at, each once, and what is read of them.
     pub(crate) fn columns(&self) -> Vec<(usize, Reading)> {
         let of_rules = self.rules.iter().flat_map(|check| {
@@ -159,6 +176,7 @@ impl Measure {
         match &self.kind {
             MeasureKind::Rows => Vec::new(),
             MeasureKind::Numbers { column, .. }
+            | MeasureKind::Binned { column, .. }
             | MeasureKind::Categories { column, .. }
             | MeasureKind::Texts { column }
             | MeasureKind::Newest { column }

@@ -306,6 +306,36 @@ transforms: {{v: {{checks: [{{row_count: 3}}]}}, orders: {{checks: [{{row_count:
 }
 
 #[tokio::test]
+async fn figures_read_their_columns_and_those_of_their_conditions() {
+    let mut world = World::new(
+        "
+-- transforms/t.sql --
+select concat('a text of row ', value) as name, value % 2 = 0 as even, value as id, value / 4.0 as amount
+from range(0, 1000)
+-- transforms/p.yml --
+transforms:
+  t:
+    checks: [{row_count: 500, where: even}, {rows_per_key: {key: even, max_over_mean: 1}}]
+    columns:
+      amount: {checks: [{mean: {min: 1.125, max: 1.125}, where: id < 10}, {drift: {baseline: stored, method: ks}}]}
+",
+    );
+    world.run().await.unwrap();
+    let profile = world.engine.profile(&world.project, "t", None).await.unwrap();
+    world.engine.accept_profile(&profile, chrono::DateTime::UNIX_EPOCH).await.unwrap();
+    let plan = world.plan().await;
+    let how = (crate::Inspected::Current, chrono::DateTime::UNIX_EPOCH);
+    let told = world.engine.inspect(&world.project, &plan, &world.project.nodes["t"], how).await.unwrap();
+    expect![[r#"
+        pass mean_amount: mean 1.125, 1.125 (transforms/p.yml:5:26)
+        pass drift_amount: ks 0, p 1, below 0.2 (transforms/p.yml:5:76)
+        pass row_count: rows 500, 500 (transforms/p.yml:3:15)
+        pass rows_per_key_even: 2 keys, 500 rows on average, largest `false` has 500 (1 times the mean), at most 1 times the mean (transforms/p.yml:3:46)
+    "#]]
+    .assert_eq(&lines(&told));
+}
+
+#[tokio::test]
 async fn partitioned_and_sorted_tables_are_looked_at_too() {
     let mut world = World::new(
         "

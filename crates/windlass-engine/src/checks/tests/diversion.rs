@@ -14,7 +14,7 @@ use super::support::*;
 fn leaving(kind: CheckKind, batch: &RecordBatch) -> Vec<usize> {
     let diverting = CheckDefinition { on_fail: OnFail::Quarantine, ..check(kind.clone()) };
     let counting = CheckDefinition { name: "rows".to_string(), ..check(kind) };
-    let program = Arc::new(compiled(&[diverting, counting], batch));
+    let program = Arc::new(compiled(&[diverting, counting], batch, &Default::default()));
     let mut part = Part::new(program);
     let found = part.add(batch).expect("the batch can be looked at");
     let rows: Vec<usize> = found.iter().flat_map(|leaving| leaving.rows.set_indices().collect::<Vec<_>>()).collect();
@@ -144,7 +144,7 @@ fn a_condition_says_whose_rows_leave() {
         filter: Some(written("y")),
         ..check(range(Some("2"), Some("4")))
     };
-    let mut part = Part::new(Arc::new(compiled(&[only], &batch)));
+    let mut part = Part::new(Arc::new(compiled(&[only], &batch, &Default::default())));
     let leaving = part.add(&batch).unwrap().expect("two rows leave");
     assert_eq!(leaving.rows.set_indices().collect::<Vec<_>>(), [0, 2]);
     assert_eq!((part.tallies[0].rows, part.rows, part.diverted), (2, 1, 2));

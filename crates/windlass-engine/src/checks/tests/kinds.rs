@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use windlass_project::checks::{
-    AnomalyMethod, AnomalyRule, Baseline, Change, CheckKind, CheckSeverity, Comparison, DriftMethod, DriftRule,
-    Interval, SchemaRule, Statistic, Threshold,
+    AnomalyMethod, AnomalyRule, Baseline, Change, CheckDefinition, CheckKind, CheckSeverity, Comparison, DriftMethod,
+    DriftRule, Interval, SchemaRule, Statistic, Threshold,
 };
 
 use super::super::distribution::{Distribution, Floats, Points};
@@ -353,6 +353,30 @@ fn queries_answer_for_checks() {
         "error"
     );
     assert_eq!(line(kind(), &rows), "error");
+}
+
+#[test]
+fn figures_take_their_columns_alone() {
+    let rows = batch(&[("w", booleans(&[])), ("x", integers(&[])), ("y", texts(&[])), ("z", integers(&[]))]);
+    let suffices = |definitions: &[CheckDefinition]| compiled(definitions, &rows, &Default::default()).suffices();
+    let mean = || check(statistic(Statistic::Mean, 0.0, 1.0));
+    let row_count = check(CheckKind::RowCount(Interval { min: Some(1.0), max: None }));
+    assert_eq!(suffices(&[mean(), row_count.clone()]), Some(vec![1]));
+    assert_eq!(suffices(&[row_count]), Some(vec![]));
+    assert_eq!(suffices(&[mean(), check(unique(&["z", "y"]))]), Some(vec![1, 2, 3]));
+    // Offending rows are shown as a whole, unless none is wanted.
+    assert_eq!(suffices(&[mean(), check(CheckKind::NotNull)]), None);
+    let silent = CheckDefinition { sample_rows: 0, ..check(CheckKind::NotNull) };
+    assert_eq!(suffices(&[silent]), Some(vec![1]));
+    let order = CheckKind::Monotonic { descending: false, strict: false, order_by: None };
+    assert_eq!(suffices(&[check(order)]), None);
+    let columns = SchemaRule { columns: Vec::new(), allows_others: true, is_ordered: false };
+    assert_eq!(suffices(&[check(CheckKind::Schema(columns))]), None);
+    assert_eq!(suffices(&[mean(), check(CheckKind::Sql { query: Box::new(query()) })]), None);
+    assert_eq!(
+        suffices(&[CheckDefinition { sample_rows: 0, ..check(CheckKind::Expression { sql: written("w") }) }]),
+        None
+    );
 }
 
 #[test]

@@ -7,4 +7,5 @@ mod diversion;
 mod edges;
 mod kinds;
 mod matrix;
+mod stored;
 mod support;

@@ -14,7 +14,7 @@ use windlass_project::checks::{
 
 use super::super::compile::{Target, compile};
 use super::super::evaluate::evaluate;
-use super::super::facts::Facts;
+use super::super::facts::{Baselines, Facts};
 use super::super::outcome::CheckOutcome;
 use super::super::part::Part;
 use super::super::program::Program;
@@ -139,6 +139,7 @@ pub(super) fn mistakes(definition: &CheckDefinition, batch: &RecordBatch) -> Str
         schema: &schema,
         type_name: |data_type| data_type.to_string(),
         suspects: &Default::default(),
+        stored: &Default::default(),
         condition: &condition,
     };
     match compile(std::slice::from_ref(definition), &target) {
@@ -148,7 +149,7 @@ pub(super) fn mistakes(definition: &CheckDefinition, batch: &RecordBatch) -> Str
 }
 
 /// Returns the program of checks that fit a batch.
-pub(super) fn compiled(definitions: &[CheckDefinition], batch: &RecordBatch) -> Program {
+pub(super) fn compiled(definitions: &[CheckDefinition], batch: &RecordBatch, stored: &Baselines) -> Program {
     let schema = batch.schema();
     let condition = condition(Arc::clone(&schema));
     let target = Target {
@@ -156,6 +157,7 @@ pub(super) fn compiled(definitions: &[CheckDefinition], batch: &RecordBatch) -> 
         schema: &schema,
         type_name: |data_type| data_type.to_string(),
         suspects: &Default::default(),
+        stored,
         condition: &condition,
     };
     compile(definitions, &target).expect("the checks fit")
@@ -163,7 +165,8 @@ pub(super) fn compiled(definitions: &[CheckDefinition], batch: &RecordBatch) -> 
 
 pub(super) fn outcome(definition: &CheckDefinition, batches: &[RecordBatch], facts: &Facts) -> CheckOutcome {
     let schema = batches[0].schema();
-    let program = Arc::new(compiled(std::slice::from_ref(definition), &batches[0]));
+    // A baseline is known from the beginning where it is a stored profile; the check says whether it is.
+    let program = Arc::new(compiled(std::slice::from_ref(definition), &batches[0], &facts.baselines));
     let mut all = Part::new(Arc::clone(&program));
     for batch in batches {
         let mut part = Part::new(Arc::clone(&program));

@@ -41,7 +41,7 @@ use self::stream::Partition;
 use self::watch::{Told, Watch};
 use super::python::{FailureObserver, Limit};
 use crate::checks::compile::{Target, compile};
-use crate::checks::facts::{Queried, Unanswered};
+use crate::checks::facts::{Baselines, Queried, Unanswered};
 use crate::checks::part::Part;
 use crate::checks::program::Program;
 use crate::checks::rules::Condition;
@@ -66,6 +66,9 @@ pub(crate) struct CheckSpec {
     pub(crate) writing: Option<Writing>,
     /// Keys whose rows leave the table, where the rows are looked at once more.
     pub(crate) suspects: Suspected,
+    /// The stored profiles that drift is measured from, where they have been read: numbers are then counted into their
+    /// bins.
+    pub(crate) stored: Option<Arc<Baselines>>,
 }
 
 /// What becomes of rows that are about to be written.
@@ -92,6 +95,8 @@ pub(crate) struct Gathered {
     pub(crate) schema: SchemaRef,
     /// Whether looking ended before the last row, since the table cannot be published.
     pub(crate) is_cut_short: bool,
+    /// The stored profiles that drift is measured from, where values have been counted by them.
+    pub(crate) stored: Option<Arc<Baselines>>,
     /// What checks have answered that were asked before all others, by name.
     pub(crate) answered: HashMap<String, std::result::Result<Queried, Unanswered>>,
     /// Keeps the pool informed for as long as the state lives.
@@ -131,8 +136,9 @@ impl CheckSpec {
                 Err(Diagnostic::error(Code::INVALID_SQL, "the condition was not planned").at(text.location.clone()))
             }
         };
-        let (node, suspects) = (&self.node, &self.suspects);
-        compile(&self.checks, &Target { node, schema, type_name: sql_type, suspects, condition: &condition })
+        let (node, suspects, none) = (&self.node, &self.suspects, Baselines::new());
+        let stored = self.stored.as_deref().unwrap_or(&none);
+        compile(&self.checks, &Target { node, schema, type_name: sql_type, suspects, stored, condition: &condition })
     }
 }
 
@@ -257,6 +263,7 @@ impl ExecutionPlan for CheckExec {
             input: self.input.execute(partition, Arc::clone(&context))?,
             schema: self.schema(),
             part: Part::new(Arc::clone(&self.program)),
+            stored: self.spec.stored.clone(),
             errors: self.spec.writing.as_ref().and_then(|writing| writing.errors.clone()),
             watch: self.watch.clone(),
             memory: MemoryConsumer::new(format!("CheckExec[{partition}]")).register(context.memory_pool()),

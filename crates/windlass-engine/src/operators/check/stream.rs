@@ -14,6 +14,7 @@ use futures::StreamExt;
 
 use super::watch::{Told, Watch};
 use super::{CheckSink, Gathered, without_carrier};
+use crate::checks::facts::Baselines;
 use crate::checks::part::{Leaving, Part};
 use crate::operators::python::FailureObserver;
 use crate::tables::error_rows::{CARRIER, ErrorRows, carrying, without_errors};
@@ -24,6 +25,8 @@ pub(super) struct Partition {
     /// The columns that are passed on.
     pub(super) schema: SchemaRef,
     pub(super) part: Part,
+    /// The stored profiles by whose bins the part counts.
+    pub(super) stored: Option<Arc<Baselines>>,
     /// How rows that leave the table are told, where any may.
     pub(super) errors: Option<ErrorRows>,
     pub(super) watch: Option<Arc<Watch>>,
@@ -59,8 +62,8 @@ impl Partition {
     fn finish(self, is_cut_short: bool) {
         let schema = without_carrier(&self.input.schema());
         if let Some(sink) = &self.sink {
-            let (part, answered, memory) = (self.part, HashMap::new(), vec![self.memory]);
-            sink.add(Gathered { part, schema, is_cut_short, answered, memory });
+            let (part, stored, answered, memory) = (self.part, self.stored, HashMap::new(), vec![self.memory]);
+            sink.add(Gathered { part, schema, is_cut_short, stored, answered, memory });
         }
         self.metrics.done();
     }
