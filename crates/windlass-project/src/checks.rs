@@ -28,7 +28,7 @@ use windlass_error::Location;
 use crate::{PythonCheck, Transform};
 
 pub use rules::{AnomalyMethod, AnomalyRule, Baseline, DriftMethod, DriftRule, ReconcileRule, SchemaRule, Tolerance};
-pub use threshold::{Comparison, Threshold};
+pub use threshold::{Comparison, Threshold, in_percent};
 
 pub(crate) use attach::{attach, unknown_table};
 pub(crate) use decode::{CHECK_KEYS, decode_checks, decode_column_checks};
@@ -262,6 +262,8 @@ pub enum CheckKind {
         statistic: Statistic,
         /// Its bounds.
         bounds: Interval,
+        /// The same as written: a sum of large integers is held against these, since a float would round them.
+        written: [Option<String>; 2],
         /// How far it may move from the last version.
         change: Option<Change>,
     },

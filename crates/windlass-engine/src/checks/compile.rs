@@ -463,15 +463,15 @@ pub(crate) fn is_comparable(data_type: &DataType) -> bool {
 fn canonical(name: &str) -> String {
     let name = name.trim().to_lowercase().replace(' ', "");
     match name.as_str() {
-        "string" | "text" | "utf8" => "varchar".to_string(),
+        "string" | "text" | "utf8" | "charactervarying" => "varchar".to_string(),
         "int64" | "long" => "bigint".to_string(),
         "int32" | "integer" => "int".to_string(),
         "int16" => "smallint".to_string(),
         "int8" => "tinyint".to_string(),
-        "float64" => "double".to_string(),
+        "float64" | "doubleprecision" => "double".to_string(),
         "float32" | "real" => "float".to_string(),
         "bool" => "boolean".to_string(),
         "timestamptz" => "timestampwithtimezone".to_string(),
-        _ => name,
+        _ => name.strip_prefix("numeric").map_or(name.clone(), |rest| format!("decimal{rest}")),
     }
 }

@@ -8,8 +8,10 @@
 use arrow::datatypes::{DataType, Schema, TimeUnit};
 use windlass_project::checks::{
     AnomalyMethod, AnomalyRule, Change, CheckDefinition, CheckKind, CheckSeverity, Interval, Statistic, Threshold,
+    in_percent,
 };
 
+use super::columns::kernel_type;
 use super::drift;
 use super::facts::{Facts, Figures, NoProfile};
 use super::outcome::{CheckOutcome, CheckStatus};
@@ -29,11 +31,15 @@ pub(crate) fn evaluate(part: &Part, schema: &Schema, facts: &Facts) -> Vec<Check
 /// Returns the outcome of a rule that `failing` rows break.
 pub(crate) fn of_rows(mut outcome: CheckOutcome, definition: &CheckDefinition, failing: u64) -> CheckOutcome {
     let rows = outcome.rows;
-    let counted = definition.limit.map_or(failing, |limit| failing.min(limit));
+    let is_met = |threshold: Threshold| {
+        // A share is one of all offending rows, however many are counted.
+        let limit = definition.limit.filter(|_| !threshold.is_share);
+        threshold.is_met(limit.map_or(failing, |limit| failing.min(limit)), rows)
+    };
     outcome.failing = Some(failing);
     outcome.observed = Some(failing as f64);
-    let is_error = definition.severity == CheckSeverity::Error && definition.error_if.is_met(counted, rows);
-    outcome.status = match (is_error, definition.warn_if.is_met(counted, rows)) {
+    let is_error = definition.severity == CheckSeverity::Error && is_met(definition.error_if);
+    outcome.status = match (is_error, is_met(definition.warn_if)) {
         (true, _) => CheckStatus::Fail,
         (false, true) => CheckStatus::Warn,
         (false, false) => CheckStatus::Pass,
@@ -84,7 +90,7 @@ impl Evaluation<'_> {
             CheckKind::NullRate(bounds) => {
                 let rate = tally.failing as f64 / tally.rows as f64;
                 outcome.failing = Some(tally.failing);
-                let shown = |share: Option<f64>| share.map(|share| share * 100.0);
+                let shown = |share: Option<f64>| share.map(in_percent);
                 let in_percent = Interval { min: shown(bounds.min), max: shown(bounds.max) };
                 outcome.detail =
                     format!("{} of {} rows are NULL ({})", count(tally.failing), count(tally.rows), percent(rate));
@@ -189,7 +195,9 @@ impl Evaluation<'_> {
         outcome.observed = Some(rows as f64);
         outcome.bound = format!("{} as in `{to}`", count(other));
         outcome.detail = format!("{} rows, `{to}` has {}", count(rows), count(other));
-        outcome.broken_if(rows.abs_diff(other) as f64 > tolerance * other as f64)
+        let difference = rows.abs_diff(other) as f64;
+        // A share by division, which is rounded once. Of no rows nothing is a share.
+        outcome.broken_if(difference > 0.0 && difference / other as f64 > tolerance)
     }
 
     fn of_coverage(&self, mut outcome: CheckOutcome, rows: u64, of: &str, min: f64) -> CheckOutcome {
@@ -225,17 +233,25 @@ impl Evaluation<'_> {
             (None, None) => String::new(),
         };
         outcome.detail = format!("the newest row is {} old", age(seconds));
-        graded(outcome, seconds, warn, error)
+        let is_older = |limit: f64| seconds > limit;
+        graded(outcome, is_older, warn, error)
     }
 
     fn of_statistic(&self, outcome: CheckOutcome, state: &State) -> CheckOutcome {
-        let CheckKind::Statistic { statistic, bounds, change } = &self.check.definition.kind else { return outcome };
+        let CheckKind::Statistic { statistic, bounds, written, change } = &self.check.definition.kind else {
+            return outcome;
+        };
         let (statistic, bounds, change) = (*statistic, *bounds, *change);
         let (found, figures) = match self.statistic(statistic, state) {
             Ok(found) => found,
             Err(reason) => return outcome.not_evaluable(reason),
         };
         let mut outcome = figure(outcome, found, bounds, statistic.name());
+        if let State::Numbers(numbers) = state
+            && let Some(is_within) = numbers.is_within(statistic, written)
+        {
+            outcome = outcome.broken_if(!is_within);
+        }
         outcome.figures.extend(figures);
         match (outcome.status, change) {
             (CheckStatus::Pass, Some(change)) => {
@@ -366,7 +382,7 @@ impl Evaluation<'_> {
                 is_wrong |= is_forbidden;
             }
         }
-        let graded = graded(outcome, found.distance, warn, error);
+        let graded = graded(outcome, |limit| found.distance >= limit, warn, error);
         if is_wrong { graded.broken_if(true) } else { graded }
     }
 }
@@ -413,8 +429,8 @@ fn changed(mut outcome: CheckOutcome, found: f64, previous: Option<f64>, change:
 }
 
 /// Sets the status of a figure that has a bound for a warning and one for an error.
-fn graded(outcome: CheckOutcome, found: f64, warn: Option<f64>, error: Option<f64>) -> CheckOutcome {
-    let exceeds = |limit: Option<f64>| limit.is_some_and(|limit| found >= limit);
+fn graded(outcome: CheckOutcome, exceeds: impl Fn(f64) -> bool, warn: Option<f64>, error: Option<f64>) -> CheckOutcome {
+    let exceeds = |limit: Option<f64>| limit.is_some_and(&exceeds);
     let status = match (exceeds(error), exceeds(warn), outcome.severity) {
         (true, _, CheckSeverity::Error) => CheckStatus::Fail,
         (true, _, CheckSeverity::Warn) | (false, true, _) => CheckStatus::Warn,
@@ -461,9 +477,9 @@ fn of_keys(
 
 /// Returns a date or timestamp in microseconds.
 fn microseconds(value: i64, data_type: &DataType) -> f64 {
-    let factor = match data_type {
+    let factor = match kernel_type(data_type) {
         DataType::Date32 => 86_400e6,
-        DataType::Date64 | DataType::Timestamp(TimeUnit::Millisecond, _) => 1e3,
+        DataType::Timestamp(TimeUnit::Millisecond, _) => 1e3,
         DataType::Timestamp(TimeUnit::Second, _) => 1e6,
         DataType::Timestamp(TimeUnit::Nanosecond, _) => 1e-3,
         _ => 1.0,

@@ -10,7 +10,7 @@ use arrow::array::{
     ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, Int32Array, Int64Array, StringArray,
 };
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 
 use super::columns::{is_text, kernel_type};
 use super::hash::float_bits;
@@ -75,7 +75,10 @@ impl Allowed {
         match &kernel {
             DataType::Float32 | DataType::Float64 => {
                 let bound = |limit: Limit<'_>, open: f64| match limit {
-                    Some((text, inclusive)) => Some((float(text)?, inclusive)),
+                    // Between NaN and anything lies nothing.
+                    Some((text, inclusive)) => {
+                        Some((held_by(&kernel, float(text).filter(|bound| !bound.is_nan())?), inclusive))
+                    }
                     None => Some((open, true)),
                 };
                 Ok(Self::Floats {
@@ -98,17 +101,19 @@ impl Allowed {
             DataType::Date32 | DataType::Timestamp(..) | DataType::Time32(_) | DataType::Time64(_) => {
                 let low = match min {
                     Some((text, inclusive)) => {
-                        raw(text, &kernel).ok_or(Unfit::Lower)?.saturating_add(i64::from(!inclusive))
+                        let (below, is_exact) = moment(text, &kernel).ok_or(Unfit::Lower)?;
+                        below + i128::from(!is_exact || !inclusive)
                     }
-                    None => i64::MIN,
+                    None => i128::MIN,
                 };
                 let high = match max {
                     Some((text, inclusive)) => {
-                        raw(text, &kernel).ok_or(Unfit::Upper)?.saturating_sub(i64::from(!inclusive))
+                        let (below, is_exact) = moment(text, &kernel).ok_or(Unfit::Upper)?;
+                        below - i128::from(is_exact && !inclusive)
                     }
-                    None => i64::MAX,
+                    None => i128::MAX,
                 };
-                Ok(Self::Integers(low, high))
+                Ok(Self::integers(low, high))
             }
             _ => Err(Unfit::Type),
         }
@@ -196,6 +201,34 @@ pub(crate) fn float(text: &str) -> Option<f64> {
     }
 }
 
+/// Returns a float as a column holds it: of 32 bits it is the nearest such number, since a user who writes `0.1` means
+/// the value that is shown like this.
+fn held_by(kernel: &DataType, value: f64) -> f64 {
+    let nearest = f64::from(value as f32);
+    let is_held = *kernel == DataType::Float32 && (nearest.is_finite() || !value.is_finite());
+    if is_held { nearest } else { value }
+}
+
+/// Returns a date, time or timestamp in units of its type, rounded down, and whether that is exact. Days and seconds
+/// are finer in a text than in a column, and reach further than nanoseconds of 64 bits.
+fn moment(text: &str, data_type: &DataType) -> Option<(i128, bool)> {
+    let nanoseconds = match data_type {
+        DataType::Date32 => 86_400_000_000_000,
+        DataType::Timestamp(TimeUnit::Second, _) => 1_000_000_000,
+        DataType::Timestamp(TimeUnit::Millisecond, _) => 1_000_000,
+        DataType::Timestamp(TimeUnit::Microsecond, _) => 1_000,
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => 1,
+        _ => return raw(text, data_type).map(|value| (i128::from(value), true)),
+    };
+    let in_unit = |unit| raw(text, &DataType::Timestamp(unit, None)).map(i128::from);
+    let found = in_unit(TimeUnit::Nanosecond).or_else(|| Some(in_unit(TimeUnit::Microsecond)? * 1_000));
+    match found {
+        Some(found) => Some((found.div_euclid(nanoseconds), found.rem_euclid(nanoseconds) == 0)),
+        // What is written as a date alone may be.
+        None => raw(text, data_type).map(|value| (i128::from(value), true)),
+    }
+}
+
 /// Returns a date, time or timestamp as the number behind it.
 fn raw(text: &str, data_type: &DataType) -> Option<i64> {
     let texts: ArrayRef = Arc::new(StringArray::from(vec![text.trim()]));
@@ -275,10 +308,7 @@ impl ValueSet {
                 false => *accepts_false = true,
             },
             Self::Floats(values) => {
-                let value = float(text)?;
-                // What a 32-bit column holds for a decimal fraction is the nearest 32-bit number.
-                let value = if *kernel == DataType::Float32 { f64::from(value as f32) } else { value };
-                values.insert(float_bits(value));
+                values.insert(float_bits(held_by(kernel, float(text)?)));
             }
             Self::Texts(values) => {
                 values.insert(text.as_bytes().to_vec());
@@ -293,7 +323,8 @@ impl ValueSet {
             Self::Integers(values) => {
                 let is_date = !super::columns::is_number(kernel);
                 if is_date {
-                    values.insert(raw(text, kernel)?);
+                    let (value, is_exact) = moment(text, kernel)?;
+                    values.extend(i64::try_from(value).ok().filter(|_| is_exact));
                 } else if let (value, true) = floor(text, 0)? {
                     values.extend(i64::try_from(value).ok());
                 }
@@ -306,7 +337,6 @@ impl ValueSet {
 #[cfg(test)]
 mod tests {
     use arrow::array::Array;
-    use arrow::datatypes::TimeUnit;
 
     use super::*;
 
@@ -350,6 +380,25 @@ mod tests {
             between(Some(("1970-01-01T01:00:00+01:00", true)), Some(("1970-01-01T00:00:01Z", false)), &zoned),
             Allowed::Integers(0, 999_999)
         );
+        // A date holds no hours: noon lies after its day, and before the next.
+        let noon = |inclusive| Some(("2024-01-31 12:00:00", inclusive));
+        for inclusive in [true, false] {
+            assert_eq!(between(noon(inclusive), None, &DataType::Date32), Allowed::Integers(19_754, i64::MAX));
+            assert_eq!(between(None, noon(inclusive), &DataType::Date32), Allowed::Integers(i64::MIN, 19_753));
+        }
+        assert_eq!(between(None, Some(("2024-01-31", false)), &DataType::Date32), Allowed::Integers(i64::MIN, 19_752));
+        let seconds = DataType::Timestamp(TimeUnit::Second, None);
+        let half = Some(("1969-12-31T23:59:59.5Z", true));
+        assert_eq!(between(half, half, &seconds), Allowed::Integers(i64::MAX, i64::MIN));
+        let nanoseconds = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
+        let far = (Some(("0001-01-01", true)), Some(("9999-12-31", true)));
+        assert_eq!(between(far.0, far.1, &nanoseconds), Allowed::Integers(i64::MIN, i64::MAX));
+        assert_eq!(between(far.1, None, &nanoseconds), Allowed::Integers(i64::MAX, i64::MIN));
+        let single = |text| between(None, Some((text, true)), &DataType::Float32);
+        let below = |max| Allowed::Floats { min: (f64::NEG_INFINITY, true), max: (max, true) };
+        assert_eq!(single("0.1"), below(f64::from(0.1f32)));
+        assert_eq!(single("1e39"), below(1e39));
+        assert_eq!(Allowed::between(Some((".nan", true)), None, &DataType::Float64), Err(Unfit::Lower));
         assert_eq!(Allowed::between(Some(("x", true)), None, &DataType::Date32), Err(Unfit::Lower));
         assert_eq!(Allowed::between(None, None, &DataType::Boolean), Err(Unfit::Type));
     }
@@ -398,6 +447,9 @@ mod tests {
             of(&["1"], &DataType::List(Arc::new(arrow::datatypes::Field::new("x", DataType::Int8, true)))),
             Err(None)
         ));
+        assert!(
+            matches!(of(&["2024-01-01 06:00:00"], &DataType::Date32), Ok(ValueSet::Integers(values)) if values.is_empty())
+        );
         assert!(
             matches!(of(&["2024-01-01"], &DataType::Date32), Ok(ValueSet::Integers(values)) if values.contains(&19723))
         );

@@ -6,9 +6,12 @@
 use std::borrow::Cow;
 
 use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::DataType;
+use windlass_project::checks::Statistic;
 
 use super::columns::{Values, View};
 use super::distribution::Distribution;
+use super::literal::Allowed;
 use super::rules::decimal;
 use super::stats::NotEvaluable;
 use super::stats::summary::{Depth, Moments};
@@ -151,17 +154,33 @@ impl Numbers {
     /// Returns the sum.
     pub(crate) fn sum(&self) -> Result<f64, NotEvaluable> {
         match (self.is_exact, self.exact) {
-            (true, Some(sum)) if self.moments.count > 0 => Ok(decimal(sum, self.scale)),
+            (true, Some(sum)) if self.moments.count > 0 => Ok(nearest(sum, self.scale)),
             (true, None) => Err(NotEvaluable::Overflow),
-            _ => self.of(self.moments.sum()),
+            _ => self.finite(self.of(self.moments.sum())),
+        }
+    }
+
+    /// Returns whether a figure lies within bounds as they are written, where both are known without rounding: a sum,
+    /// the smallest or the largest of integers or decimals.
+    pub(crate) fn is_within(&self, statistic: Statistic, written: &[Option<String>; 2]) -> Option<bool> {
+        let found = match statistic {
+            Statistic::Sum => self.exact.filter(|_| self.is_exact && self.moments.count > 0)?,
+            Statistic::Min => self.range?.0,
+            Statistic::Max => self.range?.1,
+            _ => return None,
+        };
+        let [min, max] = written.each_ref().map(|text| text.as_deref().map(|text| (text, true)));
+        match Allowed::between(min, max, &DataType::Decimal128(38, self.scale)) {
+            Ok(Allowed::Decimals(low, high)) if min.or(max).is_some() => Some((low..=high).contains(&found)),
+            _ => None,
         }
     }
 
     /// Returns the mean.
     pub(crate) fn mean(&self) -> Result<f64, NotEvaluable> {
         match (self.is_exact, self.exact) {
-            (true, Some(sum)) if self.moments.count > 0 => Ok(decimal(sum, self.scale) / self.moments.count as f64),
-            _ => self.of(self.moments.mean()),
+            (true, Some(sum)) if self.moments.count > 0 => Ok(mean(sum, self.scale, self.moments.count)),
+            _ => self.finite(self.of(self.moments.mean())),
         }
     }
 
@@ -169,13 +188,21 @@ impl Numbers {
     pub(crate) fn deviation(&self) -> Result<f64, NotEvaluable> {
         match self.moments.count {
             1 if !self.moments.has_infinities() => Err(NotEvaluable::TooFewValues),
-            _ => self.of(self.moments.sample_deviation()),
+            _ => self.finite(self.of(self.moments.sample_deviation())),
         }
     }
 
     /// Returns the smallest and the largest value.
     pub(crate) fn bounds(&self) -> Result<(f64, f64), NotEvaluable> {
         self.of((self.moments.values() > 0).then_some((self.moments.min, self.moments.max)))
+    }
+
+    /// Takes a figure of finite values that is none itself for what it is.
+    fn finite(&self, figure: Result<f64, NotEvaluable>) -> Result<f64, NotEvaluable> {
+        match figure {
+            Ok(figure) if !figure.is_finite() && !self.moments.has_infinities() => Err(NotEvaluable::Overflow),
+            figure => figure,
+        }
     }
 
     fn of<T>(&self, figure: Option<T>) -> Result<T, NotEvaluable> {
@@ -185,6 +212,26 @@ impl Numbers {
             _ => NotEvaluable::TooFewValues,
         })
     }
+}
+
+/// Powers of ten up to this one are floats.
+const EXACT_POWER: u32 = 22;
+
+/// Returns the mean of values with a sum, rounded once: that of equal values is that value.
+fn mean(sum: i128, scale: i8, count: u64) -> f64 {
+    match i128::from(count) {
+        count if sum % count == 0 => nearest(sum / count, scale),
+        count if scale > 0 && u32::from(scale.unsigned_abs()) <= EXACT_POWER => {
+            sum as f64 / (count as f64 * 10f64.powi(i32::from(scale)))
+        }
+        count => nearest(sum, scale) / count as f64,
+    }
+}
+
+/// Returns the float that is nearest to a decimal, also to one of many digits.
+fn nearest(value: i128, scale: i8) -> f64 {
+    let text = (u32::from(scale.unsigned_abs()) > EXACT_POWER).then(|| format!("{value}e{}", -i32::from(scale)));
+    text.and_then(|text| text.parse().ok()).unwrap_or_else(|| decimal(value, scale))
 }
 
 /// Returns the smallest and the largest of integers.
@@ -198,5 +245,22 @@ fn kept<'a, T: Copy>(values: &'a [T], valid: Option<&BooleanBuffer>) -> Cow<'a, 
     match valid {
         None => Cow::Borrowed(values),
         Some(valid) => Cow::Owned(valid.set_indices().map(|row| values[row]).collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mean_of_equal_values_is_that_value() {
+        for (value, scale) in [(1, 1), (3, 2), (7, 3), (-29, 2), (9_007_199_254_740_993, 0), (1, 20), (5, -3)] {
+            for count in [1u64, 3, 7, 10, 1000] {
+                assert_eq!(mean(value * i128::from(count), scale, count), nearest(value, scale), "{value} {scale}");
+            }
+        }
+        assert_eq!(nearest(15 * 10i128.pow(36), 38), 0.15);
+        assert_eq!(mean(1, 0, 10), 0.1);
+        assert_eq!(mean(3, 1, 2), 0.15);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Must stay true: NULL breaks no rule but `not_null`, as in SQL; NaN lies in no range.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::array::{Array, BooleanArray, RecordBatch};
@@ -188,7 +189,7 @@ fn outside(view: &View<'_>, allowed: &Allowed) -> BooleanBuffer {
 /// so it breaks every rule but that values differ.
 fn pairs(left: &View<'_>, comparison: Comparison, right: &View<'_>) -> BooleanBuffer {
     let rows = left.rows;
-    let broken = |order: Option<std::cmp::Ordering>| !comparison.holds(order);
+    let broken = |order: Option<Ordering>| !comparison.holds(order);
     match (&left.values, &right.values) {
         (Values::Integer(a), Values::Integer(b)) => compared(a, comparison, b),
         (Values::Float(a), Values::Float(b)) => compared(a, comparison, b),
@@ -222,24 +223,51 @@ fn unless<T: Copy>(left: &[T], right: &[T], holds: impl Fn(T, T) -> bool) -> Boo
     BooleanBuffer::collect_bool(rows, |row| !holds(left[row], right[row]))
 }
 
-fn text_order(left: &Text<'_>, right: &Text<'_>, row: usize) -> Option<std::cmp::Ordering> {
+fn text_order(left: &Text<'_>, right: &Text<'_>, row: usize) -> Option<Ordering> {
     Some(left.value(row).cmp(right.value(row)))
 }
 
-fn number_order(left: &Values<'_>, right: &Values<'_>, row: usize) -> Option<std::cmp::Ordering> {
+fn number_order(left: &Values<'_>, right: &Values<'_>, row: usize) -> Option<Ordering> {
     match (left, right) {
-        (Values::Decimal(a, left), Values::Decimal(b, right)) => {
-            // By value, whatever the scale; where one side has no room for more digits, by floats.
-            let common = (*left).max(*right);
-            let scaled = |value: i128, scale: i8| {
-                10i128.checked_pow(u32::try_from(common - scale).ok()?).and_then(|factor| value.checked_mul(factor))
-            };
-            match (scaled(a[row], *left), scaled(b[row], *right)) {
-                (Some(a), Some(b)) => Some(a.cmp(&b)),
-                _ => decimal(a[row], *left).partial_cmp(&decimal(b[row], *right)),
-            }
-        }
-        _ => number(left, row)?.partial_cmp(&number(right, row)?),
+        (Values::Integer(a), Values::Float(b)) => integer_order(a[row], b[row]),
+        (Values::Float(a), Values::Integer(b)) => integer_order(b[row], a[row]).map(Ordering::reverse),
+        _ => match (exact(left, row), exact(right, row)) {
+            (Some(left), Some(right)) => decimal_order(left, right),
+            _ => number(left, row)?.partial_cmp(&number(right, row)?),
+        },
+    }
+}
+
+/// Returns how an integer compares with a float, by what they are: above 2^53 a float would hold its neighbours too.
+fn integer_order(integer: i64, float: f64) -> Option<Ordering> {
+    const BEYOND: f64 = 9_223_372_036_854_775_808.0;
+    match float {
+        float if float.is_nan() => None,
+        float if float >= BEYOND => Some(Ordering::Less),
+        float if float < -BEYOND => Some(Ordering::Greater),
+        // What is left fits once it has no fraction, which decides between equals.
+        float => Some(integer.cmp(&(float.floor() as i64)).then(0f64.partial_cmp(&(float - float.floor()))?)),
+    }
+}
+
+/// Returns an integer or decimal without its point, and the digits behind that.
+fn exact(values: &Values<'_>, row: usize) -> Option<(i128, i8)> {
+    match values {
+        Values::Integer(values) => Some((i128::from(values[row]), 0)),
+        Values::Decimal(values, scale) => Some((values[row], *scale)),
+        _ => None,
+    }
+}
+
+/// Compares decimals by value, whatever the scale; where one side has no room for more digits, by floats.
+fn decimal_order((a, left): (i128, i8), (b, right): (i128, i8)) -> Option<Ordering> {
+    let common = left.max(right);
+    let scaled = |value: i128, scale: i8| {
+        10i128.checked_pow(u32::try_from(common - scale).ok()?).and_then(|factor| value.checked_mul(factor))
+    };
+    match (scaled(a, left), scaled(b, right)) {
+        (Some(a), Some(b)) => Some(a.cmp(&b)),
+        _ => decimal(a, left).partial_cmp(&decimal(b, right)),
     }
 }
 
@@ -261,6 +289,27 @@ pub(crate) fn decimal(value: i128, scale: i8) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn integers_compare_with_floats_by_value() {
+        const BIG: i64 = 9_007_199_254_740_993;
+        for (integer, float, wanted) in [
+            (BIG, 9_007_199_254_740_992.0, Some(Ordering::Greater)),
+            (BIG - 1, 9_007_199_254_740_992.0, Some(Ordering::Equal)),
+            (-BIG, -9_007_199_254_740_992.0, Some(Ordering::Less)),
+            (i64::MAX, 9_223_372_036_854_775_808.0, Some(Ordering::Less)),
+            (i64::MIN, -9_223_372_036_854_775_808.0, Some(Ordering::Equal)),
+            (i64::MIN, f64::NEG_INFINITY, Some(Ordering::Greater)),
+            (0, -0.0, Some(Ordering::Equal)),
+            (1, 1.5, Some(Ordering::Less)),
+            (-1, -1.5, Some(Ordering::Greater)),
+            (0, f64::NAN, None),
+        ] {
+            assert_eq!(integer_order(integer, float), wanted, "{integer} and {float}");
+        }
+        assert_eq!(decimal_order((i128::from(BIG), 0), (i128::from(BIG) * 100, 2)), Some(Ordering::Equal));
+        assert_eq!(decimal_order((i128::from(BIG), 0), (i128::from(BIG) * 100 + 1, 2)), Some(Ordering::Less));
+    }
 
     #[test]
     fn characters_of_any_number_of_bytes() {

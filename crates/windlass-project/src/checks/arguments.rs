@@ -2,11 +2,14 @@
 
 use windlass_error::{Code, Diagnostic, Location};
 
-use super::values::{lacks, number};
+use super::values::{count, lacks, number, number_from};
 use super::{Interval, Written};
 use crate::decode::{Fields, flag};
 use crate::problems::Problems;
 use crate::yaml::Yaml;
+
+/// The keys of an exact figure, its lower and its upper bound.
+const BOUNDS: [&[&str]; 3] = [&["equals", "value"], &["min", "min_value"], &["max", "max_value"]];
 
 /// What a check says about itself.
 pub(super) struct Arguments<'a> {
@@ -53,10 +56,40 @@ impl<'a> Arguments<'a> {
         self.fields.value(key).and_then(|yaml| flag(yaml, key, self.problems))
     }
 
+    /// Returns a number from 0.
+    pub(super) fn not_negative(&mut self, keys: &[&'static str]) -> Option<f64> {
+        let (key, yaml) = self.value(keys)?;
+        number_from(0.0, "a number from 0", (yaml, key), self.problems)
+    }
+
+    /// Returns a number of rows or values.
+    pub(super) fn count(&mut self, keys: &[&'static str]) -> Option<f64> {
+        let (key, yaml) = self.value(keys)?;
+        count(yaml, key, self.problems)
+    }
+
+    /// Returns the bounds of a figure.
     pub(super) fn interval(&mut self) -> Interval {
-        let exact = self.number(&["equals", "value"]);
-        let (min, max) = (self.number(&["min", "min_value"]), self.number(&["max", "max_value"]));
+        let [exact, min, max] = BOUNDS.map(|keys| self.number(keys));
         self.checked(Interval { min: min.or(exact), max: max.or(exact) })
+    }
+
+    /// Returns the bounds of a number of rows or values.
+    pub(super) fn counts(&mut self) -> Interval {
+        let [exact, min, max] = BOUNDS.map(|keys| self.count(keys));
+        self.checked(Interval { min: min.or(exact), max: max.or(exact) })
+    }
+
+    /// Returns both bounds as they are written.
+    pub(super) fn written_bounds(&self) -> [Option<String>; 2] {
+        let text = |keys: &[&'static str]| Some(self.value(keys)?.1.scalar()?.text.clone());
+        let [exact, min, max] = BOUNDS.map(text);
+        [min.or_else(|| exact.clone()), max.or(exact)]
+    }
+
+    /// Returns whether any bound is there, also one that cannot be read.
+    pub(super) fn has_bounds(&self) -> bool {
+        BOUNDS.iter().any(|keys| self.value(keys).is_some())
     }
 
     pub(super) fn checked(&mut self, interval: Interval) -> Interval {
@@ -70,13 +103,13 @@ impl<'a> Arguments<'a> {
         interval
     }
 
-    pub(super) fn required_interval(&mut self) -> Option<Interval> {
-        let interval = self.interval();
-        if interval == Interval::default() {
+    /// Returns the bounds of a number of rows, of which there has to be one.
+    pub(super) fn required_counts(&mut self) -> Option<Interval> {
+        if !self.has_bounds() {
             self.problems.push(lacks(self.kind, "`min`, `max` or `equals`", self.at));
             return None;
         }
-        Some(interval)
+        Some(self.counts()).filter(|bounds| *bounds != Interval::default())
     }
 }
 

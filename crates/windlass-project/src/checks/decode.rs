@@ -7,7 +7,7 @@ use windlass_error::{Code, Diagnostic, Location, nearest};
 
 use super::arguments::Arguments;
 use super::kinds::{KINDS, Kind};
-use super::values::{share, threshold, whole, word, written};
+use super::values::{from_one, share, threshold, whole, word, written};
 use super::{CheckDefinition, CheckKind, CheckSeverity, Comparison, OnFail, Threshold, Written};
 use crate::decode::{Fields, expected, flag, list};
 use crate::problems::Problems;
@@ -236,15 +236,20 @@ impl Common {
             let problem = Diagnostic::error(Code::INVALID_VALUE, "`max_rate` and `max_rows` exclude each other");
             problems.push(problem.at(entry.key_at.clone()));
         }
+        let error_if = value("error_if").and_then(|found| threshold(found, "error_if", problems));
+        if let (Some(_), Some(key)) = (error_if, ["max_rate", "max_rows"].into_iter().find_map(|key| fields.get(key))) {
+            let message = format!("`error_if` and `{}` exclude each other", key.key);
+            problems.push(Diagnostic::error(Code::INVALID_VALUE, message).at(key.key_at.clone()));
+        }
         Self {
             name: fields.text("name", problems),
             severity: value("severity").and_then(|found| word(found, "severity", &severities, problems)),
             on_fail: value("on_fail").and_then(|found| word(found, "on_fail", &ways, problems)),
-            error_if: value("error_if").and_then(|found| threshold(found, "error_if", problems)),
+            error_if,
             warn_if: value("warn_if").and_then(|found| threshold(found, "warn_if", problems)),
             tolerance: rate.map(|rate| above(rate, true)).or(rows.map(|rows| above(rows as f64, false))),
             filter: value("where").and_then(|found| written(found, "where", problems)),
-            limit: value("limit").and_then(|found| whole(found, "limit", problems)),
+            limit: value("limit").and_then(|found| from_one(found, "limit", problems)),
             store_failures: value("store_failures").and_then(|found| flag(found, "store_failures", problems))
                 == Some(true),
             sample_rows: value("sample_rows").and_then(|found| whole(found, "sample_rows", problems)),

@@ -77,8 +77,10 @@ pub(super) fn rule(kind: &CheckKind) -> String {
         CheckKind::Sql { query } => format!("{name} {:?}", query.sql),
         CheckKind::Python(check) => format!("{name} {}", check.identity()),
         CheckKind::Template { sql } => format!("{name} {:?}", sql.text),
-        CheckKind::Statistic { statistic, bounds, change: moved } => {
-            format!("{name} {statistic:?} {} {}", interval(bounds), moved.as_ref().map(change).unwrap_or_default())
+        CheckKind::Statistic { statistic, bounds, written, change: moved } => {
+            let (bounds, written) =
+                (interval(bounds), written.each_ref().map(|text| text.as_deref().unwrap_or_default()));
+            format!("{name} {statistic:?} {bounds} {written:?} {}", moved.as_ref().map(change).unwrap_or_default())
         }
         CheckKind::Drift(DriftRule { method, baseline, warn, error, bins, p_value, forbids_new, forbids_missing }) => {
             format!(

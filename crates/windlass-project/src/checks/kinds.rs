@@ -109,7 +109,7 @@ pub(super) const KINDS: &[Kind] = &[
         names: &["row_count", "expect_table_row_count_to_be_between", "expect_table_row_count_to_equal"],
         keys: BOUNDS,
         short: Some("equals"),
-        decode: |found| Some(CheckKind::RowCount(found.required_interval()?)),
+        decode: |found| found.required_counts().map(CheckKind::RowCount),
     },
     Kind { names: &["row_count_change"], keys: CHANGES, short: Some("max_change"), decode: row_count_change },
     Kind {

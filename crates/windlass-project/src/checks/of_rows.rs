@@ -12,14 +12,22 @@ pub(super) fn null_rate(found: &mut Arguments<'_>) -> Option<CheckKind> {
     let mut of = |key: &'static str| found.fields.value(key).and_then(|yaml| share(yaml, key, found.problems));
     // dbt_utils bounds the share that is not null.
     let (min, max) = match found.kind.ends_with("proportion") {
-        true => (of("at_most").map(|share| 1.0 - share), of("at_least").map(|share| 1.0 - share)),
+        true => (of("at_most").map(rest), of("at_least").map(rest)),
         false => (of("min"), of("max")),
     };
     if (min, max) == (None, None) {
-        found.problems.push(lacks(found.kind, "the key `max`", found.at));
+        if ["min", "max", "at_least", "at_most"].into_iter().all(|key| found.value(&[key]).is_none()) {
+            found.problems.push(lacks(found.kind, "the key `max`", found.at));
+        }
         return None;
     }
     Some(CheckKind::NullRate(found.checked(Interval { min, max })))
+}
+
+/// Returns what a share leaves, without the bit that a subtraction may add: of 0.9 that is 0.1.
+fn rest(share: f64) -> f64 {
+    const DIGITS: f64 = 1e15;
+    ((1.0 - share) * DIGITS).round() / DIGITS
 }
 
 pub(super) fn unique(found: &mut Arguments<'_>) -> Option<CheckKind> {

@@ -1,10 +1,10 @@
 //! Reads the rules on figures, and on a table as a whole.
 
-use windlass_error::Location;
+use windlass_error::{Code, Diagnostic, Location};
 
 use super::arguments::{Arguments, TransposeAll};
 use super::kinds::CHANGES;
-use super::values::{all_written, growth, lacks, number, parse_span, share, span, table, whole, word, written};
+use super::values::{all_written, growth, lacks, number_from, parse_span, share, span, table, whole, word, written};
 use super::{
     AnomalyMethod, AnomalyRule, Baseline, Change, CheckKind, DriftMethod, DriftRule, Interval, ReconcileRule,
     SchemaRule, Statistic, Tolerance, Written,
@@ -50,7 +50,8 @@ pub(super) fn freshness(found: &mut Arguments<'_>) -> Option<CheckKind> {
 
 pub(super) fn statistic(found: &mut Arguments<'_>, statistic: Statistic) -> Option<CheckKind> {
     found.own_column()?;
-    let bounds = found.interval();
+    let bounds = if statistic == Statistic::DistinctCount { found.counts() } else { found.interval() };
+    let written = found.written_bounds();
     let change = match found.fields.value("vs_previous") {
         Some(yaml) => {
             let fields = Fields::open(yaml, "`vs_previous`", CHANGES, found.problems)?;
@@ -58,11 +59,11 @@ pub(super) fn statistic(found: &mut Arguments<'_>, statistic: Statistic) -> Opti
         }
         None => None,
     };
-    if bounds == Interval::default() && change.is_none() {
+    if !found.has_bounds() && change.is_none() {
         found.problems.push(lacks(found.kind, "`min`, `max`, `equals` or `vs_previous`", found.at));
         return None;
     }
-    Some(CheckKind::Statistic { statistic, bounds, change })
+    Some(CheckKind::Statistic { statistic, bounds, written, change })
 }
 
 pub(super) fn quantile(found: &mut Arguments<'_>) -> Option<CheckKind> {
@@ -101,8 +102,8 @@ pub(super) fn drift(found: &mut Arguments<'_>) -> Option<CheckKind> {
     Some(CheckKind::Drift(DriftRule {
         method,
         baseline,
-        warn: found.number(&["warn"]),
-        error: found.number(&["error"]),
+        warn: found.not_negative(&["warn"]),
+        error: found.not_negative(&["error"]),
         bins: bins.unwrap_or(10).clamp(2, 1000) as usize,
         p_value,
         forbids_new,
@@ -154,7 +155,15 @@ pub(super) fn anomaly(found: &mut Arguments<'_>) -> Option<CheckKind> {
         found.fields.value(key).map_or(Some(usual), |yaml| whole(yaml, key, found.problems))
     };
     let (min_runs, window) = (of("min_runs", 7)? as usize, of("window", 30)? as usize);
-    let sensitivity = found.number(&["sensitivity"]).unwrap_or(3.0);
+    let sensitivity = found.not_negative(&["sensitivity"]).unwrap_or(3.0);
+    if window < min_runs.max(2) {
+        let message = format!(
+            "`window` of `{}` has room for {window} runs, and with fewer than {} nothing is said",
+            found.kind,
+            min_runs.max(2)
+        );
+        found.problems.push(Diagnostic::error(Code::INVALID_VALUE, message).at(found.at.clone()));
+    }
     Some(CheckKind::Anomaly(AnomalyRule { statistic, method, sensitivity, min_runs, window }))
 }
 
@@ -170,16 +179,27 @@ pub(super) fn reconcile(found: &mut Arguments<'_>) -> Option<CheckKind> {
             tolerance.push((column, one_tolerance(&entry.value, found.problems)?));
         }
     }
+    if !tolerance.is_empty() && keys.is_none() {
+        found.problems.push(lacks(
+            found.kind,
+            "the key `key` for `tolerance`, which says what rows belong together",
+            found.at,
+        ));
+    }
     let rule = ReconcileRule { to, key: keys.unwrap_or_default(), exclude: exclude.unwrap_or_default(), tolerance };
     Some(CheckKind::Reconcile(rule))
 }
 
 pub(crate) fn one_tolerance(yaml: &Yaml, problems: &mut Problems) -> Option<Tolerance> {
     if yaml.scalar().is_some() {
-        return Some(Tolerance { absolute: number(yaml, "tolerance", problems)?, relative: 0.0 });
+        let absolute = number_from(0.0, "a number from 0", (yaml, "tolerance"), problems)?;
+        return Some(Tolerance { absolute, relative: 0.0 });
     }
     let fields = Fields::open(yaml, "`tolerance`", &["abs", "rel"], problems)?;
-    let mut of = |key: &'static str| fields.value(key).map_or(Some(0.0), |yaml| number(yaml, key, problems));
+    let mut of = |key: &'static str| match fields.value(key) {
+        Some(yaml) => number_from(0.0, "a number from 0", (yaml, key), problems),
+        None => Some(0.0),
+    };
     Some(Tolerance { absolute: of("abs")?, relative: of("rel")? })
 }
 
@@ -200,13 +220,20 @@ pub(super) fn rows_per_key(found: &mut Arguments<'_>) -> Option<CheckKind> {
         Some((key, yaml)) => all_written(yaml, key, found.problems)?,
         None => vec![found.own_column()?],
     };
-    let (max_over_mean, max_rows) = (found.number(&["max_over_mean"]), found.number(&["max_rows"]));
-    let mean = Interval { min: found.number(&["min_mean"]), max: found.number(&["max_mean"]) };
-    let mean = found.checked(mean);
-    if max_over_mean.is_none() && max_rows.is_none() && mean == Interval::default() {
+    if ["max_over_mean", "max_rows", "min_mean", "max_mean"].into_iter().all(|key| found.value(&[key]).is_none()) {
         found.problems.push(lacks(found.kind, "`max_over_mean`, `max_rows`, `min_mean` or `max_mean`", found.at));
         return None;
     }
+    // The largest key is as large as the mean at least.
+    let max_over_mean = match found.value(&["max_over_mean"]) {
+        Some((key, yaml)) => Some(number_from(1.0, "a number from 1", (yaml, key), found.problems)?),
+        None => None,
+    };
+    // What is wrong with it is said where the keys of every check are read, of which it is one.
+    let max_rows = found.value(&["max_rows"]).and_then(|(_, yaml)| yaml.scalar()?.text.parse::<u64>().ok());
+    let max_rows = max_rows.map(|rows| rows as f64);
+    let mean = Interval { min: found.not_negative(&["min_mean"]), max: found.not_negative(&["max_mean"]) };
+    let mean = found.checked(mean);
     Some(CheckKind::RowsPerKey { columns, max_over_mean, mean, max_rows })
 }
 

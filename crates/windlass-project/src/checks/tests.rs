@@ -110,12 +110,12 @@ fn our_form() {
             regex_x Regex { pattern: "^a", must_match: true } [column x, error <> 0, warn <> 0]
             freshness_x Freshness { column: "x", max_age: Some(93600s), warn_after: None } [column x, error <> 0, warn <> 0]
             length_x Length { min: Some(3), max: Some(3) } [column x, error <> 0, warn <> 0]
-            mean_y Statistic { statistic: Mean, bounds: Interval { min: Some(1.0), max: None }, change: Some(Change { max_drop: Some(0.1), max_rise: Some(0.1) }) } [column y, warns, error <> 0, warn <> 0]
-            quantile_y Statistic { statistic: Quantile(0.99), bounds: Interval { min: None, max: Some(500.0) }, change: None } [column y, error <> 0, warn <> 0]
+            mean_y Statistic { statistic: Mean, bounds: Interval { min: Some(1.0), max: None }, written: [Some("1"), None], change: Some(Change { max_drop: Some(0.1), max_rise: Some(0.1) }) } [column y, warns, error <> 0, warn <> 0]
+            quantile_y Statistic { statistic: Quantile(0.99), bounds: Interval { min: None, max: Some(500.0) }, written: [None, Some("500")], change: None } [column y, error <> 0, warn <> 0]
             range_y Range { min: Some(Bound { value: "0", is_inclusive: true }), max: Some(Bound { value: "10", is_inclusive: true }) } [column y, error > 1 %, warn > 1 %]
             range_y_2 Range { min: Some(Bound { value: "0", is_inclusive: true }), max: None } [column y, warns, error > 3, warn > 3]
             drift_y Drift(DriftRule { method: Psi, baseline: Version(3), warn: Some(0.1), error: Some(0.25), bins: 10, p_value: None, forbids_new: false, forbids_missing: false }) [column y, error <> 0, warn <> 0]
-            quantile_y_2 Statistic { statistic: Quantile(0.5), bounds: Interval { min: Some(3.0), max: Some(3.0) }, change: None } [column y, error <> 0, warn <> 0]
+            quantile_y_2 Statistic { statistic: Quantile(0.5), bounds: Interval { min: Some(3.0), max: Some(3.0) }, written: [Some("3"), Some("3")], change: None } [column y, error <> 0, warn <> 0]
             monotonic_y Monotonic { descending: true, strict: true, order_by: None } [column y, error <> 0, warn <> 0]
             row_count RowCount(Interval { min: Some(10.0), max: Some(1000.0) }) [error <> 0, warn <> 0]
             unique_x_y Unique { columns: ["x", "y"], keep: None } [error <> 0, warn <> 0]
@@ -177,11 +177,6 @@ fn mistakes_are_at_their_line() {
               transforms/p.yml:19:24
               |           - null_rate: 200%
               |                        ^^^^
-              node: a
-            error[E0204]: check `null_rate` needs the key `max`
-              transforms/p.yml:19:13
-              |           - null_rate: 200%
-              |             ^^^^^^^^^
               node: a
             error[E0203]: expected a time span such as `26h` or `2 days` for `max_age`, found `26 moons`
               transforms/p.yml:20:24
@@ -256,6 +251,101 @@ fn mistakes_are_at_their_line() {
               |       - 3
               |         ^
               hint: checks: `not_null`, `null_rate`, `unique`, `accepted_values`, `rejected_values`, `range`, `length`, `regex`, `not_regex`, `monotonic`, `pair`, `expression`, `relationships`, `row_count`, `row_count_change`, `same_row_count`, `freshness`, `mean`, `stddev`, `sum`, `min`, `max`, `median`, `quantile`, `distinct_count`, `drift`, `anomaly`, `reconcile`, `coverage`, `rows_per_key`, `sql`, `schema`
+              node: a
+            broken: a
+        "#]],
+    );
+}
+
+/// What no table can break, or none can keep, is a slip of the pen.
+#[test]
+fn bounds_that_say_nothing_are_refused() {
+    wrong(
+        "    checks:
+      - row_count: 0.5
+      - row_count: {min: -1}
+      - row_count: {max: 1e6}
+      - rows_per_key: {key: x, max_over_mean: 0.9}
+      - rows_per_key: {key: x, max_rows: 2.5}
+      - anomaly: {window: 5}
+      - reconcile: {to: other, tolerance: {x: -0.1, y: {rel: -1}}}
+    columns:
+      x:
+        checks:
+          - distinct_count: -3
+          - drift: {error: -0.2}
+          - anomaly: {metric: mean, sensitivity: -3}
+          - not_null: {limit: 0}
+          - not_null: {error_if: '> 3', max_rate: 1%}
+          - not_null: {warn_if: '> 150%'}
+          - not_null: {error_if: 'between 10 and 5'}
+          - null_rate: {max: 0.7%}
+          - not_null_proportion: {at_least: 0.9}",
+        expect![[r#"
+            error[E0203]: expected a whole number from 0 for `equals`, found `-3`
+              transforms/p.yml:14:29
+              |           - distinct_count: -3
+              |                             ^^
+              node: a
+            error[E0203]: expected a number from 0 for `error`, found `-0.2`
+              transforms/p.yml:15:28
+              |           - drift: {error: -0.2}
+              |                            ^^^^
+              node: a
+            error[E0203]: expected a number from 0 for `sensitivity`, found `-3`
+              transforms/p.yml:16:50
+              |           - anomaly: {metric: mean, sensitivity: -3}
+              |                                                  ^^
+              node: a
+            error[E0203]: expected a whole number from 1 for `limit`, found `0`
+              transforms/p.yml:17:31
+              |           - not_null: {limit: 0}
+              |                               ^
+              node: a
+            error[E0203]: `error_if` and `max_rate` exclude each other
+              transforms/p.yml:18:41
+              |           - not_null: {error_if: '> 3', max_rate: 1%}
+              |                                         ^^^^^^^^
+              node: a
+            error[E0203]: expected a bound such as `> 10` or `> 0.1%` for `warn_if`, found `> 150%`
+              transforms/p.yml:19:33
+              |           - not_null: {warn_if: '> 150%'}
+              |                                 ^^^^^^^^
+              node: a
+            error[E0203]: expected a bound such as `> 10` or `> 0.1%` for `error_if`, found `between 10 and 5`
+              transforms/p.yml:20:34
+              |           - not_null: {error_if: 'between 10 and 5'}
+              |                                  ^^^^^^^^^^^^^^^^^^
+              node: a
+            error[E0203]: expected a whole number from 0 for `equals`, found `0.5`
+              transforms/p.yml:4:20
+              |       - row_count: 0.5
+              |                    ^^^
+              node: a
+            error[E0203]: expected a whole number from 0 for `min`, found `-1`
+              transforms/p.yml:5:26
+              |       - row_count: {min: -1}
+              |                          ^^
+              node: a
+            error[E0203]: expected a number from 1 for `max_over_mean`, found `0.9`
+              transforms/p.yml:7:47
+              |       - rows_per_key: {key: x, max_over_mean: 0.9}
+              |                                               ^^^
+              node: a
+            error[E0203]: expected a whole number from 0 for `max_rows`, found `2.5`
+              transforms/p.yml:8:42
+              |       - rows_per_key: {key: x, max_rows: 2.5}
+              |                                          ^^^
+              node: a
+            error[E0203]: `window` of `anomaly` has room for 5 runs, and with fewer than 7 nothing is said
+              transforms/p.yml:9:9
+              |       - anomaly: {window: 5}
+              |         ^^^^^^^
+              node: a
+            error[E0203]: expected a number from 0 for `tolerance`, found `-0.1`
+              transforms/p.yml:10:47
+              |       - reconcile: {to: other, tolerance: {x: -0.1, y: {rel: -1}}}
+              |                                               ^^^^
               node: a
             broken: a
         "#]],

@@ -56,7 +56,7 @@ impl Threshold {
 impl std::fmt::Display for Threshold {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let number = |value: f64| match self.is_share {
-            true => format!("{} %", value * 100.0),
+            true => format!("{} %", in_percent(value)),
             false => format!("{value}"),
         };
         match self.upper {
@@ -64,6 +64,13 @@ impl std::fmt::Display for Threshold {
             None => write!(f, "{} {}", self.comparison.symbol(), number(self.value)),
         }
     }
+}
+
+/// Returns a share in percent as it was written, without what the multiplication adds behind its last digit.
+pub fn in_percent(share: f64) -> f64 {
+    const DIGITS: f64 = 1e12;
+    let percent = share * 100.0;
+    if percent.abs() < 1e3 { (percent * DIGITS).round() / DIGITS } else { percent }
 }
 
 /// How two values compare.

@@ -42,6 +42,35 @@ pub(super) fn whole(yaml: &Yaml, key: &str, problems: &mut Problems) -> Option<u
     found
 }
 
+/// Returns a whole number from 1.
+pub(super) fn from_one(yaml: &Yaml, key: &str, problems: &mut Problems) -> Option<u64> {
+    let found = whole(yaml, key, problems)?;
+    if found == 0 {
+        problems.push(expected("a whole number from 1", &format!("`{key}`"), yaml));
+    }
+    Some(found).filter(|found| *found > 0)
+}
+
+/// Returns a number from `least`, for which `what` says in words what it has to be.
+pub(super) fn number_from(least: f64, what: &str, (yaml, key): (&Yaml, &str), problems: &mut Problems) -> Option<f64> {
+    let found = number(yaml, key, problems)?;
+    if found < least {
+        problems.push(expected(what, &format!("`{key}`"), yaml));
+        return None;
+    }
+    Some(found)
+}
+
+/// Returns a number of rows or of values, which may be written `1e6`.
+pub(super) fn count(yaml: &Yaml, key: &str, problems: &mut Problems) -> Option<f64> {
+    let found = yaml.scalar().and_then(|scalar| scalar.text.trim().replace('_', "").parse::<f64>().ok());
+    let found = found.filter(|number| number.is_finite() && *number >= 0.0 && number.fract() == 0.0);
+    if found.is_none() {
+        problems.push(expected("a whole number from 0", &format!("`{key}`"), yaml));
+    }
+    found
+}
+
 /// Returns a share from 0 to 1, written `3%` or `0.03`.
 pub(crate) fn share(yaml: &Yaml, key: &str, problems: &mut Problems) -> Option<f64> {
     let found = yaml.scalar().and_then(|scalar| parse_share(&scalar.text)).filter(|share| (0.0..=1.0).contains(share));
@@ -62,9 +91,17 @@ pub(super) fn growth(yaml: &Yaml, key: &str, problems: &mut Problems) -> Option<
 
 fn parse_share(text: &str) -> Option<f64> {
     match text.trim().strip_suffix('%') {
-        Some(percent) => Some(percent.trim().parse::<f64>().ok()? / 100.0),
+        Some(percent) => parse_percent(percent.trim()),
         None => text.trim().parse().ok(),
     }
+}
+
+/// Returns the number nearest to a percentage. Dividing `0.7` by 100 would miss that of 7 rows in 1000 by a bit.
+fn parse_percent(text: &str) -> Option<f64> {
+    let in_percent = text.parse::<f64>().ok()?;
+    let has_exponent = text.contains(['e', 'E']);
+    let exact = (!has_exponent).then(|| format!("{text}e-2").parse().ok()).flatten();
+    Some(exact.unwrap_or(in_percent / 100.0))
 }
 
 /// Returns a bound in the words of its column's type.
@@ -145,12 +182,15 @@ pub(crate) fn parse_threshold(text: &str) -> Option<Threshold> {
     let text = text.trim();
     let value = |text: &str| {
         let is_share = text.trim().ends_with('%');
-        Some((parse_share(text)?, is_share))
+        let most = if is_share { 1.0 } else { f64::MAX };
+        // What no number of rows can be would never hold, or always.
+        let value = parse_share(text).filter(|value| (0.0..=most).contains(value))?;
+        Some((value, is_share))
     };
     if let Some(range) = text.to_ascii_lowercase().strip_prefix("between ") {
         let (low, high) = range.split_once(" and ")?;
         let ((low, is_share), (high, is_also)) = (value(low)?, value(high)?);
-        let fits = is_share == is_also;
+        let fits = is_share == is_also && low <= high;
         return fits.then_some(Threshold { comparison: Comparison::Equal, value: low, upper: Some(high), is_share });
     }
     let split = text.find(|c: char| !"<>=!".contains(c))?;
@@ -198,9 +238,33 @@ mod tests {
             (">0.1%", "> 0.1 %"),
             ("between 5 and 10", "between 5 and 10"),
             (" <= 3 ", "<= 3"),
+            ("> 0.7%", "> 0.7 %"),
+            (">=  12.5 %", ">= 12.5 %"),
+            ("BETWEEN 0.1% and  29%", "between 0.1 % and 29 %"),
+            ("==1e3", "= 1000"),
+            ("<>   2", "<> 2"),
         ] {
             assert_eq!(parse_threshold(text).map(|found| found.to_string()).as_deref(), Some(wanted), "{text}");
         }
-        assert!(["10", ">", "> x", "between 1% and 2", "=> 3"].into_iter().all(|text| parse_threshold(text).is_none()));
+        let wrong =
+            ["10", ">", "> x", "between 1% and 2", "=> 3", "> -1", "> 101%", "> inf", "> NaN", "between 9 and 5"];
+        assert!(wrong.into_iter().all(|text| parse_threshold(text).is_none()));
+    }
+
+    #[test]
+    fn shares_at_their_bound_are_not_above_it() {
+        for rows in [1000u64, 999, 7, 300, 12_345] {
+            for failing in 0..=rows {
+                // The same share, as a person would write it.
+                let percent = format!("{}%", (failing * 100) as f64 / rows as f64);
+                let found = parse_threshold(&format!("> {percent}")).expect("a bound");
+                if (failing * 10_000_000) % rows == 0 {
+                    assert!(!found.is_met(failing, rows), "{failing} of {rows} are no more than {percent}");
+                }
+                assert!(failing == rows || found.is_met(failing + 1, rows), "one more than {percent} of {rows}");
+            }
+        }
+        assert_eq!(parse_share("1e-1%"), Some(0.001));
+        assert_eq!(parse_share("29%"), Some(0.29));
     }
 }

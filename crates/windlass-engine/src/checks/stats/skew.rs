@@ -26,6 +26,7 @@ impl KeySkew {
 
     /// Returns how many average keys the largest one is.
     pub(crate) fn ratio(&self) -> f64 {
-        self.largest as f64 / self.mean
+        // By whole numbers, which are rounded once: `mean` is rounded already.
+        (u128::from(self.largest) * u128::from(self.keys)) as f64 / self.rows as f64
     }
 }

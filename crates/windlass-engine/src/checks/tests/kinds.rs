@@ -338,6 +338,13 @@ fn columns_as_declared() {
         "column `x` is Int64, not double; column `y` is not expected"
     );
     assert_eq!(rule(&[("z", None)], true, false), "column `z` is missing");
+    let rows = batch(&[("y", texts(&[])), ("z", floats(&[]))]);
+    let columns = [("y", "character varying"), ("z", "double precision")];
+    let columns = columns.map(|(name, wanted)| (written(name), Some(written(wanted)))).into();
+    let mut definition = check(CheckKind::Schema(SchemaRule { columns, allows_others: false, is_ordered: true }));
+    definition.column = None;
+    let found = outcome(&definition, std::slice::from_ref(&rows), &Facts::default());
+    assert_eq!(found.detail, "columns are as declared");
 }
 
 #[test]

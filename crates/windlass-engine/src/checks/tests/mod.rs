@@ -3,6 +3,7 @@
 //! A case runs a check twice, over one batch and over single rows whose parts are merged, and both
 //! must agree.
 
+mod boundaries;
 mod diversion;
 mod edges;
 mod kinds;

@@ -58,7 +58,12 @@ pub(super) fn unique(columns: &[&str]) -> CheckKind {
 }
 
 pub(super) fn statistic(statistic: Statistic, min: f64, max: f64) -> CheckKind {
-    CheckKind::Statistic { statistic, bounds: Interval { min: Some(min), max: Some(max) }, change: None }
+    CheckKind::Statistic {
+        statistic,
+        bounds: Interval { min: Some(min), max: Some(max) },
+        written: [None, None],
+        change: None,
+    }
 }
 
 pub(super) fn batch(columns: &[(&str, ArrayRef)]) -> RecordBatch {
