@@ -178,6 +178,7 @@ impl Engine {
                 },
                 _ => continue,
             };
+            let answer = self.among_those_looked_at(subject, &check.definition, answer).await;
             facts.queried.insert(check.definition.name.clone(), answer);
         }
         let mut outcomes = evaluate(&gathered.part, &gathered.schema, &facts);

@@ -78,6 +78,8 @@ impl Engine {
                 let all = duplicates.aggregate(vec![], vec![sum(ident(ROWS))]).map_err(failed)?;
                 let rows = first_number(all.execute_stream().await.map_err(failed)?).await.map_err(failed)?;
                 answer.failing = rows.unwrap_or(0) as u64;
+                let keyed = own().and_then(|own| with_key(own, columns)).map_err(failed)?;
+                answer.rows = Some(counted(keyed).await.map_err(failed)?);
                 Ok(answer)
             }
             CheckKind::Monotonic { descending, strict, order_by: Some(by) } => {
@@ -88,13 +90,32 @@ impl Engine {
             }
             CheckKind::Reconcile(rule) => {
                 let there = self.other(subject, &rule.to.text).await?.ok_or_else(|| missing(&rule.to))?;
-                let there = context.read_table(there).map_err(failed)?;
+                // A condition chooses the rows of both: what it leaves of one is no difference.
+                let there = context.read_table(there).and_then(|there| chosen(there, definition)).map_err(failed)?;
                 let own = own().map_err(failed)?;
                 let answer = reconcile(own, there, rule, definition.kept_rows()).await;
                 answer.map_err(failed)
             }
             _ => Err(failed(DataFusionError::Internal("no query answers this check".to_string()))),
         }
+    }
+
+    /// Returns an answer about rows with the number of those that were looked at, where a condition leaves some out.
+    pub(super) async fn among_those_looked_at(
+        &self,
+        subject: &Subject<'_>,
+        definition: &CheckDefinition,
+        answer: std::result::Result<Queried, Unanswered>,
+    ) -> std::result::Result<Queried, Unanswered> {
+        let mut answer = answer?;
+        let is_about_rows = matches!(definition.kind, CheckKind::Relationships { .. });
+        if answer.rows.is_none() && is_about_rows && definition.filter.is_some() {
+            let context = self.session.context(PlanStyle::Fast);
+            let rows = async { counted(own_rows(&context, subject, definition)?).await };
+            let failed = |source| Error::Compute { node: subject.node.name.clone(), blame: None, source };
+            answer.rows = Some(rows.await.map_err(|source| unanswered(&failed(source)))?);
+        }
+        Ok(answer)
     }
 
     /// Returns the rows of a table that refer to nothing.
@@ -158,7 +179,11 @@ pub(super) fn own_rows(
     subject: &Subject<'_>,
     definition: &CheckDefinition,
 ) -> Result<DataFrame> {
-    let frame = context.read_table(Arc::clone(&subject.rows))?;
+    chosen(context.read_table(Arc::clone(&subject.rows))?, definition)
+}
+
+/// Returns the rows for which the condition of a check holds.
+fn chosen(frame: DataFrame, definition: &CheckDefinition) -> Result<DataFrame> {
     match &definition.filter {
         Some(filter) => {
             let condition = frame.parse_sql_expr(&filter.text)?;
@@ -184,10 +209,15 @@ pub(super) async fn offending(frame: DataFrame, wanted: usize) -> Result<Queried
     Ok(answer)
 }
 
+/// Returns the number of rows.
+async fn counted(frame: DataFrame) -> Result<u64> {
+    let counted = frame.aggregate(vec![], vec![count(lit(1))])?;
+    Ok(first_number(counted.execute_stream().await?).await?.unwrap_or(0) as u64)
+}
+
 /// Counts rows, which reads what tells them alone, and then whole rows until enough are kept.
 async fn some_of(frame: DataFrame, wanted: usize) -> Result<Queried> {
-    let counted = frame.clone().aggregate(vec![], vec![count(lit(1))])?;
-    let failing = first_number(counted.execute_stream().await?).await?.unwrap_or(0) as u64;
+    let failing = counted(frame.clone()).await?;
     let examples = match failing {
         0 => Vec::new(),
         _ => offending(frame.limit(0, Some(wanted))?, wanted).await?.examples,
@@ -222,12 +252,17 @@ fn orphans(own: DataFrame, there: DataFrame, columns: &[Written], fields: &[Writ
     own.join_on(there, JoinType::LeftAnti, on.collect::<Vec<Expr>>())
 }
 
+/// Returns the rows that have a key: one of several columns may be NULL.
+fn with_key(own: DataFrame, columns: &[Written]) -> Result<DataFrame> {
+    match columns {
+        [column] => own.filter(ident(&column.text).is_not_null()),
+        _ => Ok(own),
+    }
+}
+
 /// Returns each key that several rows have, with their number.
 pub(super) fn duplicates(own: DataFrame, columns: &[Written]) -> Result<DataFrame> {
-    let own = match columns {
-        [column] => own.filter(ident(&column.text).is_not_null())?,
-        _ => own,
-    };
+    let own = with_key(own, columns)?;
     let keys = columns.iter().map(|column| ident(&column.text)).collect();
     own.aggregate(keys, vec![count(lit(1)).alias(ROWS)])?.filter(ident(ROWS).gt(lit(1)))
 }

@@ -26,6 +26,15 @@ pub(super) async fn reconcile(
     if let Some(first) = columns.iter().find(is_missing) {
         return Err(DataFusionError::Plan(format!("`{}` has no column `{first}`", rule.to.text)));
     }
+    let is_unknown = |frame: &DataFrame, name: &String| frame.schema().index_of_column_by_name(None, name).is_none();
+    if let Some(name) = exclude.iter().find(|name| is_unknown(&own, name) && is_unknown(&other, name)) {
+        return Err(DataFusionError::Plan(format!("neither table has the column `{name}` of `exclude`")));
+    }
+    let mut others = other.schema().fields().iter().map(|field| field.name());
+    if let Some(extra) = others.find(|name| is_unknown(&own, name) && !exclude.contains(name)) {
+        let way_out = "leave it out with `exclude`, or add it here";
+        return Err(DataFusionError::Plan(format!("`{}` has a column `{extra}` more: {way_out}", rule.to.text)));
+    }
     let tolerances = rule.tolerance.iter().map(|(column, tolerance)| (column.text.clone(), *tolerance)).collect();
     let question = Question { columns, key: texts(&rule.key), tolerances, wanted };
     let answer = compare(own, other, &question).await?;

@@ -150,7 +150,8 @@ impl Compiler<'_, '_> {
             }
             CheckKind::Reconcile(rule) => {
                 let tolerant = rule.tolerance.iter().map(|(column, _)| column);
-                for column in rule.key.iter().chain(&rule.exclude).chain(tolerant) {
+                // What is excluded may be a column of the other table alone.
+                for column in rule.key.iter().chain(tolerant) {
                     self.column(column)?;
                 }
                 self.query()

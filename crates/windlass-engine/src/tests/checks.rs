@@ -217,8 +217,31 @@ select * from (values (1, 'a', 1.0), (2, 'x', 2.0001), (4, 'd', 4.0), (5, null, 
             pass reconcile_new_again: equal to `new_again`, error if <> 0 (transforms/p.yml:1:30)
         "#]],
         ),
+        // A column that only the other table has is a difference, unless it is left out.
+        (
+            "{reconcile: {to: wide, key: id}}",
+            expect![[r#"
+            table `new` breaks a check and was not published
+            error reconcile_wide: cannot be looked at: Error during planning: `wide` has a column `more` more: leave it out with `exclude`, or add it here (transforms/p.yml:1:30)"#]],
+        ),
+        (
+            "{reconcile: {to: wide, key: id, exclude: more}}",
+            expect![[r#"
+            pass reconcile_wide: equal to `wide`, error if <> 0 (transforms/p.yml:1:30)
+        "#]],
+        ),
+        (
+            "{reconcile: {to: wide, key: id, exclude: [more, mroe]}}",
+            expect![[r#"
+            table `new` breaks a check and was not published
+            error reconcile_wide: cannot be looked at: Error during planning: neither table has the column `mroe` of `exclude` (transforms/p.yml:1:30)"#]],
+        ),
+        ("{reconcile: {to: old, key: id, where: 'id in (1, 5)'}}", expect![[r#"
+            pass reconcile_old: equal to `old`, error if <> 0 (transforms/p.yml:1:30)
+        "#]]),
     ] {
-        let again = "-- transforms/new_again.sql --\nselect * from (values (4, 'd', 4.0), (5, null, 5.0), (1, 'a', 1.0), (2, 'x', 2.0001)) as v(id, name, amount)\n";
+        let again = "-- transforms/new_again.sql --\nselect * from (values (4, 'd', 4.0), (5, null, 5.0), (1, 'a', 1.0), (2, 'x', 2.0001)) as v(id, name, amount)\n\
+                     -- transforms/wide.sql --\nselect *, 1 as more from {{ ref('new_again') }}\n";
         let mut world =
             World::new(&format!("{old}{again}-- transforms/p.yml --\ntransforms: {{new: {{checks: [{checks}]}}}}\n"));
         let told = match world.run().await {
@@ -333,6 +356,37 @@ transforms:
         pass rows_per_key_even: 2 keys, 500 rows on average, largest `false` has 500 (1 times the mean), at most 1 times the mean (transforms/p.yml:3:46)
     "#]]
     .assert_eq(&lines(&told));
+}
+
+#[tokio::test]
+async fn a_share_is_one_of_the_rows_that_a_condition_leaves() {
+    let mut world = World::new(
+        "
+-- seeds/customers.csv --
+id
+1
+-- transforms/t.sql --
+select value as id, case when value < 4 then 2 else 1 end as customer, case when value < 4 then 2.0 else 1.0 end as other
+from range(0, 1000)
+-- transforms/p.yml --
+transforms:
+  t:
+    checks:
+      - relationships: {columns: customer, to: ref('customers'), field: id, where: id < 10, max_rate: 40%, severity: warn}
+      - relationships: {columns: customer, to: ref('customers'), field: id, where: id < 10, max_rate: 39%, severity: warn}
+      - relationships: {columns: other, to: ref('customers'), field: id, where: id < 10, max_rate: 40%, severity: warn}
+      - relationships: {columns: other, to: ref('customers'), field: id, where: id < 10, max_rate: 39%, severity: warn}
+      - relationships: {columns: other, to: ref('customers'), field: id, where: id > 2000, severity: warn}
+",
+    );
+    expect![[r#"
+        pass relationships_customer_customers: 4 of 10 rows (40.0 %), warn if > 40 %, such as id=0 customer=2 other=2.0 (transforms/p.yml:4:9)
+        warn relationships_customer_customers_2: 4 of 10 rows (40.0 %), warn if > 39 %, such as id=0 customer=2 other=2.0 (transforms/p.yml:5:9)
+        pass relationships_other_customers: 4 of 10 rows (40.0 %), warn if > 40 %, such as id=0 customer=2 other=2.0 (transforms/p.yml:6:9)
+        warn relationships_other_customers_2: 4 of 10 rows (40.0 %), warn if > 39 %, such as id=0 customer=2 other=2.0 (transforms/p.yml:7:9)
+        pass relationships_other_customers_3: 0 of 0 rows (0.0 %), warn if <> 0 (transforms/p.yml:8:9)
+    "#]]
+    .assert_eq(&lines(&world.run().await.unwrap()["t"].checks));
 }
 
 #[tokio::test]
