@@ -19,7 +19,7 @@ use crate::tables::{gc, publish};
 use crate::{Engine, Error};
 
 /// So many small files are read as fast as one.
-const FEW_FILES: usize = 32;
+pub(super) const FEW_FILES: usize = 32;
 /// A file of this size is left as it is.
 const LARGE_BYTES: i64 = 16 << 20;
 
