@@ -32,7 +32,16 @@ impl Engine {
         rows: &RowsFrom,
     ) -> Result<Audited, Error> {
         let node = request.node;
+        let looked_at = LookedAt {
+            published: &prepared.published,
+            fingerprint: &prepared.fingerprint,
+            definition: &prepared.definition,
+            keeps_others: false,
+        };
         let Some(gathered) = staged.gathered.take() else {
+            if let RowsFrom::Inputs = rows {
+                self.store_failures(request, &looked_at, &mut []).await?;
+            }
             return Ok(Audited { checks: Vec::new(), failures: failed_rows(staged.failures.as_ref(), None, node) });
         };
         account(node, &gathered, staged)?;
@@ -54,26 +63,10 @@ impl Engine {
         let now_us = request.started_us;
         let subject = Subject { node, rows: rows_of, reading, now_us, is_published: false, whole };
         let mut checks = self.audit(&subject, gathered).await?;
-        if let RowsFrom::Errors(_) = rows {
-            // What is added is a part of the table: it says nothing about the table as a whole, which only
-            // queries are shown.
-            let is_judged = |check: &CheckDefinition| {
-                let sees_enough = matches!(check.kind, CheckKind::Python(_) | CheckKind::Sql { .. });
-                check.kind.is_on_rows() || check.diverts_keys() || sees_enough
-            };
-            checks.retain(|outcome| {
-                let check = node.checks.iter().find(|check| check.name == outcome.check);
-                check.is_some_and(is_judged)
-            });
-        }
-        if let RowsFrom::Inputs = rows {
-            let looked_at = LookedAt {
-                published: &prepared.published,
-                fingerprint: &prepared.fingerprint,
-                definition: &prepared.definition,
-                keeps_others: false,
-            };
-            self.store_failures(request, &looked_at, &mut checks).await?;
+        match rows {
+            RowsFrom::Inputs => self.store_failures(request, &looked_at, &mut checks).await?,
+            RowsFrom::Errors(_) => checks.retain(|outcome| is_answered_by_a_part(node, outcome)),
+            RowsFrom::Step(_) => {}
         }
         shorten(node, &mut checks);
         // A table of which rows were never looked at is not published, whatever its checks say.
@@ -100,6 +93,16 @@ impl Engine {
         let all = context.read_table(provider).and_then(|there| there.union(added)).map_err(failed)?;
         Ok(Some((Arc::new(ViewTable::new(all.into_unoptimized_plan(), None)), known.unwrap_or_default() + rows)))
     }
+}
+
+/// Returns whether rows that are added to a table suffice for a check: they say nothing about the table as a whole, which
+/// only queries are shown.
+fn is_answered_by_a_part(node: &Node, outcome: &CheckOutcome) -> bool {
+    let suffices = |check: &CheckDefinition| {
+        let sees_enough = matches!(check.kind, CheckKind::Python(_) | CheckKind::Sql { .. });
+        check.kind.is_on_rows() || check.diverts_keys() || sees_enough
+    };
+    node.checks.iter().find(|check| check.name == outcome.check).is_some_and(suffices)
 }
 
 /// Asserts that every row that was looked at was written once: to the table, or to its error table.

@@ -2,7 +2,8 @@
 //!
 //! Each run that looks at the table replaces it, whether the table is published or kept back: it says what
 //! the last look has found. Where only some checks are made again, only their rows are replaced. It holds no
-//! more rows than checks keep, so it is made in memory.
+//! more rows than checks keep, so it is made in memory. Rows of a check that keeps none any more go with the next
+//! build.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::checks::outcome::CheckOutcome;
 use crate::fingerprint::Definition;
 use crate::session::PlanStyle;
 use crate::tables::publish::{Mode, Origin, Publication, publish};
+use crate::tables::published::PublishedTable;
 use crate::tables::schema;
 use crate::{Engine, Error};
 
@@ -41,7 +43,7 @@ pub(super) struct LookedAt<'a> {
 }
 
 impl Engine {
-    /// Keeps the failing rows of checks that say so.
+    /// Keeps the failing rows of checks that say so. Where none does any more, those that are kept go.
     ///
     /// # Errors
     ///
@@ -53,10 +55,17 @@ impl Engine {
         outcomes: &mut [CheckOutcome],
     ) -> Result<(), Error> {
         let node = request.node;
-        if !node.stores_failures() {
-            return Ok(());
-        }
         let table = failures_table(&node.name);
+        if !node.stores_failures() {
+            let there = PublishedTable::open(&table, &self.place(&table), None).await?;
+            return match there.is_some_and(|there| there.size().0 != Some(0)) {
+                true => {
+                    self.replace_failures(request, looked_at, RecordBatch::new_empty(columns(looked_at.published)))
+                        .await
+                }
+                false => Ok(()),
+            };
+        }
         let failed = |source| Error::Compute { node: table.clone(), blame: None, source };
         let mut rows = failing_rows(request, looked_at.published, outcomes).map_err(failed)?;
         if looked_at.keeps_others {
@@ -64,6 +73,22 @@ impl Engine {
             rows =
                 concat_batches(&rows.schema(), others.iter().chain([&rows])).map_err(|error| failed(error.into()))?;
         }
+        self.replace_failures(request, looked_at, rows).await?;
+        for outcome in outcomes.iter_mut().filter(|outcome| is_stored(node, outcome) && !outcome.examples.is_empty()) {
+            outcome.stored_in = Some(table.clone());
+        }
+        Ok(())
+    }
+
+    /// Publishes rows in place of the failing rows of a table that are there.
+    async fn replace_failures(
+        &self,
+        request: &BuildRequest<'_>,
+        looked_at: &LookedAt<'_>,
+        rows: RecordBatch,
+    ) -> Result<(), Error> {
+        let table = failures_table(&request.node.name);
+        let failed = |source| Error::Compute { node: table.clone(), blame: None, source };
         let (place, columns, count) = (self.place(&table), rows.schema(), rows.num_rows() as u64);
         let staged = self.stage_rows(&place, request.run_id, rows).await.map_err(failed)?;
         let inputs = BTreeMap::new();
@@ -83,11 +108,8 @@ impl Engine {
             promoted: None,
         };
         let (schema, files, mode) = (columns.as_ref(), staged.files, Mode::Replace);
-        publish(Publication { table: &table, place: &place, schema, partition_by: &[], files, mode, origin }).await?;
-        for outcome in outcomes.iter_mut().filter(|outcome| is_stored(node, outcome) && !outcome.examples.is_empty()) {
-            outcome.stored_in = Some(table.clone());
-        }
-        Ok(())
+        let publication = Publication { table: &table, place: &place, schema, partition_by: &[], files, mode, origin };
+        publish(publication).await.map(|_| ())
     }
 
     /// Returns the rows that are kept of checks which were not looked at now.

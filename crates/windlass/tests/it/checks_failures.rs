@@ -209,3 +209,29 @@ fn what_keeps_no_offending_rows_says_so() {
         windlass explain E0205
     "#]]);
 }
+
+#[test]
+fn rows_of_checks_that_keep_none_any_more_go() {
+    let project = Project::new(
+        "
+-- transforms/orders.sql --
+select value as id from generate_series(1, 5) t(value)
+-- transforms/p.yml --
+transforms: {orders: {checks: [{expression: id < 5, name: few, severity: warn, store_failures: true}, {row_count: 5}]}}
+",
+    );
+    let kept = || project.rows("select check_name, row['id'] as id from orders__failures");
+    let checks = std::fs::read_to_string(project.path("transforms/p.yml")).unwrap();
+    for without in [checks.replace(", store_failures: true", ""), "transforms: {orders: {}}\n".to_string()] {
+        project.write("transforms/p.yml", &checks);
+        assert_eq!(project.windlass(["run", "--no-cache"]).code, 0);
+        assert_eq!(kept(), r#"{"check_name":"few","id":5}"#);
+        project.write("transforms/p.yml", &without);
+        assert_eq!(project.windlass(["run", "--no-cache"]).code, 0);
+        assert_eq!(kept(), "", "{without}");
+    }
+    let versions = || std::fs::read_dir(project.path("lake/prod/orders__failures/_delta_log")).unwrap().count();
+    let before = versions();
+    assert_eq!(project.windlass(["run", "--no-cache"]).code, 0);
+    assert_eq!(versions(), before, "nothing is written once they are gone");
+}
