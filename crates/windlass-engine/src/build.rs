@@ -11,6 +11,7 @@ mod audited;
 mod candidate;
 mod commit;
 mod failures;
+mod gone;
 mod parts;
 mod pieces;
 mod prepare;

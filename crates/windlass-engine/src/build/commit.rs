@@ -184,13 +184,12 @@ impl Engine {
         let errors_version = self.publish_errors(node, &kind.schema(), errors, origin).await?;
         let (bytes, files) = (result.files.iter().map(|file| file.size as u64).sum(), result.files.len() as u64);
         let verdicts = self.verdicts(request, &checks).await?;
-        let only_adds = replaced.as_ref().is_none_or(|files| files.removed.is_empty());
-        let before = known.content().filter(|_| only_adds);
-        let before = before.map(|text| Content::parse(text.split('.').next().unwrap_or_default()));
         let rows = replaced.as_ref().map_or(known.rows(), Files::rows) + result.rows;
+        let none = Files::default();
+        let content = self.content_after(node, &known, replaced.as_ref().unwrap_or(&none), result.content).await?;
+        let content = content_text(content, &prepared.published);
         let (rest, mode) =
             replaced.map_or((Vec::new(), Mode::Append), |files| files.replacing(current.version(), None, 0));
-        let content = before.and_then(|before| content_text(before.plus(result.content), &prepared.published));
         let place = self.place(&node.name);
         let version = publish(Publication {
             table: &node.name,

@@ -28,6 +28,7 @@ use super::steps::{Base, Span, Step};
 use super::{Audited, BuildRequest, Built, Prepared, Staged, run};
 use crate::audit::{CheckFailure, Subject, shorten};
 use crate::checks::outcome::CheckOutcome;
+use crate::fingerprint::Provenance;
 use crate::operators::content::Content;
 use crate::operators::write::{StagedTable, WriteExec};
 use crate::planner::{Reading, Tables};
@@ -49,7 +50,9 @@ pub(super) struct Files {
     /// Files that stay.
     kept: Vec<FilesTable>,
     /// Files that go.
-    pub(super) removed: Vec<Remove>,
+    removed: Vec<Remove>,
+    /// What reads these.
+    gone: Vec<FilesTable>,
     /// What is left of those of which some rows stay.
     rewritten: StagedTable,
 }
@@ -161,12 +164,13 @@ impl Engine {
         let mut divided = Files::default();
         let mut mixed: Option<FilesTable> = None;
         for (PublishedFile { remove, table }, share) in files {
+            if share == Share::None {
+                divided.kept.push(table);
+                continue;
+            }
+            divided.gone.push(table.clone());
             match share {
-                Share::None => {
-                    divided.kept.push(table);
-                    continue;
-                }
-                Share::All => {}
+                Share::None | Share::All => {}
                 Share::Some => {
                     mixed = Some(match mixed.take() {
                         Some(others) => others.with_files_of([&table]),
@@ -306,6 +310,20 @@ impl Engine {
         Ok(outcomes)
     }
 
+    /// Returns what the rows of a table hash to when new ones have taken the place of others.
+    pub(super) async fn content_after(
+        &self,
+        node: &Node,
+        known: &Provenance,
+        files: &Files,
+        new: Content,
+    ) -> Result<Content, Error> {
+        let before = known.content().map(|text| Content::parse(text.split('.').next().unwrap_or_default()));
+        let Some(before) = before.filter(|before| before.is_known()) else { return Ok(Content::unknown()) };
+        let gone = self.content_of_files(node, &files.gone).await?;
+        Ok(before.minus(gone).plus(files.rewritten.content).plus(new))
+    }
+
     /// Publishes new rows in place of those that they replace.
     pub(super) async fn commit_step(
         &self,
@@ -338,12 +356,8 @@ impl Engine {
         let Staged { result, nulls, .. } = staged;
         let (bytes, count) = (result.files.iter().map(|file| file.size as u64).sum(), result.files.len() as u64);
         let rows = files.rows() + result.rows;
-        let content = match files.removed.is_empty() {
-            true => known.content().map(|text| Content::parse(text.split('.').next().unwrap_or_default())),
-            // What the rows that go hash to is not known without reading them.
-            false => None,
-        };
-        let content = content.and_then(|before| content_text(before.plus(result.content), &prepared.published));
+        let content = self.content_after(node, known, &files, result.content).await?;
+        let content = content_text(content, &prepared.published);
         let (verdicts, ledger) = (self.verdicts(request, &audited.checks).await?, step.ledger_of(prepared));
         let place = self.place(&node.name);
         let (predicate, offset) = (step.span.as_ref().map(Span::spell), step.span.as_ref().map_or(0, Span::offset));

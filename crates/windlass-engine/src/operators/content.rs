@@ -31,10 +31,21 @@ impl Content {
         Ok(Self(Some(hashes.fold(0, u128::wrapping_add))))
     }
 
+    /// Returns the content of rows of which nothing is known.
+    pub(crate) const fn unknown() -> Self {
+        Self(None)
+    }
+
     /// Returns the content of both.
     #[must_use]
     pub(crate) fn plus(self, other: Self) -> Self {
         Self(self.0.zip(other.0).map(|(left, right)| left.wrapping_add(right)))
+    }
+
+    /// Returns the content without that of other rows, which must be among its rows.
+    #[must_use]
+    pub(crate) fn minus(self, other: Self) -> Self {
+        Self(self.0.zip(other.0).map(|(left, right)| left.wrapping_sub(right)))
     }
 
     /// Returns the content of rows that have these values as well, which stand in no column.
@@ -178,6 +189,7 @@ mod tests {
         let whole = content(vec![numbers(&[Some(1), Some(2), None, Some(2)])]);
         let parts = content(vec![numbers(&[None, Some(2)])]).plus(content(vec![numbers(&[Some(2), Some(1)])]));
         assert_eq!(whole, parts);
+        assert_eq!(whole.minus(content(vec![numbers(&[Some(2), Some(1)])])), content(vec![numbers(&[None, Some(2)])]));
         assert_ne!(whole, content(vec![numbers(&[Some(1), Some(2), None, Some(1)])]));
         assert_ne!(whole, content(vec![numbers(&[Some(1), Some(2), None])]));
         assert_ne!(content(vec![numbers(&[Some(0)])]), content(vec![numbers(&[None])]));

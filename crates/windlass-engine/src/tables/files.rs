@@ -11,7 +11,7 @@ use datafusion::arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::pruning::PrunableStatistics;
 use datafusion::common::stats::Precision;
-use datafusion::common::{DFSchema, Statistics};
+use datafusion::common::{DFSchema, ScalarValue, Statistics};
 use datafusion::datasource::TableType;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::listing::PartitionedFile;
@@ -131,6 +131,11 @@ impl FilesTable {
             files: vec![file.clone()],
         };
         self.files.iter().map(|file| (file.object_meta.location.to_string(), alone(file))).collect()
+    }
+
+    /// Returns the values of the columns that name the folder of its first file.
+    pub(crate) fn partition_values(&self) -> Vec<ScalarValue> {
+        self.files.first().map(|file| file.partition_values.clone()).unwrap_or_default()
     }
 
     /// Returns a table of the files of this one and of others with the same columns.

@@ -184,6 +184,28 @@ fn rows_without_a_time_are_counted() {
     assert_eq!(run["nodes"][0]["left_out_rows"], 2);
 }
 
+/// What is computed again and comes out as it was leaves readers alone.
+#[test]
+fn readers_stay_where_rows_come_out_as_they_were() {
+    let project = Project::new(&PROJECT.replace("end='2013-05-04'", "end='2013-05-04', lookback=1"));
+    let events = std::fs::read_to_string(project.path("data/events.csv")).unwrap();
+    let outcomes = || {
+        let run = project.json(["run", "daily", "reader"]);
+        let nodes = run["nodes"].as_array().unwrap().clone();
+        let of = |name: &str| nodes.iter().find(|node| node["name"] == name).unwrap()["outcome"].clone();
+        (of("daily"), of("reader"))
+    };
+    assert_eq!(outcomes(), ("success".into(), "success".into()));
+    // A row of a day that is not looked at again.
+    project.write("data/events.csv", &format!("{events}2013-05-01T02:00:00,3,7\n"));
+    assert_eq!(outcomes(), ("success".into(), "reused".into()));
+    project.write("data/events.csv", &format!("{events}2013-05-03T02:00:00,3,7\n"));
+    assert_eq!(outcomes(), ("success".into(), "success".into()));
+    assert_eq!(project.rows("select max(n) as n from daily"), r#"{"n":10}"#);
+    project.write("data/events.csv", &format!("{events}2013-05-03T02:30:00,4,7\n"));
+    assert_eq!(outcomes(), ("success".into(), "reused".into()), "what went and what came are the same");
+}
+
 #[test]
 fn a_plan_says_where_rows_that_stay_do_not_fit() {
     let project = Project::new(PROJECT);
