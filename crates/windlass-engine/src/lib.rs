@@ -46,8 +46,8 @@ pub use checks::outcome::{CheckOutcome, CheckStatus};
 pub use diff::{ColumnChange, DiffKey, DiffRequest, DifferingRow, OtherTable, TableDiff};
 pub use engine::{Engine, EngineConfig};
 pub use environments::{
-    Below, Environment, EnvironmentTable, Obstacle, Promotable, PromoteRequest, Promoted, Removal, RemovedEnvironment,
-    StandingTable, TableChange,
+    Below, Environment, EnvironmentTable, Obstacle, Promotable, PromotableModel, PromoteRequest, Promoted, Removal,
+    RemovedEnvironment, StandingTable, TableChange,
 };
 pub use error::Error;
 pub use errors::{ErrorCause, ErrorCauses, Replayed};

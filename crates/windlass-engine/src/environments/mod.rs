@@ -1,7 +1,7 @@
 //! Environments on top of a base: what an environment has no table for is read from its base.
 //!
 //! `carry` takes a table from one to the other, `lookup` opens tables, `note` keeps in the lake which base an environment stands on, `overview` holds an
-//! environment against its base, `promote` makes its tables versions of the base, `remove` ends it.
+//! environment against its base, `promote` makes its tables versions of the base and `promote_models` the models that these read, `remove` ends it.
 //!
 //! Must stay true: reading looks into the environment first and then into its base; writing never
 //! touches the base.
@@ -11,6 +11,7 @@ mod lookup;
 mod note;
 mod overview;
 mod promote;
+mod promote_models;
 mod remove;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 pub use lookup::StandingTable;
 pub use overview::{Environment, EnvironmentTable, TableChange};
 pub use promote::{Below, Obstacle, Promotable, PromoteRequest, Promoted};
+pub use promote_models::PromotableModel;
 pub use remove::{Removal, RemovedEnvironment};
 
 use crate::storage::Place;

@@ -13,18 +13,20 @@ use chrono::{DateTime, Utc};
 use windlass_project::{Node, Project, error_table};
 
 use super::carry::{Carried, Carry};
+use super::promote_models::PromotableModel;
 use crate::fingerprint::{InputVersion, Inputs, Provenance, changed_definition, changed_input, is_own_version};
 use crate::incremental::Ask;
+use crate::models::inputs_of;
 use crate::planner::Plan;
 use crate::reuse::{Decision, Reason, ReasonKind, Volatile};
 use crate::sampling::sample_of_table;
 use crate::tables::published::PublishedTable;
 use crate::{BuildProgress, Engine, Error};
 
-/// A table of an environment that can become a version of its base.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A table of an environment that can become a version of its base, or a model that such tables read.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Promotable {
-    /// The table.
+    /// The table or model.
     pub table: String,
     /// Its version in the environment.
     pub version: u64,
@@ -36,6 +38,8 @@ pub struct Promotable {
     pub below: Below,
     /// What stands in the way.
     pub obstacle: Option<Obstacle>,
+    /// What is promoted of a model.
+    pub model: Option<PromotableModel>,
 }
 
 /// What a base has of a table that an environment has too.
@@ -60,8 +64,8 @@ pub struct Obstacle {
 
 /// One table to promote.
 pub struct PromoteRequest<'a> {
-    /// The table; one of those that [`Engine::promotions`] found.
-    pub table: &'a str,
+    /// The table or model; one of those that [`Engine::promotions`] found.
+    pub found: &'a Promotable,
     /// The run that promotes it.
     pub run_id: &'a str,
     /// Grows from run to run.
@@ -84,8 +88,8 @@ pub struct Promoted {
 }
 
 impl Engine {
-    /// Returns the tables among some nodes that the environment has of its own, each after those that it
-    /// reads. The nodes must be part of the plan.
+    /// Returns the tables among some nodes that the environment has of its own, and the models among them that these
+    /// read here and not in the base, each after what it is made from. The nodes must be part of the plan.
     ///
     /// # Errors
     ///
@@ -98,7 +102,20 @@ impl Engine {
     ) -> Result<Vec<Promotable>, Error> {
         let mut found: Vec<Promotable> = Vec::new();
         let mut promoted = BTreeSet::new();
+        let named = self.models_named(project, nodes).await?;
         for name in project.graph.order().iter().filter(|name| nodes.contains(*name)) {
+            if let Some(references) = named.get(name) {
+                let model = self.promotable_model(name, references).await?;
+                if let (Some(mut model), Some(node)) = (model, project.nodes.get(name)) {
+                    if model.obstacle.is_none() && model.below != Below::Same {
+                        model.obstacle =
+                            self.obstacle_of_model((project, plan, now), (node, &model), &promoted).await?;
+                    }
+                    promoted.extend(references.iter().cloned());
+                    found.push(model);
+                }
+                continue;
+            }
             let Some(node) = project.nodes.get(name).filter(|node| node.is_published()) else { continue };
             let Some(own) = self.open_own(name).await? else { continue };
             let below = self.below(name, &own).await?;
@@ -109,19 +126,27 @@ impl Engine {
             let (rows, bytes) = own.size();
             let (version, rows) = (own.version(), rows.unwrap_or_default());
             promoted.insert(name.clone());
-            found.push(Promotable { table: name.clone(), version, rows, bytes, below, obstacle });
+            found.push(Promotable { table: name.clone(), version, rows, bytes, below, obstacle, model: None });
         }
         Ok(found)
     }
 
-    /// Publishes a table of the environment in its base. `None` when the progress forbids to publish.
+    /// Publishes a table of the environment in its base, or versions of a model. `None` when the progress forbids to
+    /// publish.
     ///
     /// # Errors
     ///
-    /// [`Error::NotPublished`] for a table that the environment does not have, [`Error::Copy`], and
-    /// [`Error::Commit`]; the base has its old version then.
-    pub async fn promote_table(&self, request: &PromoteRequest<'_>) -> Result<Option<Promoted>, Error> {
-        let name = request.table;
+    /// [`Error::NotPublished`] for a table that the environment does not have, [`Error::Copy`],
+    /// [`Error::Commit`] and [`Error::UseModel`]; the base has its old version then.
+    pub async fn promote_to_base(&self, request: &PromoteRequest<'_>) -> Result<Option<Promoted>, Error> {
+        match &request.found.model {
+            Some(model) => Box::pin(self.promote_model(request, model)).await,
+            None => self.promote_table(request).await,
+        }
+    }
+
+    async fn promote_table(&self, request: &PromoteRequest<'_>) -> Result<Option<Promoted>, Error> {
+        let name = request.found.table.as_str();
         let not_published = || Error::NotPublished { table: name.to_string() };
         let base = self.base.as_ref().ok_or_else(not_published)?;
         let own = self.open_own(name).await?.ok_or_else(not_published)?;
@@ -186,25 +211,48 @@ impl Engine {
             Decision::Fail(reason) => never(reason.text),
             Decision::Build(reason) => Ok(Some(Obstacle { text: reason.text, may_be_ignored: true })),
             Decision::Check(_, checks) => never(format!("not checked yet: {}", checks.join(", "))),
-            Decision::Reuse(_) => {
-                for (input, version) in own.inputs(&provenance) {
-                    let is_promoted = promoted.iter().any(|name| *name == input || error_table(name) == input);
-                    if is_own_version(&version.identity)
-                        && !is_promoted
-                        && self.input_in_base(&input, &version).await?.is_none()
-                    {
-                        let text = format!("it reads `{input}` of this environment, which is not promoted");
-                        return Ok(Some(Obstacle { text, may_be_ignored: true }));
-                    }
-                }
-                Ok(None)
+            Decision::Reuse(_) => self.left_behind(&own.inputs(&provenance), promoted).await,
+        }
+    }
+
+    /// Returns what keeps a model from being promoted after what it was trained from.
+    async fn obstacle_of_model(
+        &self,
+        (project, plan, now): (&Project, &Plan, DateTime<Utc>),
+        (node, found): (&Node, &Promotable),
+        promoted: &BTreeSet<String>,
+    ) -> Result<Option<Obstacle>, Error> {
+        if node.model().is_some() {
+            let ask = Ask { now_us: now.timestamp_micros(), ..Ask::default() };
+            let decided = self.decide_about(project, plan, node, (&BTreeSet::new(), &ask, Volatile::Stands)).await?;
+            if let Decision::Build(reason) = decided {
+                return Ok(Some(Obstacle { text: reason.text, may_be_ignored: true }));
             }
         }
+        for record in found.model.iter().flat_map(PromotableModel::records) {
+            if let Some(obstacle) = self.left_behind(&inputs_of(record), promoted).await? {
+                return Ok(Some(obstacle));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns that something was made from what this environment has and the base would not have.
+    async fn left_behind(&self, inputs: &Inputs, promoted: &BTreeSet<String>) -> Result<Option<Obstacle>, Error> {
+        for (input, version) in inputs {
+            let is_promoted = promoted.iter().any(|name| name == input || error_table(name) == *input);
+            if is_own_version(&version.identity) && !is_promoted && self.input_in_base(input, version).await?.is_none()
+            {
+                let text = format!("it reads `{input}` of this environment, which is not promoted");
+                return Ok(Some(Obstacle { text, may_be_ignored: true }));
+            }
+        }
+        Ok(None)
     }
 
     /// Returns inputs in the words of the base. One that the base does not have keeps the words of the
     /// environment, so that the next run of the base sees that it is another one.
-    async fn inputs_in_base(&self, inputs: &Inputs) -> Result<Inputs, Error> {
+    pub(super) async fn inputs_in_base(&self, inputs: &Inputs) -> Result<Inputs, Error> {
         let mut found = Inputs::new();
         for (name, version) in inputs {
             let there = self.input_in_base(name, version).await?;

@@ -56,11 +56,13 @@ impl Engine {
     }
 }
 
-fn definition_of(version: &ModelVersion) -> Option<Definition> {
+/// Returns what a version was trained by; `None` where that is not known.
+pub(crate) fn definition_of(version: &ModelVersion) -> Option<Definition> {
     serde_json::from_str(version.tags.get(DEFINITION_TAG)?).ok()
 }
 
-fn inputs_of(version: &ModelVersion) -> Inputs {
+/// Returns what a version was trained from.
+pub(crate) fn inputs_of(version: &ModelVersion) -> Inputs {
     let contents: BTreeMap<String, String> =
         version.tags.get(CONTENTS_TAG).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let input = |input: &windlass_model::InputVersion| {

@@ -58,7 +58,7 @@ impl KnownModel {
 }
 
 /// Returns the model that a reference names, and which version: that of the champion where it names none.
-fn parts(reference: &str) -> Result<(&str, VersionRef), ModelError> {
+pub(crate) fn parts(reference: &str) -> Result<(&str, VersionRef), ModelError> {
     match reference.split_once('@') {
         Some((model, version)) => Ok((model, VersionRef::from_str(version)?)),
         None => Ok((reference, VersionRef::Alias(CHAMPION.to_string()))),
@@ -72,7 +72,7 @@ impl Engine {
     }
 
     /// Returns the registry of the base, and the base.
-    pub(super) fn models_below(&self) -> Option<(Registry, Arc<str>)> {
+    pub(crate) fn models_below(&self) -> Option<(Registry, Arc<str>)> {
         self.base.as_ref().map(|base| (registry_of(&base.place), Arc::clone(&base.env)))
     }
 
@@ -163,6 +163,11 @@ impl Engine {
 }
 
 impl FoundModel {
+    /// Returns whether the base has it.
+    pub(crate) fn is_of_base(&self) -> bool {
+        self.base.is_some()
+    }
+
     /// Returns the word for the version among inputs.
     pub(crate) fn input_version(&self) -> InputVersion {
         let version = input_version(&self.record);

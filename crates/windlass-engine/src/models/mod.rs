@@ -32,8 +32,9 @@ mod trees;
 mod unscored;
 mod uses;
 
+pub(crate) use decide::{definition_of, inputs_of};
 pub(crate) use function::FAILURE;
-pub(crate) use known::KnownModel;
+pub(crate) use known::{KnownModel, parts};
 pub(crate) use mlflow::MlflowModels;
 pub(crate) use relation::register;
 pub(crate) use shape::{ModelShape, planned_shape};

@@ -69,12 +69,14 @@ pub(crate) struct EnvPromoteReport {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct PromotedTable {
     pub(crate) name: String,
+    pub(crate) kind: &'static str,
     pub(crate) outcome: &'static str,
     pub(crate) version: u64,
     pub(crate) base_version: Option<u64>,
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
     pub(crate) obstacle: Option<String>,
+    pub(crate) aliases: Vec<String>,
 }
 
 /// `windlass.env.drop/1`.

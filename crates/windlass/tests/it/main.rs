@@ -27,6 +27,7 @@ mod mlflow_models;
 mod model_registry;
 mod models;
 mod models_elsewhere;
+mod models_promotion;
 mod models_python;
 mod models_trees;
 mod openlineage;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use windlass_engine::{Below, Promotable, PromoteRequest, Promoted};
+use windlass_engine::{Below, Promotable, PromotableModel, PromoteRequest, Promoted};
 use windlass_error::Code;
 use windlass_project::{Project, Target};
 use windlass_runner::{
@@ -168,8 +168,8 @@ impl Promotion<'_> {
             hold_at: self.settings.hold_at.clone(),
             printer: self.printer.clone(),
         };
-        let request = PromoteRequest { table: &table.table, run_id: self.run_id.as_str(), sequence, progress: &leave };
-        self.checked.session.engine.promote_table(&request).await
+        let request = PromoteRequest { found: table, run_id: self.run_id.as_str(), sequence, progress: &leave };
+        self.checked.session.engine.promote_to_base(&request).await
     }
 }
 
@@ -188,6 +188,8 @@ fn published(row: NodeRunRow, done: &Promoted) -> NodeRunRow {
 fn would(table: &Promotable) -> PromotedTable {
     PromotedTable {
         name: table.table.clone(),
+        kind: if table.model.is_some() { "model" } else { "table" },
+        aliases: table.model.as_ref().map(PromotableModel::aliases).unwrap_or_default(),
         outcome: match (table.below, &table.obstacle) {
             (Below::Same, _) => "same",
             (_, Some(_)) => "refused",
@@ -217,21 +219,25 @@ fn tell(
     }
     let mut count = 0;
     for (table, took) in tables.iter().filter(|(table, _)| table.outcome != "failed") {
-        let rows = format!("{:>16}  {:>8}", human::counted(table.rows, "row"), human::bytes(table.bytes));
+        let (rows, aliases) = match table.kind {
+            "model" => ("model".to_owned(), table.aliases.iter().map(|alias| format!("{alias} ")).collect()),
+            _ => (human::counted(table.rows, "row"), String::new()),
+        };
+        let rows = format!("{rows:>16}  {:>8}", human::bytes(table.bytes));
         let text = match (table.outcome, table.base_version) {
             ("promoted", Some(version)) => {
                 count += 1;
-                format!("{rows}  version {version} of {base}  {}", took.as_deref().unwrap_or_default())
+                format!("{rows}  {aliases}version {version} of {base}  {}", took.as_deref().unwrap_or_default())
             }
             ("same", _) => format!("the same in {base}"),
             ("refused", _) => format!("refused: {}", table.obstacle.as_deref().unwrap_or_default()),
-            _ => format!("{rows}  version {} of {env}", table.version),
+            _ => format!("{rows}  {aliases}version {} of {env}", table.version),
         };
         let sign = if table.outcome == "refused" { "✗" } else { "✓" };
         printer.note(&format!("  {sign} {:width$}  {text}", table.name));
     }
     let is_done = tables.iter().all(|(table, _)| table.outcome == "same");
-    let tables = human::counted(tables.len() as u64, "table");
+    let tables = counted(&tables);
     if is_done {
         printer.note(&format!("Nothing to promote: {base} has what {env} has built"));
         return Ok(());
@@ -243,4 +249,12 @@ fn tell(
         false => printer.note(&format!("Promoted {count} of {tables} of {env} to {base}  {facts}")),
     }
     Ok(())
+}
+
+/// Counts tables, and models where there are any, for people.
+fn counted(all: &[Told]) -> String {
+    match all.iter().any(|(one, _)| one.kind == "model") {
+        true => format!("{} tables and models", all.len()),
+        false => human::counted(all.len() as u64, "table"),
+    }
 }
