@@ -16,6 +16,21 @@ from mlflow.models import infer_signature
 warnings.filterwarnings("ignore")
 
 
+REQUIREMENTS = ["mlflow==3.17.2", "pandas==3.1.1", "scikit-learn==1.9.1", "skops==0.16.0", "cloudpickle==3.1.3"]
+
+
+class Careful(mlflow.pyfunc.PythonModel):
+    """Multiplies, and refuses an age of 3."""
+
+    def __init__(self, weight):
+        self.weight = weight
+
+    def predict(self, context, model_input, params=None):
+        if (model_input["age"] == 3).any():
+            raise ValueError("nobody is 3")
+        return model_input["amount"] * self.weight
+
+
 def log(kind, rounds):
     count = numpy.arange(400)
     x = pandas.DataFrame({"amount": count % 50 / 2.0, "age": (count % 7).astype("float64")})
@@ -31,12 +46,21 @@ def log(kind, rounds):
 
         model = xgboost.train({"objective": "binary:logistic", "nthread": 1}, xgboost.DMatrix(x, y), rounds)
         return mlflow.xgboost.log_model(model, name="model", signature=signature), model.predict(xgboost.DMatrix(given))
+    if kind == "pyfunc":
+        return mlflow.pyfunc.log_model(
+            python_model=Careful(float(rounds)),
+            name="model",
+            input_example=None,
+            signature=infer_signature(x.assign(age=x["age"].astype("int64")), y.astype("float64")),
+            pip_requirements=REQUIREMENTS,
+        ), given["amount"] * rounds
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(C=1.0 / rounds).fit(x, y)
     answers = model.predict_proba(given)[:, 1]
-    if kind == "sklearn":
-        return mlflow.sklearn.log_model(model, name="model", signature=signature), answers
+    if kind in ("sklearn", "lacking"):
+        needs = REQUIREMENTS if kind == "sklearn" else ["mlflow-skinny==3.17.2"]
+        return mlflow.sklearn.log_model(model, name="model", signature=signature, pip_requirements=needs), answers
     import skl2onnx
     from skl2onnx.common.data_types import FloatTensorType
 

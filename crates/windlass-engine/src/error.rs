@@ -157,6 +157,18 @@ pub enum Error {
         /// Why.
         source: windlass_model::Error,
     },
+    /// The files of a model cannot be read where they stand, or kept where workers load them.
+    #[error("cannot {operation} `{}` of model `{model}`", .path.display())]
+    ModelFiles {
+        /// `read` or `write`.
+        operation: &'static str,
+        /// The model.
+        model: String,
+        /// The file or folder.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A model is read as if it were a table.
     #[error("`{model}` is a model, not a table")]
     NoTable {

@@ -127,5 +127,6 @@ codes! {
     ONNX_RUNTIME = "E1009", "ONNX Runtime cannot be used";
     TRACKING = "E1010", "MLflow cannot be reached or refuses";
     MODEL_EXPORT = "E1011", "a trained model cannot be scored without Python";
+    MODEL_LOAD = "E1012", "a model that Python scores cannot be loaded";
     UNSCORED = "E1014", "a model cannot score a row";
 }

@@ -18,6 +18,6 @@ mod tracking;
 
 pub use client::{Client, Credentials};
 pub use entry::{Artifact, Dataset, Entry, Logged, Progress, Status};
-pub use folder::{Flavor, read_flavor};
+pub use folder::{Flavor, PICKLE, REQUIREMENTS, python_version, read_flavor, requirements};
 pub use queue::{Delivered, Queue};
 pub use store::{Downloaded, ServerVersion};

@@ -58,6 +58,36 @@ pub struct Scores {
     pub failures: Vec<RowFailure>,
 }
 
+impl Scores {
+    /// Returns what a model answers that is scored elsewhere; a row for which it answers NaN has failed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Output`] where a column cannot be NULL.
+    pub fn of_answers(columns: Vec<ArrayRef>, failures: Vec<RowFailure>) -> Result<Self, Error> {
+        unanswered::without_nan(Self { columns, failures })
+    }
+
+    /// Returns the predicted class and the probabilities of all, where the first column has the latter.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Output`].
+    pub fn classified(self, classes: &[Label], threshold: f64) -> Result<Self, Error> {
+        onnx::classified(self, 0, classes, threshold)
+    }
+
+    /// Returns the one column that a model's name stands for: the probability of the last class where the second column
+    /// has the probabilities of all, and the first column otherwise.
+    pub fn value(&self, task: Task) -> Option<ArrayRef> {
+        let vectors = self.columns.get(1).and_then(|column| column.as_fixed_size_list_opt());
+        match vectors.filter(|_| task == Task::Classification) {
+            Some(vectors) => Some(answer::last_of(vectors)),
+            None => self.columns.first().map(Arc::clone),
+        }
+    }
+}
+
 /// A row that could not be scored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowFailure {
@@ -80,7 +110,9 @@ impl Scorer {
             Format::Lightgbm => Model::Trees(Arc::new(lightgbm::read(bytes)?)),
             Format::Xgboost => Model::Trees(Arc::new(xgboost::read(bytes)?)),
             Format::Onnx => Model::Onnx(Box::new(Onnx::open(bytes.into())?)),
-            Format::Sklearn | Format::Pyfunc => return Err(Error::NotNative { format: format.name() }),
+            Format::Sklearn | Format::Pyfunc | Format::Python | Format::Pickle => {
+                return Err(Error::NotNative { format: format.name() });
+            }
         };
         let (inputs, classes) = match &model {
             Model::Native(native) => (native.inputs(), native.classes()),
@@ -223,11 +255,7 @@ impl Scorer {
             }
             _ => self.score(batch)?,
         };
-        let vectors = scores.columns.get(1).and_then(|column| column.as_fixed_size_list_opt());
-        let value = match vectors.filter(|_| self.task() == Task::Classification) {
-            Some(vectors) => Some(answer::last_of(vectors)),
-            None => scores.columns.first().map(Arc::clone),
-        };
+        let value = scores.value(self.task());
         Ok((value.ok_or_else(|| self.without_answer())?, scores.failures))
     }
 

@@ -112,6 +112,10 @@ pub enum Format {
     Sklearn,
     /// A folder that `mlflow.pyfunc` loads; scored in Python.
     Pyfunc,
+    /// A class in Python, with the files that it loads.
+    Python,
+    /// A pickle of what training returned; scored in Python.
+    Pickle,
 }
 
 /// A bound on a metric, and what came of it.
@@ -179,12 +183,14 @@ impl Format {
             Self::Onnx => "onnx",
             Self::Sklearn => "sklearn",
             Self::Pyfunc => "pyfunc",
+            Self::Python => "python",
+            Self::Pickle => "pickle",
         }
     }
 
     /// Returns whether [`crate::Scorer`] scores it, without Python.
     pub fn is_native(self) -> bool {
-        !matches!(self, Self::Sklearn | Self::Pyfunc)
+        !matches!(self, Self::Sklearn | Self::Pyfunc | Self::Python | Self::Pickle)
     }
 }
 

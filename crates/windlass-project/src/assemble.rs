@@ -64,9 +64,10 @@ fn build(
     let place = Some((target.name.clone(), target.env.clone()));
     let scope = || Scope { vars: vars.clone(), env: options.env.clone(), target: place.clone(), ..Scope::default() };
 
-    let imports =
+    let mut imports =
         read_imports(&select(files, |path| path.starts_with("models/") && is_yaml(path)), &options.root, problems);
-    let mut declared = declare(files, problems);
+    let scoring = imports.values().filter_map(|import| import.class_file.clone()).collect();
+    let mut declared = declare(files, &scoring, problems);
     declare_imports(&imports, &mut declared, problems);
     broken.extend(declared.iter().filter(|(_, node)| !node.is_usable).map(|(name, _)| name.clone()));
     let source_files: Vec<Arc<SourceFile>> =
@@ -80,6 +81,7 @@ fn build(
     let mut reader = PythonReader::new(files, &options.root, &manifest.python, &vars);
     let drafts = drafts(&mut reader, &declared);
     let trained = model_drafts(&mut reader, &declared);
+    read_classes(&mut reader, &mut imports, problems);
     let functions = reader.functions(problems);
     let coded = reader.checks(problems);
     let shared = reader.finish(problems);
@@ -206,6 +208,17 @@ fn model_drafts(reader: &mut PythonReader<'_>, declared: &BTreeMap<String, Decla
     drafts
 }
 
+/// Reads the classes that score models.
+fn read_classes(reader: &mut PythonReader<'_>, imports: &mut IndexMap<String, Import>, problems: &mut Problems) {
+    for (name, import) in imports {
+        let Some(draft) = import.class.take() else { continue };
+        let mut own = Problems::of_node(name);
+        let code = reader.class(name, &draft, &mut own);
+        import.model = code.filter(|_| !own.has_errors()).map(|code| draft.with_code(code));
+        problems.absorb(own);
+    }
+}
+
 /// Returns the nodes that have an error table, as far as their files can be read, with what says so.
 fn error_tables(
     drafts: &BTreeMap<String, PythonDraft>,
@@ -316,6 +329,9 @@ impl Parts<'_> {
             let seed = Seed { path, delimiter: settings.delimiter };
             (settings, NodeKind::Seed(seed))
         } else if let Some(import) = self.imports.get(name) {
+            if self.blocked.contains(name) {
+                return None;
+            }
             let settings = resolve(&self.manifest.models, &place, properties, &Patch::default());
             (settings, NodeKind::Imported(Box::new(import.model.clone()?)))
         } else if declared.subject == Subject::Model {

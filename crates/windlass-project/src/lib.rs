@@ -44,8 +44,8 @@ pub use incremental::{ByInterval, Incremental, OnDefinitionChange, Strategy};
 pub use intervals::{INTERVAL_END, INTERVAL_START, IntervalUnit, parse_time, spell_time, with_interval};
 pub use load::{LoadOptions, Loaded, find_root, load, load_tests};
 pub use models::{
-    Algorithm, BoostedTrees, Booster, Gate, ImportedModel, KMeans, MlflowModel, Model, ModelFormat, ModelPlace, Pca,
-    Regression, Split, TreeLibrary, models_named,
+    Algorithm, BoostedTrees, Booster, Gate, ImportedModel, KMeans, MlflowModel, Model, ModelArtifact, ModelClass,
+    ModelColumn, ModelFormat, ModelPlace, Pca, Regression, Split, TreeLibrary, models_named,
 };
 pub use node::{
     Column, ErrorLimit, FileFormat, Input, InputPart, Materialized, Node, NodeConfig, NodeKind, OnUpstreamFailure,
@@ -53,8 +53,8 @@ pub use node::{
 };
 pub use openlineage::{EventDestination, OpenLineage};
 pub use python::{
-    BatchSize, Function, OnError, Parameter, PythonBatchFormat, PythonCheck, PythonCode, PythonEnvironment, PythonMode,
-    PythonModel, PythonOrigin, PythonRows, PythonTask, PythonTransform, Requirement, Rule, WorkerSettings,
+    BatchSize, Function, OnError, Parameter, PythonBatchFormat, PythonCheck, PythonCode, PythonEnvironment, PythonKeep,
+    PythonMode, PythonModel, PythonOrigin, PythonRows, PythonTask, PythonTransform, Requirement, Rule, WorkerSettings,
 };
 pub use select::{Selection, SelectionError};
 pub use sourcemap::SourceMap;

@@ -4,6 +4,7 @@
 //! the query of the training rows, which the engine plans like that of any transform. `mentions` finds the
 //! models that other SQL scores with, which makes them inputs.
 
+mod class;
 mod create;
 mod imported;
 mod mentions;
@@ -17,6 +18,8 @@ use std::ops::Range;
 use indexmap::IndexMap;
 use windlass_error::Location;
 
+pub(crate) use class::ClassDraft;
+pub use class::{ModelArtifact, ModelClass, ModelColumn};
 pub(crate) use create::read_create_model;
 pub(crate) use imported::{IMPORT_KEYS, Import, read_imports};
 pub use imported::{ImportedModel, MlflowModel, ModelFormat, ModelPlace};

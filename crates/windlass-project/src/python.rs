@@ -32,10 +32,11 @@ use serde_json::{Map, Value};
 use windlass_error::Location;
 
 use crate::Input;
+pub(crate) use arguments::duration as parse_duration;
 pub use check::PythonCheck;
 pub(crate) use draft::Draft;
 pub(crate) use increments::refuse_increments;
-pub use model::{PythonModel, PythonTask};
+pub use model::{PythonKeep, PythonModel, PythonTask};
 pub(crate) use model_draft::ModelDraft;
 pub(crate) use reader::{LIB, PythonReader, is_module};
 

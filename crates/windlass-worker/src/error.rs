@@ -183,6 +183,7 @@ impl Classify for Error {
                 Kind::Exception | Kind::Memory | Kind::Reject => Code::PYTHON_FAILED,
             },
             Self::Start { failure, .. } if failure.kind == Kind::MissingPackage => Code::PACKAGE,
+            Self::Start { failure, .. } if failure.kind == Kind::Model => Code::MODEL_LOAD,
             Self::Start { .. } => Code::CONSTRUCT,
             Self::StartTimeout { .. } | Self::Timeout { .. } => Code::PYTHON_TIMEOUT,
             Self::Died { .. } | Self::Answer { .. } | Self::Closed { .. } => Code::WORKER_DIED,

@@ -24,6 +24,9 @@ pub struct Failure {
     /// The function in `file`.
     #[serde(default)]
     pub function: Option<String>,
+    /// What to do, where Python knows.
+    #[serde(default)]
+    pub way_out: Option<String>,
 }
 
 /// What failed.
@@ -44,7 +47,7 @@ pub enum FailureKind {
     MissingPackage,
     /// `reject` was called wrongly.
     Reject,
-    /// A model that was trained cannot be scored without Python.
+    /// A model that was trained cannot be kept, or one that is kept cannot be loaded.
     Model,
 }
 
@@ -62,6 +65,9 @@ impl Failure {
 
     /// Returns the way out, where there is one.
     pub fn hint(&self) -> Option<String> {
+        if let Some(way_out) = &self.way_out {
+            return Some(way_out.clone());
+        }
         if self.error_type != "ModuleNotFoundError" {
             return None;
         }

@@ -144,14 +144,18 @@ fn functions(calls: &[Call]) -> Value {
     let calls: Vec<Value> = calls
         .iter()
         .map(|call| {
-            json!({
+            let mut told = json!({
                 "file": call.file,
                 "object": call.object,
                 "args": call.arguments,
                 "nulls": call.nulls,
                 "batch_format": call.batch_format,
                 "on_error": call.on_error,
-            })
+            });
+            if let Some(model) = &call.model {
+                told["model"] = Value::Object(model.clone());
+            }
+            told
         })
         .collect();
     json!({

@@ -108,6 +108,8 @@ pub struct Call {
     pub nulls: Nulls,
     /// What becomes of rows for which it raises.
     pub on_error: CallErrors,
+    /// What loads the model that is asked in place of a function; see `_models.py`.
+    pub model: Option<Map<String, Value>>,
 }
 
 /// An argument of a call.

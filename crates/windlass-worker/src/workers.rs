@@ -106,6 +106,11 @@ impl Workers {
         Ok(pool)
     }
 
+    /// Returns the folder of what is kept between runs and can be made again.
+    pub fn cache_dir(&self) -> &std::path::Path {
+        &self.config.cache_dir
+    }
+
     /// Returns the folder of a package that we need ourselves, for the library in it; see [`crate::fetch_wheel`].
     pub async fn wheel(&self, name: &str, version: &str) -> Result<std::path::PathBuf, Error> {
         crate::fetch_wheel(&self.config, name, version).await

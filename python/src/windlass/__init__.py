@@ -215,6 +215,7 @@ def model(
     seed: int = _NOT_GIVEN,
     gates: Mapping[str, str] = _NOT_GIVEN,
     task: Literal["classification", "regression"] = _NOT_GIVEN,
+    keep: Literal["native", "pickle"] = _NOT_GIVEN,
     max_bytes: int | str = _NOT_GIVEN,
     num_cpus: float = _NOT_GIVEN,
     num_gpus: float = _NOT_GIVEN,
@@ -232,7 +233,8 @@ def model(
     """Makes a function `train(data, run)` what trains the model of its file.
 
     It gets all rows of `input` at once, and returns a fitted estimator of scikit-learn, LightGBM or
-    XGBoost, or the bytes of an ONNX model. What it logs with `run` stays with the version.
+    XGBoost, or the bytes of an ONNX model. With `keep="pickle"` it returns whatever has a `predict`, which workers
+    score with. What it logs with `run` stays with the version.
     """
     return _attach("model", locals())
 

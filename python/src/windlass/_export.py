@@ -2,8 +2,8 @@
 
 Linear and logistic models of scikit-learn, with what stands before them, become numbers of our own (`_linear`); its
 boosting, and its forests that predict a number, become the text of LightGBM (`_forest`). LightGBM and XGBoost write
-their own files; everything else becomes ONNX where the environment has skl2onnx (`_onnx`). A pickle is never written:
-it would have to be opened to score.
+their own files; everything else becomes ONNX where the environment has skl2onnx (`_onnx`). A pickle is written only where
+the model asks for it: workers have to open it to score.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Exported:
     # What the code returned, in words.
     estimator: str
     classes: list[Any] | None = None
-    # Returns one number a row and class, out of features as `_frame` has them.
+    # Returns one number a row and class, out of features as `frame` has them.
     answer: Callable[[Any], Any] | None = None
     # Whether `answer` gets a frame with names, or a matrix.
     by_name: bool = True
@@ -48,6 +48,8 @@ def export(model: Any, settings: dict[str, Any]) -> Exported:
     Raises `ModelError` where it cannot be scored without Python; the text says what to do.
     """
     features, kinds = settings["features"], settings["kinds"]
+    if settings.get("keep") == "pickle":
+        return _pickled(model, features)
     if isinstance(model, (bytes, bytearray, memoryview)):
         return _of_onnx(bytes(model), settings)
     package = type(model).__module__.partition(".")[0]
@@ -81,6 +83,28 @@ def export(model: Any, settings: dict[str, Any]) -> Exported:
     return exported
 
 
+def _pickled(model: Any, features: list[str]) -> Exported:
+    """Returns an estimator as workers open it again."""
+    import pickle
+
+    if not hasattr(model, "predict"):
+        raise ModelError(f"training returned a {type(model).__name__}, which has no `predict`: return what scores")
+    if getattr(model, "feature_names_in_", None) is not None or getattr(model, "n_features_in_", None) is not None:
+        _check_fitted(model, features)
+    task = _task(model)
+    if task == "classification" and not hasattr(model, "predict_proba"):
+        raise ModelError(
+            f"{type(model).__name__} answers no probabilities, which scoring a class needs: take one with `predict_proba`"
+        )
+    try:
+        data = pickle.dumps(model, protocol=5)
+    except Exception as err:
+        raise ModelError(
+            f"{type(model).__name__} cannot be pickled: {err}; what it is made from has to stand at the top of a module"
+        ) from None
+    return Exported("pickle", "model.pkl", data, task, _words(model), _classes(model))
+
+
 def sampled(exported: Exported, features: pa.RecordBatch) -> tuple[list[int], bytes] | None:
     """Returns some rows by their places with what the library answers for them; `None` where it cannot say."""
     if exported.answer is None or not features.num_rows:
@@ -92,7 +116,7 @@ def sampled(exported: Exported, features: pa.RecordBatch) -> tuple[list[int], by
         with contextlib.suppress(Exception):
             import numpy as np
 
-            given = _frame(features.take(pa.array(chosen, pa.int64())), exported.by_name)
+            given = frame(features.take(pa.array(chosen, pa.int64())), exported.by_name)
             answers = np.ascontiguousarray(exported.answer(given), dtype=np.float64)
             if len(answers) == len(chosen) and chosen:
                 return chosen, answers.tobytes()
@@ -107,7 +131,7 @@ def _without_gaps(features: pa.RecordBatch, places: list[int]) -> list[int]:
     return [place for place in places if not any(is_gap(column[place]) for column in columns)]
 
 
-def _frame(features: pa.RecordBatch, by_name: bool) -> Any:
+def frame(features: pa.RecordBatch, by_name: bool) -> Any:
     """Returns features as estimators take them: numbers as doubles, texts as texts, by name or as a matrix."""
     import numpy as np
 

@@ -17,12 +17,14 @@ import pyarrow.compute as pc
 
 from windlass import _context
 from windlass._alias import Aliases
+from windlass._arguments import Arguments
 from windlass._conform import Column
 from windlass._failure import WHOLE, Failed, OutputError, RejectError
 from windlass._formats import FORMATS, np
 from windlass._isolate import Limits, isolate
+from windlass._models import ModelCall
 from windlass._output import FRESH, Piece, kept_rows
-from windlass._program import Clean, ErrorRow, Outcome, Program, rejected, roots
+from windlass._program import Clean, ErrorRow, Outcome, Program, limits, rejected, roots
 
 
 class Call:
@@ -32,17 +34,16 @@ class Call:
         self.function = function
         self.file = spec.get("file")
         self.name = spec["object"]
-        self.arguments = spec["args"]
+        self.arguments = Arguments(spec["args"])
         self.column = Column(field)
         self.format = FORMATS[spec.get("batch_format") or "numpy"](pa.schema([]))
         self.skip_nulls = spec.get("nulls", "skip") == "skip"
         self.null_on_error = spec.get("on_error") == "null"
         self.clean = Clean()
-        self._expanded: dict[int, tuple[int, pa.Array]] = {}
 
     def run(self, batch: pa.RecordBatch, constants: pa.RecordBatch | None) -> Piece:
         """Returns the result for every row of `batch`, as a piece of one column."""
-        arrays = [self._argument(number, batch, constants) for number in range(len(self.arguments))]
+        arrays = self.arguments.arrays(batch, constants)
         rows = batch.num_rows
         valid = self._valid(arrays) if self.skip_nulls else None
         if valid is None:
@@ -118,20 +119,6 @@ class Call:
         """Returns rows that failed with the function's name before what they say."""
         return [error._replace(message=f"`{self.name}`: {error.message}") for error in errors]
 
-    def _argument(self, number: int, batch: pa.RecordBatch, constants: pa.RecordBatch | None) -> pa.Array:
-        argument = self.arguments[number]
-        if "column" in argument:
-            return batch.column(argument["column"])
-        rows = batch.num_rows
-        cached = self._expanded.get(number)
-        if cached is None or cached[0] < rows:
-            if constants is None:
-                raise RuntimeError("a constant argument came without its value")
-            value = constants.column(argument["constant"])
-            cached = (rows, value.take(pa.array([0] * rows, pa.int32())))
-            self._expanded[number] = cached
-        return cached[1].slice(0, rows)
-
 
 class Functions(Program):
     """All calls that one operator makes: a column each."""
@@ -149,8 +136,9 @@ class Functions(Program):
         self.roots = roots(init)
         self.constants = constants
         self.aliases = Aliases(inputs, outputs)
-        self.calls = [
-            Call(spec, function, field) for spec, function, field in zip(init["calls"], functions, outputs, strict=True)
+        self.calls: list[Call | ModelCall] = [
+            ModelCall(spec, function, field, limits(init)) if spec.get("model") else Call(spec, function, field)
+            for spec, function, field in zip(init["calls"], functions, outputs, strict=True)
         ]
 
     def run(self, batch: pa.RecordBatch, whole: bool) -> Outcome:
@@ -162,7 +150,10 @@ class Functions(Program):
         errors: dict[int, ErrorRow] = {}
         made, recycle = 0, False
         for call in self.calls:
-            column, found, calls, memory = self._run_call(call, batch)
+            if isinstance(call, ModelCall):
+                column, found, calls, memory = self._run_model(call, batch)
+            else:
+                column, found, calls, memory = self._run_call(call, batch)
             columns.append(column)
             made += calls
             recycle = recycle or memory
@@ -197,7 +188,15 @@ class Functions(Program):
         call.clean.add(batch.num_rows, perf_counter() - started)
         return piece.columns[0], call.told(rejected(piece.rejects, 0)), 1, False
 
-    def _fail(self, call: Call, exc: BaseException) -> Failed:
+    def _run_model(self, call: ModelCall, batch: pa.RecordBatch) -> tuple[pa.Array, list[ErrorRow], int, bool]:
+        try:
+            column, calls, memory = call.run(batch, self.constants, self.tell)
+        except WHOLE as err:
+            raise self._fail(call, err) from None
+        # Why a row has no answer stands in the column.
+        return column, [], calls, memory
+
+    def _fail(self, call: Call | ModelCall, exc: BaseException) -> Failed:
         """Returns the failure of a whole batch. A wrong result has no stack: the function is named."""
         failed = self.fail(exc)
         if failed.failure["file"] is None:

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import ipc
 
-from windlass import _context, _load, _packages, _process, _protocol
+from windlass import _context, _load, _models, _packages, _process, _protocol
 from windlass._checks import Check
 from windlass._failure import describe, failure
 from windlass._formats import FORMATS
@@ -102,14 +102,15 @@ def _formats_needed(init: dict[str, Any]) -> list[tuple[str, str]]:
     if init["role"] == "training":
         return []
     parts = init["calls"] if init["role"] == "udf" else [init]
+    # A model that was logged or trained brings what it wants along.
+    parts = [part for part in parts if (part.get("model") or {"loader": "class"})["loader"] == "class"]
     return [(part.get("batch_format") or "numpy", part["file"]) for part in parts]
 
 
 def _program(hello: Hello) -> Program:
     init = hello.init
     if init["role"] == "udf":
-        functions = [_load_object(init, call["file"], call["object"]) for call in init["calls"]]
-        functions = [_construct(init, function) if inspect.isclass(function) else function for function in functions]
+        functions = [_function(init, call) for call in init["calls"]]
         return Functions(init, functions, (hello.inputs, hello.outputs), hello.constants)
     if init["role"] == "training":
         trainer = None if init.get("file") is None else _load_object(init, init["file"], init["object"])
@@ -122,6 +123,16 @@ def _program(hello: Hello) -> Program:
         return Check(init, function, hello.inputs, hello.outputs)
     kind = WholeTables if init.get("mode") == "table" else Transform
     return kind(init, function, hello.inputs, hello.outputs)
+
+
+def _function(init: dict[str, Any], call: dict[str, Any]) -> Callable[..., Any]:
+    if call.get("model"):
+        try:
+            return _models.load(call, roots(init))
+        except _models.LoadFailedError as err:
+            raise InitError(err.failure) from None
+    function = _load_object(init, call["file"], call["object"])
+    return _construct(init, function) if inspect.isclass(function) else function
 
 
 def _load_object(init: dict[str, Any], file: str, name: str) -> Any:

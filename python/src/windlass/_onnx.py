@@ -22,15 +22,16 @@ def convert(model: Any, features: list[str], kinds: list[str], unknown: str) -> 
         import skl2onnx  # noqa: F401
     except ImportError:
         raise ModelError(
-            f'{unknown} is scored as ONNX, and its environment has no skl2onnx: add "{_PIN}" to its dependencies'
+            f'{unknown} is scored as ONNX, and its environment has no skl2onnx: add "{_PIN}" to its dependencies, or have '
+            'workers score it with `keep="pickle"`'
         ) from None
     try:
         graph = _convert(model, features, kinds)
     except Exception as err:
         lines = text_of(err).strip().splitlines() or [type(err).__name__]
         raise ModelError(
-            f"skl2onnx cannot convert {unknown} ({lines[0][:300]}): take another estimator, or score it in a "
-            "`@transform` of its own"
+            f"skl2onnx cannot convert {unknown} ({lines[0][:300]}): take another estimator, or have "
+            'workers score it with `keep="pickle"`'
         ) from None
     if any(node.op_type == "Imputer" for node in graph.graph.node):
         raise ModelError(

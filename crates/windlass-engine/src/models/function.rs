@@ -1,4 +1,7 @@
 //! Scoring as scalar functions: of all that a model answers, and of the one value that its name stands for.
+//!
+//! A model that Python scores is not scored here: the planner has workers asked below, and calls the same function over
+//! the column that they answer.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -15,10 +18,13 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 use windlass_model::{Label, RowFailure, Scorer, Task};
 
-use super::ModelMistake;
 use super::known::KnownModel;
-use super::shape::handed_over;
+use super::{ModelMistake, answers};
+use crate::planner::calls::PythonFunction;
 use crate::tables::schema::sql_type;
+
+/// The probability from which on the second class is predicted, unless said.
+const EVEN: f64 = 0.5;
 
 /// What a call answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,6 +44,8 @@ pub(crate) struct ModelFunction {
     threshold: Option<f64>,
     /// Whether it tells why it could not score a row: a struct of [`ANSWER`] and [`FAILURE`].
     tells: bool,
+    /// Whether its argument is what workers answered, in place of the inputs.
+    is_over_answers: bool,
     signature: Signature,
 }
 
@@ -64,7 +72,17 @@ impl ModelFunction {
         let names: Vec<&str> = model.shape.inputs.iter().map(|input| input.name.as_str()).collect();
         let signature = signature.clone().with_parameter_names(names).unwrap_or(signature);
         let (name, model) = (model.reference.clone(), Arc::clone(model));
-        Self { name, model, answer, threshold: None, tells: false, signature }
+        Self { name, model, answer, threshold: None, tells: false, is_over_answers: false, signature }
+    }
+
+    /// Returns what asks workers for the model; `None` for one that is scored here, or asked already.
+    pub(crate) fn asked(&self) -> Option<&PythonFunction> {
+        self.model.asked.as_ref().filter(|_| !self.is_over_answers)
+    }
+
+    /// Returns the same function over what workers answered.
+    pub(crate) fn over_answers(&self) -> Self {
+        Self { name: format!("{}, answered", self.name), is_over_answers: true, ..self.clone() }
     }
 
     /// Returns the same function, which tells why it could not score a row.
@@ -108,10 +126,28 @@ impl ModelFunction {
             Answer::Value => scorer.value(&batch).map_err(external)?,
             Answer::Row => {
                 let scores = scorer.score(&batch).map_err(external)?;
-                (columns(&self.model.shape.outputs(), &scorer, scores.columns, rows)?, scores.failures)
+                let classes = scorer.classes().unwrap_or_default();
+                let task = scorer.task();
+                (columns(&self.model.shape.outputs(), (task, classes), scores.columns, rows)?, scores.failures)
             }
         };
         if self.tells { self.told(answers, &failures) } else { Ok(answers) }
+    }
+
+    /// Returns what SQL asks for, out of what workers answered.
+    fn finish(&self, answered: &ArrayRef) -> Result<ArrayRef> {
+        let external = |error: windlass_model::Error| DataFusionError::External(Box::new(error));
+        let (task, rows) = (self.model.shape.task, answered.len());
+        let classes = self.model.record.as_ref().and_then(|record| record.classes.as_deref()).unwrap_or_default();
+        let mut scores = answers::read(answered)?;
+        if task == Task::Classification {
+            scores = scores.classified(classes, self.threshold.unwrap_or(EVEN)).map_err(external)?;
+        }
+        let answers = match self.answer {
+            Answer::Value => scores.value(task).ok_or_else(lost)?,
+            Answer::Row => columns(&self.model.shape.outputs(), (task, classes), scores.columns, rows)?,
+        };
+        if self.tells { self.told(answers, &scores.failures) } else { Ok(answers) }
     }
 
     /// Returns answers beside the reasons why there are none.
@@ -152,8 +188,11 @@ impl ScalarUDFImpl for ModelFunction {
     }
 
     fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
+        if self.is_over_answers {
+            return Ok(arguments.to_vec());
+        }
         let inputs = &self.model.shape.inputs;
-        let taken = inputs.iter().zip(arguments).map(|(input, argument)| handed_over(input.kind, argument));
+        let taken = arguments.iter().enumerate().map(|(at, argument)| self.model.shape.takes(at, argument));
         match taken.collect::<Option<Vec<_>>>() {
             Some(taken) if inputs.len() == arguments.len() => Ok(taken),
             _ => {
@@ -166,6 +205,14 @@ impl ScalarUDFImpl for ModelFunction {
 
     fn invoke_with_args(&self, call: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let rows = call.number_rows;
+        if self.is_over_answers {
+            let answered = ColumnarValue::values_to_arrays(&call.args)?.into_iter().next().ok_or_else(lost)?;
+            return self.finish(&answered).map(ColumnarValue::Array);
+        }
+        if self.model.asked.is_some() {
+            // Only the folding of constants comes here, which leaves alone what cannot be evaluated.
+            return Err(DataFusionError::Internal(format!("`{}` is scored by Python, in workers", self.name)));
+        }
         let Some(scorer) = &self.model.scorer else {
             // A model that is still to be trained is known by its shape, for planning alone.
             return Ok(ColumnarValue::Array(new_null_array(call.return_field.data_type(), rows)));
@@ -177,10 +224,14 @@ impl ScalarUDFImpl for ModelFunction {
 }
 
 /// Returns what a model answers under the names and types of its outputs.
-fn columns(outputs: &Fields, scorer: &Scorer, columns: Vec<ArrayRef>, rows: usize) -> Result<ArrayRef> {
-    let arrays: Vec<ArrayRef> = match scorer.task() {
+fn columns(
+    outputs: &Fields,
+    (task, classes): (Task, &[Label]),
+    columns: Vec<ArrayRef>,
+    rows: usize,
+) -> Result<ArrayRef> {
+    let arrays: Vec<ArrayRef> = match task {
         Task::Classification => {
-            let classes = scorer.classes().unwrap_or_default();
             let numbers: Vec<Option<usize>> = (0..classes.len()).map(Some).collect();
             let keys = Label::column(classes, &numbers);
             vec![Arc::clone(&columns[0]), pairs(outputs, &keys, &columns[1], Order::OfKeys)?]

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use object_store::ObjectStoreExt;
 use windlass_error::{Classify, Code, Diagnostic};
 use windlass_model::registry::hash;
-use windlass_model::{ColumnType, Format, Label, ModelFile, ModelVersion, NewVersion, Scorer, Task};
-use windlass_project::{ImportedModel, ModelFormat, ModelPlace, Node};
+use windlass_model::{ColumnType, Format, Label, ModelFile, ModelVersion, NewVersion, Scorer, Signature, Task};
+use windlass_project::{ImportedModel, ModelColumn, ModelFormat, ModelPlace, Node};
 
+use super::in_python::InPython;
 use super::register::moment;
 use super::{LABEL_PARAM, ModelShape};
 use crate::build::{BuildRequest, Built, Phase};
 use crate::reuse::{Decision, Reason, ReasonKind, Standing};
+use crate::storage::Place;
 use crate::{Engine, Error};
 
 /// A model as it is elsewhere now.
@@ -25,18 +27,25 @@ pub(crate) struct ImportedFile {
 /// Whether a model is known already.
 pub(super) enum Found {
     /// It is not.
-    New {
-        /// Its files, the one that is scored first.
-        files: Vec<ModelFile>,
-        /// What that is.
-        format: Format,
-        /// It, read.
-        scorer: Box<Scorer>,
-        /// Where it comes from, as parameters of the version.
-        params: BTreeMap<String, String>,
-    },
+    New(Box<NewImport>),
     /// It is this version.
     Registered(Box<ModelVersion>),
+}
+
+/// A model that is to become a version.
+pub(super) struct NewImport {
+    /// Its files, the one that says what it is first.
+    pub(super) files: Vec<ModelFile>,
+    /// More of them, which are read when it becomes a version: their places in it, and where they stand.
+    pub(super) waiting: Vec<(String, Place)>,
+    /// What the first file is.
+    pub(super) format: Format,
+    pub(super) signature: Signature,
+    pub(super) classes: Option<Vec<Label>>,
+    /// Where it comes from, as parameters of the version.
+    pub(super) params: BTreeMap<String, String>,
+    /// How it is loaded, of a model that Python scores.
+    pub(super) about: Option<InPython>,
 }
 
 impl Engine {
@@ -49,6 +58,7 @@ impl Engine {
         let (path, format) = match &imported.place {
             ModelPlace::File { path, format } => (path, format_of(*format)),
             ModelPlace::Mlflow(model) => return self.read_mlflow(node, imported, model).await,
+            ModelPlace::Class(class) => return self.read_class(node, imported, class).await,
         };
         let place = self.storage.open(path)?;
         let failed = |source| Error::List { location: path.clone(), source };
@@ -60,7 +70,16 @@ impl Engine {
         let fingerprint = hash(format!("{} {}", hash(&bytes), said(imported)).as_bytes());
         let files = vec![ModelFile { path: file_name(path).to_string(), bytes }];
         let params = BTreeMap::from([("path".to_string(), path.clone())]);
-        Ok(ImportedFile { shape, fingerprint, found: Found::New { files, format, scorer: Box::new(scorer), params } })
+        let new = NewImport {
+            files,
+            waiting: Vec::new(),
+            format,
+            signature: scorer.signature().clone(),
+            classes: scorer.classes().map(<[Label]>::to_vec),
+            params,
+            about: None,
+        };
+        Ok(ImportedFile { shape, fingerprint, found: Found::New(Box::new(new)) })
     }
 
     /// Registers a model as a version, where it is new. `None` when the progress forbids to.
@@ -71,14 +90,22 @@ impl Engine {
     ) -> Result<Option<Built>, Error> {
         let node = request.node;
         request.progress.phase(Phase::Staging);
-        let file = self.read_import(node, imported).await?;
+        if let ModelPlace::Class(class) = &imported.place {
+            // Its lock is part of the version, and there may be none yet.
+            self.environment(request.project, node, &class.code.environment).await?;
+        }
+        let mut file = self.read_import(node, imported).await?;
+        if let Found::New(new) = &mut file.found {
+            self.complete(request, new).await?;
+        }
         request.progress.phase(Phase::Staged);
         if !request.progress.begin_commit() {
             return Ok(None);
         }
         let version = match file.found {
             Found::Registered(version) => *version,
-            Found::New { files, format, scorer, mut params } => {
+            Found::New(new) => {
+                let NewImport { files, waiting: _, format, signature, classes, mut params, about: _ } = *new;
                 params.extend(imported.label.clone().map(|label| (LABEL_PARAM.to_string(), label)));
                 let record = ModelVersion {
                     model: node.name.clone(),
@@ -92,8 +119,8 @@ impl Engine {
                     gates: Vec::new(),
                     fingerprint: file.fingerprint.clone(),
                     inputs: Vec::new(),
-                    signature: scorer.signature().clone(),
-                    classes: scorer.classes().map(<[Label]>::to_vec),
+                    signature,
+                    classes,
                     run_id: Some(request.run_id.to_string()),
                     tags: BTreeMap::new(),
                 };
@@ -116,6 +143,24 @@ impl Engine {
         }))
     }
 
+    /// Reads what a version lacks yet: files that wait, and the lock of its packages.
+    async fn complete(&self, request: &BuildRequest<'_>, new: &mut NewImport) -> Result<(), Error> {
+        if let Some(about) = new.about.as_mut().filter(|about| about.lock.is_none()) {
+            let environment = about.environment();
+            self.environment(request.project, request.node, &environment).await?;
+            about.lock = self.lock_of(&request.node.name, &environment).await;
+            if let Some(first) = new.files.first_mut() {
+                *first = about.to_file();
+            }
+        }
+        for (path, place) in std::mem::take(&mut new.waiting) {
+            let failed = |source| Error::List { location: place.display(), source };
+            let bytes = place.store.get(&place.path).await.map_err(failed)?.bytes().await.map_err(failed)?;
+            new.files.push(ModelFile { path, bytes });
+        }
+        Ok(())
+    }
+
     /// Decides whether the file of a model is a new version.
     pub(crate) async fn decide_import(&self, node: &Node, imported: &ImportedModel) -> Result<Decision, Error> {
         let Some(version) = self.trained_version(node).await? else {
@@ -134,6 +179,9 @@ impl Engine {
                 ModelPlace::File { path, .. } => format!("{} or what is said of it changed", file_name(path)),
                 ModelPlace::Mlflow(model) => {
                     format!("{} is another version, or what is said of it changed", model.reference)
+                }
+                ModelPlace::Class(class) => {
+                    format!("{}, its files or packages, or what is said of it changed", class.code.object)
                 }
             };
             Decision::Build(Reason::new(ReasonKind::Input, what))
@@ -177,9 +225,12 @@ pub(super) fn shape_of(imported: &ImportedModel, scorer: &Scorer) -> ModelShape 
 pub(super) fn said(imported: &ImportedModel) -> String {
     let format = match imported.place {
         ModelPlace::File { format, .. } => format!("{format:?}"),
-        ModelPlace::Mlflow(_) => String::new(),
+        ModelPlace::Mlflow(_) | ModelPlace::Class(_) => String::new(),
     };
-    format!("{format} {:?} {:?} {:?}", imported.label, imported.inputs, imported.classes)
+    let plain = format!("{format} {:?} {:?} {:?}", imported.label, imported.inputs, imported.classes);
+    let typed = |column: &ModelColumn| format!(" {} {}", column.name, column.data_type);
+    let columns = imported.columns.iter().chain(&imported.outputs);
+    columns.fold(plain, |said, column| said + &typed(column))
 }
 
 /// Returns the mistake of naming a model that cannot be used.
@@ -206,7 +257,7 @@ fn format_of(format: ModelFormat) -> Format {
 }
 
 /// Returns the class that a text stands for.
-fn label(text: &str) -> Label {
+pub(super) fn label(text: &str) -> Label {
     match text {
         "true" | "false" => Label::Boolean(text == "true"),
         _ => text.parse().map_or_else(|_| Label::String(text.to_string()), Label::Long),

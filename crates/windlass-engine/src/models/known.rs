@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use windlass_error::{Classify, Diagnostic};
 use windlass_model::{Error as ModelError, Format, ModelVersion, NativeModel, Registry, Scorer, VersionRef, onnx};
-use windlass_project::{Input, SYSTEM_FOLDER};
+use windlass_project::{Input, Project, SYSTEM_FOLDER};
 
-use super::{CHAMPION, FOLDER, ModelShape};
+use super::{CHAMPION, FOLDER, ModelShape, in_python};
 use crate::fingerprint::{InputVersion, base_text, version_text};
 use crate::operators::python::PythonError;
+use crate::planner::calls::PythonFunction;
 use crate::storage::Place;
 use crate::tables::error_rows::ScoredBy;
 use crate::{Engine, Error};
@@ -27,6 +28,8 @@ pub(crate) struct KnownModel {
     pub(super) scorer: Option<Scorer>,
     /// The weights of a model of our own.
     pub(super) native: Option<NativeModel>,
+    /// What asks workers, where Python scores it.
+    pub(super) asked: Option<PythonFunction>,
 }
 
 /// A version of a model, and where it stands.
@@ -41,8 +44,9 @@ pub(crate) struct FoundModel {
 impl KnownModel {
     /// Returns a model that is still to be trained.
     pub(crate) fn of_shape(reference: &str, shape: &ModelShape) -> Arc<Self> {
+        let asked = in_python::planned(reference, shape);
         let (reference, shape) = (reference.to_string(), shape.clone());
-        Arc::new(Self { reference, shape, record: None, scorer: None, native: None })
+        Arc::new(Self { reference, shape, record: None, scorer: None, native: None, asked })
     }
 
     /// Returns what error rows say of it.
@@ -129,7 +133,11 @@ impl Engine {
     /// # Errors
     ///
     /// As [`Self::model_record`], and where its file cannot be read.
-    pub(crate) async fn known_model(&self, reference: &str) -> Result<(Arc<KnownModel>, InputVersion), Error> {
+    pub(crate) async fn known_model(
+        &self,
+        project: &Project,
+        reference: &str,
+    ) -> Result<(Arc<KnownModel>, InputVersion), Error> {
         let failed = |source| Error::UseModel { model: reference.to_string(), source };
         let found = self.found_model(reference).await?;
         let version = found.input_version();
@@ -137,6 +145,12 @@ impl Engine {
         let shape = ModelShape::of_version(&record);
         let main = record.main_artifact().map(|artifact| artifact.path.clone()).unwrap_or_default();
         let bytes = registry.artifact(&record, &main).await.map_err(failed)?;
+        if !record.format.is_native() {
+            let asked = Some(self.asked_model(project, reference, (&record, &registry, &shape), &bytes).await?);
+            let reference = reference.to_string();
+            let known = KnownModel { reference, shape, record: Some(record), scorer: None, native: None, asked };
+            return Ok((Arc::new(known), version));
+        }
         self.prepare_scoring(record.format, reference).await?;
         let mut scorer = Scorer::load(record.format, &bytes).map_err(failed)?;
         let names: Vec<String> = record.signature.inputs.iter().map(|input| input.name.clone()).collect();
@@ -151,14 +165,18 @@ impl Engine {
             _ => None,
         };
         let reference = reference.to_string();
-        let known = KnownModel { reference, shape, record: Some(record), scorer: Some(scorer), native };
+        let known = KnownModel { reference, shape, record: Some(record), scorer: Some(scorer), native, asked: None };
         Ok((Arc::new(known), version))
     }
 
     /// Returns the model of an input, ready to score, and notes which version that is. One that does not exist
     /// is a mistake where the input stands.
-    pub(crate) async fn model_input(&self, input: &Input) -> Result<(Arc<KnownModel>, InputVersion), Error> {
-        self.known_model(&input.reference).await.map_err(|error| not_there(input, error))
+    pub(crate) async fn model_input(
+        &self,
+        project: &Project,
+        input: &Input,
+    ) -> Result<(Arc<KnownModel>, InputVersion), Error> {
+        self.known_model(project, &input.reference).await.map_err(|error| not_there(input, error))
     }
 }
 

@@ -1,24 +1,28 @@
 //! Models: what SQL may do with them, how they are trained, and when they are trained again.
 //!
 //! `sql` lets the parser read `ML.PREDICT(MODEL m, TABLE t)`; `relation` plans it as a projection over a scalar
-//! function (`function`), so that filters and columns go through it as through any SELECT; `unscored` takes rows out that it
-//! cannot score. `shape` is what is
-//! known of a model without its weights: a model that the same run trains is planned by it. `train` feeds
-//! staged rows to `windlass_model::train`, or has a worker train (`trainer`): `trees` with a library, `python` with the
-//! user's function; `register` keeps the version and promotes it; `import` does so with files of
-//! others, which `mlflow` fetches from a server; `decide` holds the version
-//! that a definition has led to against what it would be made from now.
+//! function (`function`), so that filters and columns go through it as through any SELECT; `unscored` takes rows out that
+//! it cannot score. `shape` is what is known of a model without its weights: a model that the same run trains is planned
+//! by it. `train` feeds staged rows to `windlass_model::train`, or has a worker train (`trainer`): `trees` with a library,
+//! `python` with the user's function; `register` keeps the version and promotes it; `import` does so with files of
+//! others, which `mlflow` fetches from a server. Of models that Python scores, `in_python` says what workers are told,
+//! `class` reads those of the project, `local` keeps files where workers find them, and `answers` reads what comes back.
+//! `decide` holds the version that a definition has led to against what it would be made from now.
 //!
 //! Must stay true: a version is registered by one write and never changed; a reader sees the version that an alias
 //! points at, or the one that it asks for, and its fingerprint says which.
 
 mod answer;
+mod answers;
+mod class;
 mod decide;
 mod evaluate;
 mod function;
 mod held;
 mod import;
+mod in_python;
 mod known;
+mod local;
 mod mlflow;
 mod python;
 mod register;
@@ -33,7 +37,7 @@ mod unscored;
 mod uses;
 
 pub(crate) use decide::{definition_of, inputs_of};
-pub(crate) use function::FAILURE;
+pub(crate) use function::{FAILURE, ModelFunction};
 pub(crate) use known::{KnownModel, parts};
 pub(crate) use mlflow::MlflowModels;
 pub(crate) use relation::register;

@@ -1,8 +1,11 @@
 //! Trains a `@model`: the user's function fits it in a worker, and its file is scored in the engine from then on.
 //!
+//! With `keep="pickle"` it is kept as Python has it, and workers score it.
+//!
 //! Must stay true: nothing is registered that the engine scores otherwise than the library that made it, as far as a
 //! sample of the training rows tells, and no pickle is ever opened here.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt64Array};
@@ -14,13 +17,17 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use serde_json::{Map, Value, json};
 use windlass_error::{Classify, Code, Diagnostic};
+use windlass_model::mlflow::REQUIREMENTS;
+use windlass_model::registry::hash;
 use windlass_model::train::InputKind;
-use windlass_model::{Error as ModelError, Format, Label, ModelFile, Scorer, Task};
-use windlass_project::{Model, Node, PythonModel};
+use windlass_model::{Column, ColumnType, Error as ModelError, Format, Label, ModelFile, Scorer, Task};
+use windlass_project::{Model, Node, PythonKeep, PythonModel};
 use windlass_worker::TrainingCode;
 
 use super::ModelShape;
+use super::class::Declared;
 use super::held::{HeldRows, hold};
+use super::in_python::{InPython, Loader, code_files};
 use super::register::Learned;
 use super::shape::kind_word;
 use super::train::TrainingQuery;
@@ -116,6 +123,9 @@ impl Engine {
             let hint = "say what is predicted: `task=\"classification\"` or `task=\"regression\"`";
             return Err(unkept(node, Code::MODEL_EXPORT, what, Some(hint.to_string())));
         }
+        if let (Format::Pickle, Some(python)) = (format, model.algorithm.python()) {
+            return self.kept_as_pickle((node, python), shape, rows.num_rows(), (answer, file)).await;
+        }
         self.prepare_scoring(format, &node.name).await?;
         let mistake = |error: ModelError| {
             let what = format!("`{}` cannot be scored with: {error}", node.name);
@@ -142,16 +152,54 @@ impl Engine {
             let hint = "another estimator, or fewer steps before it, can be scored exactly";
             return Err(unkept(node, Code::MODEL_EXPORT, what, Some(hint.to_string())));
         }
-        let mut params = answer.params;
-        params.insert("estimator".to_string(), answer.estimator);
-        params.insert("rows".to_string(), rows.num_rows().to_string());
-        params.extend(
-            model.algorithm.python().and_then(|python| python.seed).map(|seed| ("seed".to_string(), seed.to_string())),
-        );
+        let seed = model.algorithm.python().and_then(|python| python.seed);
+        let mut params = facts(answer.params, answer.estimator, rows.num_rows(), seed);
         params.extend(apart.map(|apart| ("largest_difference".to_string(), format!("{apart:.1e}"))));
         let outputs = scorer.signature().outputs.clone();
-        Ok(Learned { format, files: vec![file], task, outputs, classes, metrics: answer.metrics, params })
+        let (files, metrics, tags) = (vec![file], answer.metrics, BTreeMap::new());
+        Ok(Learned { format, files, task, outputs, classes, metrics, params, tags })
     }
+
+    /// Returns what is kept of a model that workers score as Python has it: with its code, and what it takes to open it.
+    async fn kept_as_pickle(
+        &self,
+        (node, python): (&Node, &PythonModel),
+        shape: &ModelShape,
+        rows: usize,
+        (answer, file): (Answer, ModelFile),
+    ) -> Result<Learned, Error> {
+        let classes = match shape.task {
+            Task::Classification => Some(classes(node, shape, &answer)?),
+            _ => None,
+        };
+        let declared = match &classes {
+            Some(classes) => Declared::of_classes(Vec::new(), classes.clone()),
+            None => Declared::new(Vec::new(), vec![Column::new("", ColumnType::Double, true)], &[]),
+        };
+        let outputs = declared.signature.outputs;
+        let mut about = InPython::of_code(Loader::Pickle, &python.code);
+        about.lock = self.lock_of(&node.name, &python.code.environment).await;
+        about.files.insert(file.path.clone(), hash(&file.bytes));
+        let code = code_files(&python.code, &node.name)?;
+        let tags = BTreeMap::from([(REQUIREMENTS.to_string(), about.dependencies.join("\n"))]);
+        let files = [about.to_file(), file].into_iter().chain(code).collect();
+        let params = facts(answer.params, answer.estimator, rows, python.seed);
+        let (format, task, metrics) = (Format::Pickle, shape.task, answer.metrics);
+        Ok(Learned { format, files, task, outputs, classes, metrics, params, tags })
+    }
+}
+
+/// Returns what a model was trained with, as the code tells it and as it is known here.
+fn facts(
+    mut params: BTreeMap<String, String>,
+    estimator: String,
+    rows: usize,
+    seed: Option<u64>,
+) -> BTreeMap<String, String> {
+    params.insert("estimator".to_string(), estimator);
+    params.insert("rows".to_string(), rows.to_string());
+    params.extend(seed.map(|seed| ("seed".to_string(), seed.to_string())));
+    params
 }
 
 /// Returns the columns that training is handed, in the order that it asks for. With an order, no two rows that differ
@@ -192,7 +240,9 @@ fn told(shape: &ModelShape, python: &PythonModel, line: usize) -> Map<String, Va
     let features: Vec<&str> = shape.inputs.iter().map(|input| input.name.as_str()).collect();
     let kinds: Vec<&str> = shape.inputs.iter().map(|input| kind_word(input.kind)).collect();
     let task = if shape.task == Task::Classification { "classification" } else { "regression" };
+    let keep = if python.keep == PythonKeep::Pickle { "pickle" } else { "native" };
     let told = json!({
+        "keep": keep,
         "features": features,
         "kinds": kinds,
         "label": label(shape),

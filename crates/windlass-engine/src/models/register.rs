@@ -43,6 +43,8 @@ pub(super) struct Learned {
     pub(super) metrics: BTreeMap<String, f64>,
     /// What it was trained with beside what its definition says.
     pub(super) params: BTreeMap<String, String>,
+    /// Facts for those who load it elsewhere.
+    pub(super) tags: BTreeMap<String, String>,
 }
 
 impl Learned {
@@ -60,6 +62,7 @@ impl Learned {
             classes: trained.classes,
             metrics: trained.metrics,
             params,
+            tags: BTreeMap::new(),
         })
     }
 }
@@ -88,7 +91,7 @@ impl Engine {
     ) -> Result<ModelVersion, Error> {
         let name = &request.node.name;
         let failed = |source| Error::UseModel { model: name.clone(), source };
-        let Learned { format, files, task, outputs, classes, metrics, params: facts } = made.learned;
+        let Learned { format, files, task, outputs, classes, metrics, params: facts, tags: told } = made.learned;
         let mut params = params(model);
         params.extend(facts);
         if let Some((label, _)) = &made.shape.label {
@@ -97,10 +100,11 @@ impl Engine {
         let contents: BTreeMap<&String, &String> =
             made.read.iter().filter_map(|(table, version)| Some((table, version.content.as_ref()?))).collect();
         let json = |value: &serde_json::Value| value.to_string();
-        let tags = BTreeMap::from([
+        let mut tags = BTreeMap::from([
             (DEFINITION_TAG.to_string(), json(&serde_json::json!(made.definition))),
             (CONTENTS_TAG.to_string(), json(&serde_json::json!(contents))),
         ]);
+        tags.extend(told);
         let input = |(table, version): (&String, &crate::fingerprint::InputVersion)| InputVersion {
             table: table.clone(),
             version: version.identity.clone(),

@@ -16,7 +16,6 @@ use windlass_model::{Encoding, Estimator, NativeModel, Task};
 use super::answer::answer;
 use super::evaluate::{Evaluated, metric_names};
 use super::function::ModelFunction;
-use super::shape::{handed_over, kind_word};
 use super::{KnownModel, ModelMistake};
 use crate::tables::schema::sql_type;
 
@@ -215,7 +214,8 @@ impl Call {
     fn arguments(&self, columns: &DFSchema) -> Result<Vec<Expr>> {
         let reference = &self.model.reference;
         let mut arguments = Vec::with_capacity(self.model.shape.inputs.len());
-        for input in &self.model.shape.inputs {
+        let shape = &self.model.shape;
+        for (at, input) in shape.inputs.iter().enumerate() {
             let Some((column, data_type)) = find(columns, &input.name) else {
                 let known: Vec<String> = columns.fields().iter().map(|field| field.name().clone()).collect();
                 let what = format!("model `{reference}` has an input `{}`, the rows do not", input.name);
@@ -225,8 +225,8 @@ impl Call {
                 };
                 return Err(self.mistake(what, way_out));
             };
-            if handed_over(input.kind, &data_type).is_none() {
-                let (expected, found) = (kind_word(input.kind), sql_type(&data_type));
+            if shape.takes(at, &data_type).is_none() {
+                let (expected, found) = (shape.input_word(at), sql_type(&data_type));
                 let what =
                     format!("model `{reference}` expects a {expected} in `{}`, the rows have {found}", input.name);
                 return Err(self.mistake(what, "cast it as it was in training".to_string()));

@@ -6,10 +6,11 @@ use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema};
 use windlass_error::{Code, Diagnostic, Location, nearest};
 use windlass_model::train::{Input, InputKind};
 use windlass_model::{ColumnType, Label, ModelVersion, Signature, Task};
-use windlass_project::{Algorithm, Model, Node, PythonModel, PythonTask};
+use windlass_project::{Algorithm, Model, Node, PythonKeep, PythonModel, PythonTask};
 
 use super::LABEL_PARAM;
 use crate::planner::Places;
+use crate::planner::calls::converts;
 use crate::tables::contract::listing;
 use crate::tables::schema::sql_type;
 
@@ -26,13 +27,55 @@ pub(crate) struct ModelShape {
     class_type: DataType,
     /// How many components a projection has.
     pub(crate) components: usize,
+    /// What is exchanged with workers, of a model that Python scores.
+    python: Option<PythonShape>,
+}
+
+/// What workers are given, and what they answer.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct PythonShape {
+    /// The types of the inputs, in their order.
+    pub(super) takes: Vec<DataType>,
+    /// The columns of an answer: the probabilities of all classes of a classifier, or whatever the model answers.
+    pub(super) answers: Fields,
+}
+
+impl PythonShape {
+    /// Returns what workers exchange for a model of this signature; of a classifier with so many classes.
+    pub(super) fn new(task: Task, signature: &Signature, classes: usize) -> Self {
+        let takes = signature.inputs.iter().map(|input| input.data_type.arrow()).collect();
+        let answers = match task {
+            Task::Classification => {
+                let width = i32::try_from(classes).unwrap_or(i32::MAX);
+                let item = Arc::new(Field::new("item", DataType::Float64, true));
+                vec![Field::new("probabilities", DataType::FixedSizeList(item, width), true)]
+            }
+            _ => signature.outputs.iter().map(|output| output.field().with_nullable(true)).collect(),
+        };
+        Self { takes, answers: answers.into() }
+    }
 }
 
 impl ModelShape {
     /// Returns the shape of a version that is registered.
     pub(crate) fn of_version(version: &ModelVersion) -> Self {
         let label = version.params.get(LABEL_PARAM).map(String::as_str);
-        Self::new(version.task, &version.signature, version.classes.as_deref(), label)
+        let shape = Self::new(version.task, &version.signature, version.classes.as_deref(), label);
+        if version.format.is_native() {
+            return shape;
+        }
+        let classes = version.classes.as_ref().map_or(0, Vec::len);
+        shape.in_python(PythonShape::new(version.task, &version.signature, classes))
+    }
+
+    /// Returns the shape of a model that Python scores.
+    pub(super) fn in_python(self, python: PythonShape) -> Self {
+        Self { python: Some(python), ..self }
+    }
+
+    /// Returns what workers exchange; `None` for a model that is scored without Python.
+    pub(super) fn python(&self) -> Option<&PythonShape> {
+        self.python.as_ref()
     }
 
     /// Returns the shape of a model that predicts a column, by what it says of itself.
@@ -48,6 +91,33 @@ impl ModelShape {
             class_type: data_type.clone(),
             label: label.map(|label| (label.to_string(), data_type)),
             components: signature.outputs.len(),
+            python: None,
+        }
+    }
+
+    /// Returns the type in which an input is handed over.
+    pub(crate) fn input_type(&self, at: usize) -> DataType {
+        let exact = self.python.as_ref().and_then(|python| python.takes.get(at));
+        exact.cloned().unwrap_or_else(|| match self.inputs.get(at).map(|input| input.kind) {
+            Some(InputKind::Text) => DataType::Utf8,
+            _ => DataType::Float64,
+        })
+    }
+
+    /// Returns the type that a column is handed over as; `None` where the model cannot use one of this type.
+    pub(crate) fn takes(&self, at: usize, given: &DataType) -> Option<DataType> {
+        match self.python.as_ref().and_then(|python| python.takes.get(at)) {
+            Some(wanted) => converts(given, wanted).then(|| wanted.clone()),
+            None => handed_over(self.inputs.get(at)?.kind, given),
+        }
+    }
+
+    /// Returns what an input is, in words.
+    pub(crate) fn input_word(&self, at: usize) -> String {
+        match (self.python.as_ref().and_then(|python| python.takes.get(at)), self.inputs.get(at)) {
+            (Some(exact), _) => sql_type(exact),
+            (None, Some(input)) => kind_word(input.kind).to_string(),
+            (None, None) => String::new(),
         }
     }
 
@@ -73,6 +143,13 @@ impl ModelShape {
             Task::Projection => (1..=self.components)
                 .map(|at| column(&format!("principal_component_{at}"), DataType::Float64))
                 .collect(),
+            Task::Other if self.python.is_some() => match self.python.as_ref().map(|python| &python.answers) {
+                Some(answers) if answers.len() > 1 => answers.iter().map(|field| field.as_ref().clone()).collect(),
+                Some(answers) => {
+                    answers.iter().map(|field| field.as_ref().clone().with_name(predicted.as_str())).collect()
+                }
+                None => Vec::new(),
+            },
             Task::Regression | Task::Other => vec![column(&predicted, DataType::Float64)],
         };
         fields.into()
@@ -80,7 +157,17 @@ impl ModelShape {
 
     /// Returns the type of what the model's name answers as a function; `None` where it cannot be called.
     pub(crate) fn value_type(&self) -> Option<DataType> {
-        match self.task {
+        match (self.task, self.python.as_ref().map(|python| &python.answers)) {
+            (Task::Other, Some(answers)) => match answers.iter().as_slice() {
+                [one] => Some(one.data_type().clone()),
+                _ => None,
+            },
+            (task, _) => Self::number_or_cluster(task),
+        }
+    }
+
+    fn number_or_cluster(task: Task) -> Option<DataType> {
+        match task {
             Task::Regression | Task::Classification | Task::Other => Some(DataType::Float64),
             Task::Clustering => Some(DataType::Int64),
             Task::Projection => None,
@@ -89,8 +176,8 @@ impl ModelShape {
 
     /// Returns the inputs as parameters: `(dep_delay number, carrier text)`.
     pub(crate) fn parameters(&self) -> String {
-        let parameter = |input: &Input| format!("{} {}", input.name, kind_word(input.kind));
-        format!("({})", self.inputs.iter().map(parameter).collect::<Vec<_>>().join(", "))
+        let parameter = |(at, input): (usize, &Input)| format!("{} {}", input.name, self.input_word(at));
+        format!("({})", self.inputs.iter().enumerate().map(parameter).collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -181,7 +268,26 @@ pub(crate) fn planned_shape(node: &Node, model: &Model, columns: &Schema) -> Res
         },
     };
     let class_type = label.as_ref().map_or(DataType::Float64, |(_, data_type)| data_type.clone());
-    if mistakes.is_empty() { Ok(ModelShape { task, inputs, label, class_type, components }) } else { Err(mistakes) }
+    if !mistakes.is_empty() {
+        return Err(mistakes);
+    }
+    let shape = ModelShape { task, inputs, label, class_type, components, python: None };
+    let is_pickled = model.algorithm.python().is_some_and(|python| python.keep == PythonKeep::Pickle);
+    Ok(if is_pickled { shape.pickled(components) } else { shape })
+}
+
+impl ModelShape {
+    /// Returns the shape of a model that is kept as a pickle: it gets numbers and texts, as it did in training.
+    pub(super) fn pickled(self, classes: usize) -> Self {
+        let input = |(at, input): (usize, &Input)| {
+            let data_type = if self.input_type(at) == DataType::Utf8 { ColumnType::String } else { ColumnType::Double };
+            windlass_model::Column::new(&input.name, data_type, true)
+        };
+        let inputs = self.inputs.iter().enumerate().map(input).collect();
+        let outputs = vec![windlass_model::Column::new("prediction", ColumnType::Double, true)];
+        let python = PythonShape::new(self.task, &Signature { inputs, outputs }, classes);
+        self.in_python(python)
+    }
 }
 
 /// Returns the columns that a model reads, in its order.

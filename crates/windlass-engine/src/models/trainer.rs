@@ -134,6 +134,6 @@ impl Answer {
 }
 
 fn format(name: &str) -> Option<Format> {
-    let all = [Format::Windlass, Format::Lightgbm, Format::Xgboost, Format::Onnx];
+    let all = [Format::Windlass, Format::Lightgbm, Format::Xgboost, Format::Onnx, Format::Pickle];
     all.into_iter().find(|format| format.name() == name)
 }

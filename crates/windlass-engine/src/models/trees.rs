@@ -78,6 +78,7 @@ impl Engine {
             classes: rows.classes,
             metrics,
             params,
+            tags: std::collections::BTreeMap::new(),
         })
     }
 

@@ -26,7 +26,6 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
-use windlass_model::train::InputKind;
 
 use super::answer::answer;
 use super::function::{ANSWER, ModelFunction};
@@ -54,6 +53,9 @@ pub(crate) fn unscored_row(diverted: &LogicalPlan, published: &SchemaRef) -> Res
             // A column that one model takes for a number and another for a text is kept as text.
             if data_type == DataType::Utf8 {
                 known.1 = data_type;
+            } else if known.1 != data_type {
+                let both_numbers = known.1.is_numeric() && data_type.is_numeric();
+                known.1 = if both_numbers { DataType::Float64 } else { DataType::Utf8 };
             }
         }
         Ok(TreeNodeRecursion::Continue)
@@ -249,8 +251,8 @@ struct Asked {
     scores: Expr,
     /// What a row that failed is told with.
     row: Vec<(String, Expr)>,
-    /// The columns among these that the model reads, as it takes them.
-    kinds: Vec<bool>,
+    /// The types of those among these that the model reads, as it takes them.
+    types: Vec<DataType>,
     by: ScoredBy,
 }
 
@@ -258,14 +260,14 @@ impl Asked {
     fn new(function: &ModelFunction, arguments: Vec<Expr>, column: String, key: &[Column]) -> Self {
         let model = function.model();
         let inputs = &model.shape.inputs;
-        let kinds = inputs.iter().map(|input| input.kind == InputKind::Text).collect();
+        let types = (0..inputs.len()).map(|at| model.shape.input_type(at)).collect();
         let mut row: Vec<(String, Expr)> = inputs.iter().map(|input| input.name.clone()).zip(arguments).collect();
         for column in key {
             if !row.iter().any(|(name, _)| name == column.name()) {
                 row.push((column.name().to_string(), Expr::Column(column.clone())));
             }
         }
-        Self { scores: Expr::Column(Column::from_name(column)), row, kinds, by: model.scored_by() }
+        Self { scores: Expr::Column(Column::from_name(column)), row, types, by: model.scored_by() }
     }
 }
 
@@ -312,9 +314,8 @@ impl UnscoredRows {
         let mut columns = Vec::new();
         for asked in &self.asked {
             for (at, (name, value)) in asked.row.iter().enumerate() {
-                let data_type = match asked.kinds.get(at) {
-                    Some(true) => DataType::Utf8,
-                    Some(false) => DataType::Float64,
+                let data_type = match asked.types.get(at) {
+                    Some(data_type) => data_type.clone(),
                     None => value.get_type(self.input.schema())?,
                 };
                 columns.push((name.clone(), data_type));

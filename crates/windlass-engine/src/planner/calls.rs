@@ -6,6 +6,9 @@
 //! [`PythonCalls`] below computes them as columns, one trip to the workers for all calls that can
 //! share it, and [`PythonQueryPlanner`] turns that node into an operator.
 //!
+//! A call of a model that Python scores is taken out in the same way: the column has what workers answer for a row, of
+//! which the call itself, in the place where it stood, makes what SQL asks for.
+//!
 //! Must stay true: a call is evaluated for every row that reaches the clause where it stands, behind
 //! the joins and the plain conditions of a WHERE, and CASE, COALESCE, AND and OR spare it no row; equal
 //! calls of a deterministic function are one call, and one whose arguments are constants is made once
@@ -29,7 +32,8 @@ use windlass_error::Location;
 use windlass_project::Transform;
 
 use super::spans::Places;
-pub(crate) use function::{PythonFunction, Resolved};
+use crate::models::ModelFunction;
+pub(crate) use function::{AskedModel, PythonFunction, Resolved, converts};
 pub(crate) use node::{PythonCall, PythonCalls};
 pub(crate) use physical::PythonQueryPlanner;
 use rule::ExtractPythonCalls;
@@ -65,17 +69,31 @@ pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     rules
 }
 
-/// Returns the Python functions that a query calls, by name. Looks through views and subqueries.
+/// Returns the Python functions of the project that a query calls, by name. Looks through views and subqueries.
 pub(crate) fn functions_in(query: &LogicalPlan) -> BTreeMap<String, PythonFunction> {
+    called(query, |function| function.model().is_none())
+}
+
+/// Returns what asks workers for the models of a query that Python scores, by reference.
+pub(crate) fn models_in(query: &LogicalPlan) -> BTreeMap<String, PythonFunction> {
+    called(query, |function| function.model().is_some())
+}
+
+fn called(query: &LogicalPlan, is_wanted: impl Fn(&PythonFunction) -> bool) -> BTreeMap<String, PythonFunction> {
     let mut found = BTreeMap::new();
+    let mut note = |function: &PythonFunction| {
+        if is_wanted(function) {
+            found.insert(function.name().to_string(), function.clone());
+        }
+    };
     let _ = query.apply_with_subqueries(|node| {
         if let Some(calls) = PythonCalls::of(node) {
-            found.extend(calls.calls.iter().map(|call| (call.function.name().to_string(), call.function.clone())));
+            calls.calls.iter().for_each(|call| note(&call.function));
         }
         node.apply_expressions(|root| {
             root.apply(|expr| {
                 if let Some((function, _)) = python_call(expr) {
-                    found.insert(function.name().to_string(), function.clone());
+                    note(function);
                 }
                 Ok(TreeNodeRecursion::Continue)
             })
@@ -120,10 +138,14 @@ fn lost_column(name: &str) -> DataFusionError {
     DataFusionError::Internal(format!("calls of Python lost column `{name}`"))
 }
 
-/// Returns function and arguments of a call of Python.
+/// Returns function and arguments of a call of Python: of a function, or of a model that Python scores.
 fn python_call(expr: &Expr) -> Option<(&PythonFunction, &[Expr])> {
     match expr {
-        Expr::ScalarFunction(call) => Some((call.func.inner().downcast_ref()?, &call.args)),
+        Expr::ScalarFunction(call) => {
+            let inner = call.func.inner();
+            let function = inner.downcast_ref().or_else(|| inner.downcast_ref::<ModelFunction>()?.asked())?;
+            Some((function, &call.args))
+        }
         _ => None,
     }
 }

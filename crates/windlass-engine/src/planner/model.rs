@@ -83,7 +83,7 @@ impl Engine {
                     KnownModel::of_shape(&input.reference, shape)
                 }
                 _ => {
-                    let (model, version) = self.model_input(input).await?;
+                    let (model, version) = self.model_input(reading.project, input).await?;
                     read.insert(input.reference.clone(), version);
                     model
                 }
@@ -91,6 +91,9 @@ impl Engine {
             known.insert(input.reference.clone(), model);
         }
         if !known.is_empty() {
+            // Views and checks read models in contexts that no function is registered with.
+            let caller = inputs.first().map_or("", |input| input.node.as_str());
+            self.host_python(context, reading.project, caller);
             models::register(context, known);
         }
         Ok(())

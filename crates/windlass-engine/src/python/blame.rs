@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use windlass_error::{Classify, Code, Diagnostic, Location, SourceFile};
-use windlass_project::{Node, Project};
+use windlass_project::{Node, Project, models_named};
 use windlass_worker::{Error as WorkerError, Failure};
 
 use super::functions;
@@ -34,7 +34,7 @@ pub(crate) fn diagnose(project: &Project, node: &Node, error: &PythonError) -> D
     let place = place(project, node, error);
     // A wrong result has no stack, but the function that gave it is named.
     let place = place.or_else(|| called.as_ref().map(|(function, _)| function.location.clone()));
-    let place = place.or_else(|| functions::first_call(project, node));
+    let place = place.or_else(|| functions::first_call(project, node)).or_else(|| first_model(project, node));
     mistake = mistake.at(place.unwrap_or_else(|| node.location.clone())).node(&node.name);
     match called {
         Some((function, Some(call))) => mistake = mistake.related(call, format!("`{}` is called here", function.name)),
@@ -50,6 +50,13 @@ pub(crate) fn diagnose(project: &Project, node: &Node, error: &PythonError) -> D
         Some(hint) => mistake.hint(hint),
         None => mistake,
     }
+}
+
+/// Returns where a node's SQL names a model first.
+fn first_model(project: &Project, node: &Node) -> Option<Location> {
+    let transform = node.transform()?;
+    let (.., span) = models_named(project, &transform.sql).into_iter().next()?;
+    transform.map.locate(span)
 }
 
 fn message(node: &Node, error: &PythonError) -> String {

@@ -23,7 +23,7 @@ use windlass_worker::{
 use super::{batch_format, code_hash, diagnose, environment_request, lib_folders, pool_settings};
 use crate::estimates::exact_rows;
 use crate::operators::python::{Limit, PythonError, Shape, Work, WorkersHandle};
-use crate::planner::calls::{PythonCalls, PythonFunction, Resolved, functions_in, place_of};
+use crate::planner::calls::{PythonCalls, PythonFunction, Resolved, functions_in, models_in, place_of};
 use crate::tables::{contract, schema};
 use crate::{Engine, Error};
 
@@ -49,26 +49,37 @@ impl Engine {
     /// Makes the functions that some SQL names known to its context. One with a mistake is left out:
     /// [`Self::function_mistakes`] reports it.
     pub(crate) async fn register_functions(&self, context: &SessionContext, project: &Project, caller: Caller<'_>) {
-        if project.functions.is_empty() {
-            return;
-        }
         let sql = caller.sql.to_lowercase();
         for function in project.functions.values().filter(|function| sql.contains(&function.name)) {
             if let Ok(function) = resolve(context, function).await {
                 context.register_udf(ScalarUDF::new_from_impl(function));
             }
         }
-        let host = FunctionHost {
-            workers: Arc::clone(&self.workers),
-            root: project.root.clone(),
-            lib: lib_folders(project),
-            threads: self.session.settings().threads,
-            node: caller.node.to_string(),
-        };
+        let host = self.host(project, caller.node);
         let state = context.state_ref();
         let mut state = state.write();
         state.config_mut().set_extension(Arc::new(host));
         state.config_mut().set_extension(Arc::new(WorkersHandle(Arc::clone(&self.workers))));
+    }
+
+    /// Lets a context ask workers, where it cannot yet.
+    pub(crate) fn host_python(&self, context: &SessionContext, project: &Project, node: &str) {
+        let state = context.state_ref();
+        let mut state = state.write();
+        if state.config().get_extension::<FunctionHost>().is_none() {
+            state.config_mut().set_extension(Arc::new(self.host(project, node)));
+            state.config_mut().set_extension(Arc::new(WorkersHandle(Arc::clone(&self.workers))));
+        }
+    }
+
+    fn host(&self, project: &Project, node: &str) -> FunctionHost {
+        FunctionHost {
+            workers: Arc::clone(&self.workers),
+            root: project.root.clone(),
+            lib: lib_folders(project),
+            threads: self.session.settings().threads,
+            node: node.to_string(),
+        }
     }
 
     /// Returns what stands in the way of calling a project's functions from SQL.
@@ -91,7 +102,8 @@ impl Engine {
         node: &Node,
         queries: &[LogicalPlan],
     ) -> Result<(), Error> {
-        let called: BTreeMap<String, PythonFunction> = queries.iter().flat_map(functions_in).collect();
+        let mut called: BTreeMap<String, PythonFunction> = queries.iter().flat_map(functions_in).collect();
+        called.extend(queries.iter().flat_map(models_in));
         for function in called.values() {
             let request = request(function, &project.root);
             self.workers.environment(&request).await.map_err(|error| {
@@ -145,6 +157,9 @@ pub(super) fn first_call(project: &Project, node: &Node) -> Option<Location> {
 /// gives the name.
 pub(super) fn request(function: &PythonFunction, root: &std::path::Path) -> EnvironmentRequest {
     let code = &function.definition().code;
+    if function.model().is_some() {
+        return environment_request(function.name(), &code.environment);
+    }
     let file = code.path.strip_prefix(root).unwrap_or(&code.path);
     environment_request(&file.display().to_string(), &code.environment)
 }
@@ -182,7 +197,8 @@ async fn resolve(context: &SessionContext, function: &Function) -> Result<Python
     };
     match (returns, mistakes.is_empty()) {
         (Some(returns), true) => {
-            Ok(PythonFunction::new(Resolved { function: function.clone(), returns, parameters: types }))
+            let function = function.clone();
+            Ok(PythonFunction::new(Resolved { function, returns, parameters: types, model: None }))
         }
         _ => Err(mistakes),
     }
@@ -287,7 +303,7 @@ impl FunctionHost {
             .iter()
             .map(|call| {
                 let places = call.arguments.iter().map(|argument| arguments.place(argument)).collect();
-                worker_call(call.function.definition(), places)
+                worker_call(&call.function, places)
             })
             .collect();
         let handed = arguments.schema(node)?;
@@ -332,7 +348,11 @@ impl FunctionHost {
             input,
             output: Arc::new(Schema::new(output)),
             root: self.root.clone(),
-            lib: self.lib.clone(),
+            lib: node
+                .calls
+                .iter()
+                .find_map(|call| call.function.model()?.lib.clone())
+                .unwrap_or_else(|| self.lib.clone()),
             code_hash: hashes.join(";"),
             vars,
             // Rows that kill workers are told apart where no call would fail the node for one that raises.
@@ -342,7 +362,9 @@ impl FunctionHost {
     }
 }
 
-fn worker_call(function: &Function, arguments: Vec<CallArgument>) -> Call {
+fn worker_call(function: &PythonFunction, arguments: Vec<CallArgument>) -> Call {
+    let model = function.model().map(|model| model.settings.clone());
+    let function = function.definition();
     Call {
         file: function.code.path.clone(),
         object: function.code.object.clone(),
@@ -353,5 +375,6 @@ fn worker_call(function: &Function, arguments: Vec<CallArgument>) -> Call {
             OnError::Null => CallErrors::Null,
             OnError::Fail | OnError::Quarantine => CallErrors::Fail,
         },
+        model,
     }
 }

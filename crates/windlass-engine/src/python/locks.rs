@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use windlass_error::{Classify, Code, Diagnostic};
-use windlass_project::{Algorithm, Node, Project, PythonEnvironment};
+use windlass_project::{Algorithm, ModelPlace, Node, Project, PythonEnvironment};
 
 use super::functions::request;
 use super::{diagnose, environment_request, in_python, standing};
@@ -34,7 +34,7 @@ impl Engine {
                 mistakes.push(diagnose(project, node, &PythonError::from(error)));
             }
         }
-        for (node, environment) in nodes().filter_map(|node| Some((node, of_training(node)?))) {
+        for (node, environment) in nodes().filter_map(|node| Some((node, of_model(node)?))) {
             if let Err(error) = self.workers.check_lock(&environment_request(&node.name, &environment)).await {
                 mistakes.push(diagnose(project, node, &PythonError::from(error)));
             }
@@ -54,8 +54,11 @@ impl Engine {
     }
 }
 
-/// Returns the packages that train a model, where Python does.
-fn of_training(node: &Node) -> Option<PythonEnvironment> {
+/// Returns the packages that train a model, or score with a class of the project.
+fn of_model(node: &Node) -> Option<PythonEnvironment> {
+    if let Some(ModelPlace::Class(class)) = node.imported().map(|imported| &imported.place) {
+        return Some(class.code.environment.clone());
+    }
     match &node.model()?.algorithm {
         Algorithm::Trees(trees) => Some(tree_environment(trees)),
         Algorithm::Python(python) => Some(python.code.environment.clone()),

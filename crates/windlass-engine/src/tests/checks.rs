@@ -236,9 +236,12 @@ select * from (values (1, 'a', 1.0), (2, 'x', 2.0001), (4, 'd', 4.0), (5, null, 
             table `new` breaks a check and was not published
             error reconcile_wide: cannot be looked at: Error during planning: neither table has the column `mroe` of `exclude` (transforms/p.yml:1:30)"#]],
         ),
-        ("{reconcile: {to: old, key: id, where: 'id in (1, 5)'}}", expect![[r#"
+        (
+            "{reconcile: {to: old, key: id, where: 'id in (1, 5)'}}",
+            expect![[r#"
             pass reconcile_old: equal to `old`, error if <> 0 (transforms/p.yml:1:30)
-        "#]]),
+        "#]],
+        ),
     ] {
         let again = "-- transforms/new_again.sql --\nselect * from (values (4, 'd', 4.0), (5, null, 5.0), (1, 'a', 1.0), (2, 'x', 2.0001)) as v(id, name, amount)\n\
                      -- transforms/wide.sql --\nselect *, 1 as more from {{ ref('new_again') }}\n";

@@ -16,6 +16,10 @@ const MLFLOW: &str = "3.17.2";
 const PYFUNC: &str = include_str!("pyfunc.py");
 /// The name of that file in the folder.
 const PYFUNC_FILE: &str = "windlass_model.py";
+/// The file of a model that was pickled.
+pub const PICKLE: &str = "model.pkl";
+/// The tag of a version that has the packages which score it, a line each.
+pub const REQUIREMENTS: &str = "windlass.requirements";
 /// Deeper files than this are no `MLmodel`.
 const DEEPEST: usize = 16;
 
@@ -42,8 +46,9 @@ pub(super) fn files(
         "utc_time_created": created(&record.created),
     });
     let mut folder = vec![("MLmodel".to_owned(), yaml(&about))];
-    let requirements: Vec<String> =
-        [format!("mlflow=={MLFLOW}")].into_iter().chain(requirements.iter().map(|name| (*name).to_owned())).collect();
+    let own = record.tags.get(REQUIREMENTS).into_iter().flat_map(|said| said.lines());
+    let requirements = requirements.iter().copied().chain(own).map(str::to_owned);
+    let requirements: Vec<String> = [format!("mlflow=={MLFLOW}")].into_iter().chain(requirements).collect();
     folder.push(("requirements.txt".to_owned(), (requirements.join("\n") + "\n").into()));
     let environment = json!({
         "python": "3.11", "build_dependencies": ["pip", "setuptools", "wheel"], "dependencies": ["-r requirements.txt"],
@@ -98,11 +103,15 @@ fn flavors(format: Format, main: &str) -> Option<(serde_json::Map<String, Value>
             });
             (Some(("onnx", flavor)), &["onnx", "onnxruntime"])
         }
-        Format::Sklearn | Format::Pyfunc => return None,
+        Format::Pickle => {
+            let flavor = json!({"pickled_model": PICKLE, "serialization_format": "pickle", "code": null});
+            (Some(("sklearn", flavor)), &[])
+        }
+        Format::Sklearn | Format::Pyfunc | Format::Python => return None,
     };
     if let Some((name, _)) = &library {
         loader["loader_module"] = json!(format!("mlflow.{name}"));
-        loader["data"] = json!(main);
+        loader["data"] = json!(if format == Format::Pickle { PICKLE } else { main });
     }
     let mut flavors = serde_json::Map::from_iter([("python_function".to_owned(), loader)]);
     flavors.extend(library.map(|(name, flavor)| (name.to_owned(), flavor)));
@@ -146,6 +155,8 @@ pub struct Flavor {
     pub main: Option<String>,
     /// What its signature says; `None` where it has none or one of tensors.
     pub signature: Option<Signature>,
+    /// The types of what it answers, where its signature says so; names are empty where it has none.
+    pub answers: Vec<Column>,
 }
 
 /// Reads an `MLmodel` file.
@@ -173,12 +184,48 @@ pub fn read_flavor(text: &str) -> Result<Flavor, Error> {
         list.iter().map(column).collect()
     };
     let signature = side("inputs").map(|inputs| Signature { inputs, outputs: side("outputs").unwrap_or_default() });
+    let answers = about["signature"]["outputs"].as_str().and_then(|text| serde_json::from_str(text).ok());
+    let answers: Option<Vec<Column>> = answers.and_then(|list: Vec<Value>| list.iter().map(answer).collect());
     let (format, main) = match native {
         Some((format, main)) => (format, Some(main)),
         None if flavors["sklearn"].is_object() => (Format::Sklearn, None),
         None => (Format::Pyfunc, None),
     };
-    Ok(Flavor { format, main, signature })
+    Ok(Flavor { format, main, signature, answers: answers.unwrap_or_default() })
+}
+
+/// Reads an answer of a signature: a column, with or without a name, or a tensor of one number a row.
+fn answer(answer: &Value) -> Option<Column> {
+    let name = answer["name"].as_str().unwrap_or_default();
+    if answer["type"] != "tensor" {
+        return Some(Column::new(name, serde_json::from_value(answer["type"].clone()).ok()?, true));
+    }
+    let shape: Vec<i64> = serde_json::from_value(answer["tensor-spec"]["shape"].clone()).ok()?;
+    let data_type = match answer["tensor-spec"]["dtype"].as_str()? {
+        "bool" => ColumnType::Boolean,
+        "int8" | "int16" | "int32" | "uint8" | "uint16" => ColumnType::Integer,
+        "int64" | "uint32" | "uint64" => ColumnType::Long,
+        "float16" | "float32" => ColumnType::Float,
+        "float64" => ColumnType::Double,
+        "object" | "str" => ColumnType::String,
+        _ => return None,
+    };
+    matches!(shape.as_slice(), [_] | [_, 1]).then(|| Column::new(name, data_type, true))
+}
+
+/// Returns the packages of a `requirements.txt` of a model: what MLflow itself writes there, without options.
+pub fn requirements(text: &str) -> Vec<String> {
+    let lines = text.lines().map(|line| line.split(" #").next().unwrap_or_default().trim());
+    lines.filter(|line| !line.is_empty() && !line.starts_with(['#', '-'])).map(str::to_owned).collect()
+}
+
+/// Returns the version of Python that a model was logged with, such as `3.12`, out of its `python_env.yaml`.
+pub fn python_version(text: &str) -> Option<String> {
+    let about = parse(text).ok()?;
+    let mut parts = about["python"].as_str()?.split('.');
+    let (major, minor) = (parts.next()?, parts.next()?);
+    let is_number = |part: &str| !part.is_empty() && part.chars().all(|digit| digit.is_ascii_digit());
+    (is_number(major) && is_number(minor)).then(|| format!("{major}.{minor}"))
 }
 
 fn column(column: &Value) -> Option<Column> {
@@ -265,6 +312,17 @@ mod tests {
             assert_eq!((flavor.format, flavor.main.as_deref()), (format, main), "{flavors}");
             assert_eq!(flavor.signature.unwrap().inputs, [Column::new("a", ColumnType::Double, true)]);
         }
+        let outputs = |text: &str| {
+            let about = format!("flavors:\n  python_function: {{}}\nsignature:\n  inputs: null\n  outputs: '{text}'\n");
+            read_flavor(&about).unwrap().answers
+        };
+        assert_eq!(outputs(r#"[{"type": "long", "required": true}]"#), [Column::new("", ColumnType::Long, true)]);
+        let tensor = r#"[{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1]}}]"#;
+        assert_eq!(outputs(tensor), [Column::new("", ColumnType::Double, true)]);
+        let pairs = r#"[{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1, 2]}}]"#;
+        assert_eq!(outputs(pairs), []);
+        assert_eq!(requirements("mlflow==3.17.2\n# c\n-e .\nnumpy>=2 # why\n\n"), ["mlflow==3.17.2", "numpy>=2"]);
+        assert_eq!(python_version("python: 3.11.9\ndependencies:\n- -r requirements.txt\n").unwrap(), "3.11");
         assert!(read_flavor("[1]").is_err());
         assert!(read_flavor("a: *b").is_err());
     }

@@ -47,7 +47,12 @@ impl Declared {
 }
 
 /// Returns seeds, transforms and models by name; reports names that are taken or no identifiers.
-pub(super) fn declare(files: &FileSet, problems: &mut Problems) -> BTreeMap<String, Declared> {
+/// Files of `scoring` hold classes that score, which entries of properties files name.
+pub(super) fn declare(
+    files: &FileSet,
+    scoring: &BTreeSet<String>,
+    problems: &mut Problems,
+) -> BTreeMap<String, Declared> {
     let mut declared: BTreeMap<String, Declared> = BTreeMap::new();
     let unread = files.unread.iter().map(|path| (path, SourceFile::new(std::path::Path::new(path), String::new())));
     let read = files.files.iter().map(|(path, file)| (path, Arc::clone(file)));
@@ -58,6 +63,7 @@ pub(super) fn declare(files: &FileSet, problems: &mut Problems) -> BTreeMap<Stri
             Some("transforms") if path.ends_with(".sql") => Subject::Transform,
             Some("transforms") if is_module(path, &file) => Subject::Python,
             Some("seeds") if path.ends_with(".csv") => Subject::Seed,
+            Some("models") if scoring.contains(path) => continue,
             Some("models") if path.ends_with(".sql") || is_module(path, &file) => Subject::Model,
             _ => continue,
         };
@@ -104,7 +110,7 @@ pub(super) fn declare_imports(
             path,
             subject: Subject::Model,
             is_read: true,
-            is_usable: import.model.is_some(),
+            is_usable: import.model.is_some() || import.class.is_some(),
         };
         if !is_identifier(name) {
             let message = format!("`{name}` is not a name for a model");

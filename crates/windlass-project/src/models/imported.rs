@@ -1,5 +1,5 @@
-//! Models that were trained elsewhere: entries of `models/*.yml` with a `path`, or with the name that an MLflow server has
-//! for one.
+//! Models that were trained elsewhere: entries of `models/*.yml` with a `path`, with the name that an MLflow server has
+//! for one, or with the `class` that scores.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,15 +7,37 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use windlass_error::{Code, Diagnostic, Location, SourceFile};
 
+use super::class::{ClassDraft, ModelClass, ModelColumn, Said, read_class};
 use crate::checks::word;
 use crate::decode::{Fields, named};
 use crate::location::resolve;
 use crate::manifest::parse_file;
 use crate::problems::Problems;
+use crate::python::WorkerSettings;
 use crate::yaml::Yaml;
 
 /// The keys of an import, beside the settings that every model may have.
-pub(crate) const IMPORT_KEYS: [&str; 6] = ["path", "mlflow", "format", "label", "inputs", "classes"];
+pub(crate) const IMPORT_KEYS: [&str; 16] = [
+    "path",
+    "mlflow",
+    "class",
+    "format",
+    "label",
+    "inputs",
+    "classes",
+    "artifacts",
+    "output",
+    "batch_format",
+    "concurrency",
+    "num_cpus",
+    "num_gpus",
+    "memory",
+    "timeout",
+    "start_timeout",
+];
+
+/// The keys that say where a model stands.
+const PLACES: [&str; 3] = ["path", "mlflow", "class"];
 
 /// How a model of MLflow is named.
 const REFERENCE_HINT: &str =
@@ -30,14 +52,20 @@ pub struct ImportedModel {
     pub label: Option<String>,
     /// The columns that it reads, in its own order, where its file does not name them as tables do.
     pub inputs: Vec<String>,
+    /// The same with their types, of a model that Python scores.
+    pub columns: Vec<ModelColumn>,
+    /// What a model answers that Python scores, where it has no classes.
+    pub outputs: Vec<ModelColumn>,
     /// The classes of a classifier, where its file has numbers for them.
     pub classes: Vec<String>,
+    /// The workers that score, of a model that Python scores.
+    pub workers: WorkerSettings,
     /// Where the path, or the name at the server, is written.
     pub location: Location,
 }
 
 /// Where an imported model stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum ModelPlace {
     /// A file.
     File {
@@ -48,6 +76,8 @@ pub enum ModelPlace {
     },
     /// A version in the registry of an MLflow server.
     Mlflow(MlflowModel),
+    /// A class in Python.
+    Class(Box<ModelClass>),
 }
 
 /// A version in the registry of an MLflow server.
@@ -81,6 +111,16 @@ pub(crate) struct Import {
     pub(crate) at: Location,
     /// `None` where it cannot be used; its name is known all the same.
     pub(crate) model: Option<ImportedModel>,
+    /// The class that scores, until its file is read.
+    pub(crate) class: Option<ClassDraft>,
+    /// The file that a class is said to stand in, whether or not it can be used.
+    pub(crate) class_file: Option<String>,
+}
+
+/// What can be said of an import before Python is read.
+enum Read {
+    Model(ImportedModel),
+    Class(ClassDraft),
 }
 
 /// Returns the imports among properties files of models. What else these files say is read elsewhere, and so is
@@ -96,38 +136,50 @@ pub(crate) fn read_imports(
         let Some(Some(yaml)) = parse_file(file, &mut said) else { continue };
         let Some(fields) = Fields::open(&yaml, "", &["models", "version"], &mut said) else { continue };
         let Some(entry) = fields.get("models") else { continue };
-        for item in
-            named(&entry.value, "`models`", &mut said).iter().filter(|item| item.has("path") || item.has("mlflow"))
-        {
+        let items = named(&entry.value, "`models`", &mut said);
+        for item in items.iter().filter(|item| PLACES.iter().any(|key| item.has(key))) {
             let mut own = Problems::of_node(&item.name);
-            let model = item.body().and_then(|body| read_import(body, root, &mut own));
+            let read = item.body().and_then(|body| read_import(body, root, &mut own));
+            let read = read.filter(|_| !own.has_errors());
             problems.absorb(own);
-            let import = Import { file: Arc::clone(file), at: item.at.clone(), model };
+            let (model, class) = match read {
+                Some(Read::Model(model)) => (Some(model), None),
+                Some(Read::Class(class)) => (None, Some(class)),
+                None => (None, None),
+            };
+            let class_file = item.body().and_then(class_file);
+            let import = Import { file: Arc::clone(file), at: item.at.clone(), model, class, class_file };
             found.entry(item.name.clone()).or_insert(import);
         }
     }
     found
 }
 
-fn read_import(body: &Yaml, root: &Path, problems: &mut Problems) -> Option<ImportedModel> {
+fn read_import(body: &Yaml, root: &Path, problems: &mut Problems) -> Option<Read> {
     // Other keys are settings, which are read with the properties.
     let fields = Fields::open(body, "", &[], &mut Problems::default())?;
-    if let (Some(path), Some(name)) = (fields.value("path"), fields.value("mlflow")) {
-        let problem = Diagnostic::error(Code::INVALID_VALUE, "`path` and `mlflow` are two answers to one question");
+    let places: Vec<(&str, &Yaml)> = PLACES.iter().filter_map(|key| Some((*key, fields.value(key)?))).collect();
+    if let [(first, path), (second, name), ..] = places.as_slice() {
+        let message = format!("`{first}` and `{second}` are two answers to one question");
+        let problem = Diagnostic::error(Code::INVALID_VALUE, message);
         problems.push(problem.at(name.at.clone()).related(path.at.clone(), "also here").hint("keep one of them"));
         return None;
+    }
+    if let Some(value) = fields.value("class") {
+        return read_class(&fields, value, root, problems).map(Read::Class);
     }
     let (place, location) = match fields.value("mlflow") {
         Some(value) => (ModelPlace::Mlflow(mlflow_model(&fields, value, problems)?), value.at.clone()),
         None => file(&fields, root, problems)?,
     };
-    Some(ImportedModel {
-        place,
-        label: fields.text("label", problems),
-        inputs: fields.texts("inputs", problems).unwrap_or_default(),
-        classes: fields.texts("classes", problems).unwrap_or_default(),
-        location,
-    })
+    let in_python = matches!(place, ModelPlace::Mlflow(_));
+    Some(Read::Model(Said::read(&fields, in_python, problems).of(place, location)))
+}
+
+fn class_file(body: &Yaml) -> Option<String> {
+    let fields = Fields::open(body, "", &[], &mut Problems::default())?;
+    let (path, _) = fields.value("class")?.scalar()?.text.rsplit_once(':')?;
+    Some(path.trim().to_owned())
 }
 
 /// Reads which file is meant.

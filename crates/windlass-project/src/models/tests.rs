@@ -212,7 +212,7 @@ fn a_model_that_was_trained_elsewhere_is_a_node() {
     let churn = &project.nodes["churn"];
     let model = churn.imported().expect("it is imported");
     let place = ModelPlace::File { path: "/p/files/churn.txt".to_owned(), format: ModelFormat::Lightgbm };
-    assert_eq!((&model.place, churn.config.tags.len()), (&place, 1));
+    assert_eq!((format!("{:?}", model.place), churn.config.tags.len()), (format!("{place:?}"), 1));
     assert_eq!((churn.location.to_string().as_str(), churn.kind_name()), ("models/about.yml:2:3", "model"));
     assert_eq!(project.nodes["scored"].inputs()[1].table(), "churn");
     expect![[r#"
@@ -246,7 +246,7 @@ fn a_model_is_no_table() {
               models/models.yml:2:10
               |   late: {columns: {a: int}}
               |          ^^^^^^^
-              hint: known keys: `description`, `on_upstream_failure`, `owner`, `retries`, `tags`, `config`, `path`, `mlflow`, `format`, `label`, `inputs`, `classes`
+              hint: known keys: `description`, `on_upstream_failure`, `owner`, `retries`, `tags`, `config`, `path`, `mlflow`, `class`, `format`, `label`, `inputs`, `classes`, `artifacts`, `output`, `batch_format`, `concurrency`, `num_cpus`, `num_gpus`, `memory`, `timeout`, `start_timeout`
               node: late
             error[E0209]: no model `feat`
               models/models.yml:3:3
@@ -450,5 +450,154 @@ fn a_model_of_a_server_is_a_node() {
         ),
     ] {
         expected.assert_eq(&problems(&model(said)));
+    }
+}
+
+#[test]
+fn a_class_that_scores_is_a_node_with_its_code_and_packages() {
+    let class = |said: &str| {
+        format!(
+            "{TABLE}-- lib/helper.py --\nSHIFT = 1\n-- models/scorer.py --\n# /// script\n# dependencies = [\"numpy\"]\n# ///\n\
+             import helper\n\n\nclass Scorer:\n    pass\n\n\ndef score():\n    pass\n\
+             -- models/about.yml --\nmodels:\n  fraud: {{{said}}}\n"
+        )
+    };
+    let project = project(&class(
+        "class: 'models/scorer.py:Scorer', artifacts: {weights: files/w.npy}, inputs: {amount: double, plan: varchar}, \
+         output: {score: double, why: varchar}, num_cpus: 2, concurrency: [1, 4], timeout: 30s",
+    ));
+    let NodeKind::Imported(fraud) = &project.nodes["fraud"].kind else { panic!("`fraud` is imported") };
+    let ModelPlace::Class(scorer) = &fraud.place else { panic!("`fraud` is a class") };
+    assert_eq!(scorer.code.object, "Scorer");
+    assert_eq!(scorer.code.sources.keys().collect::<Vec<_>>(), ["models/scorer.py", "lib/helper.py"]);
+    assert_eq!(scorer.code.environment.dependencies, ["numpy"]);
+    assert!(scorer.artifacts["weights"].path.ends_with("/files/w.npy"));
+    assert_eq!(fraud.inputs, ["amount", "plan"]);
+    assert_eq!(fraud.outputs.iter().map(|output| output.name.as_str()).collect::<Vec<_>>(), ["score", "why"]);
+    assert_eq!((scorer.code.workers.num_cpus, scorer.code.workers.concurrency), (2.0, Some((1, 4))));
+    assert!(!project.nodes.contains_key("scorer"), "a file that a class stands in trains no model");
+    for (said, expected) in [
+        (
+            "class: 'scorer.py:Scorer', inputs: {a: double}",
+            expect![[r#"
+            error[E0203]: `scorer.py:Scorer` names no class of a file in `lib/` or `models/`
+              models/about.yml:2:18
+              |   fraud: {class: 'scorer.py:Scorer', inputs: {a: double}}
+              |                  ^^^^^^^^^^^^^^^^^^
+              hint: name its file and the class: `class: lib/scorer.py:Scorer`
+              node: fraud
+            error[E0403]: `models/scorer.py` defines no model
+              models/scorer.py:1:1
+              | # /// script
+              | ^
+              hint: decorate one function at module level with `@model(...)`; shared code belongs into `lib/`
+              node: scorer
+            broken: fraud, scorer
+        "#]],
+        ),
+        (
+            "class: 'models/scorer.py:Scorr', inputs: {a: double}",
+            expect![[r#"
+            error[E0203]: `models/scorer.py` defines no class `Scorr`
+              models/about.yml:2:18
+              |   fraud: {class: 'models/scorer.py:Scorr', inputs: {a: double}}
+              |                  ^^^^^^^^^^^^^^^^^^^^^^^^ did you mean `Scorer`?
+              node: fraud
+            broken: fraud
+        "#]],
+        ),
+        (
+            "class: 'lib/nothing.py:Scorer', inputs: {a: double}",
+            expect![[r#"
+            error[E0207]: there is no file `lib/nothing.py`
+              models/about.yml:2:18
+              |   fraud: {class: 'lib/nothing.py:Scorer', inputs: {a: double}}
+              |                  ^^^^^^^^^^^^^^^^^^^^^^^
+              hint: a path is one below the project's folder: `class: lib/scorer.py:Scorer`
+              node: fraud
+            error[E0403]: `models/scorer.py` defines no model
+              models/scorer.py:1:1
+              | # /// script
+              | ^
+              hint: decorate one function at module level with `@model(...)`; shared code belongs into `lib/`
+              node: scorer
+            broken: fraud, scorer
+        "#]],
+        ),
+        (
+            "class: 'models/scorer.py:Scorer', inputs: [a]",
+            expect![[r#"
+                error[E0204]: a class does not say which columns it reads
+                  models/about.yml:2:45
+                  |   fraud: {class: 'models/scorer.py:Scorer', inputs: [a]}
+                  |                                             ^^^^^^
+                  hint: name them with their types: `inputs: {amount: double, plan: varchar}`
+                  node: fraud
+                broken: fraud
+            "#]],
+        ),
+        (
+            "class: 'models/scorer.py:Scorer', inputs: {a: double}, output: double, classes: [a, b]",
+            expect![[r#"
+                error[E0203]: a model with `classes` answers their probabilities
+                  models/about.yml:2:66
+                  |   fraud: {class: 'models/scorer.py:Scorer', inputs: {a: double}, output: double, classes: [a, b]}
+                  |                                                                  ^^^^^^
+                  hint: remove `output`, or `classes`
+                  node: fraud
+                broken: fraud
+            "#]],
+        ),
+        (
+            "class: 'models/scorer.py:Scorer', inputs: {a: double}, timeout: soon, concurrency: [4, 1]",
+            expect![[r#"
+                error[E0203]: expected a number of workers such as `4`, or fewest and most such as `[1, 8]` for `concurrency`, found a list
+                  models/about.yml:2:94
+                  |   fraud: {class: 'models/scorer.py:Scorer', inputs: {a: double}, timeout: soon, concurrency: [4, 1]}
+                  |                                                                                              ^^^^^^
+                  node: fraud
+                error[E0203]: expected a time such as `30s` for `timeout`, found `soon`
+                  models/about.yml:2:75
+                  |   fraud: {class: 'models/scorer.py:Scorer', inputs: {a: double}, timeout: soon, concurrency: [4, 1]}
+                  |                                                                           ^^^^
+                  node: fraud
+                broken: fraud
+            "#]],
+        ),
+        (
+            "path: x.onnx, output: double",
+            expect![[r#"
+            error[E0203]: `output` is for models that Python scores
+              models/about.yml:2:25
+              |   fraud: {path: x.onnx, output: double}
+              |                         ^^^^^^
+              hint: remove it: this file is scored without Python
+              node: fraud
+            error[E0403]: `models/scorer.py` defines no model
+              models/scorer.py:1:1
+              | # /// script
+              | ^
+              hint: decorate one function at module level with `@model(...)`; shared code belongs into `lib/`
+              node: scorer
+            broken: fraud, scorer
+        "#]],
+        ),
+        (
+            "path: x.onnx, class: 'models/scorer.py:Scorer'",
+            expect![[r#"
+                error[E0203]: `path` and `class` are two answers to one question
+                  models/about.yml:2:32
+                  |   fraud: {path: x.onnx, class: 'models/scorer.py:Scorer'}
+                  |                                ^^^^^^^^^^^^^^^^^^^^^^^^^
+                  models/about.yml:2:17
+                  |   fraud: {path: x.onnx, class: 'models/scorer.py:Scorer'}
+                  |                 ------ also here
+                  hint: keep one of them
+                  node: fraud
+                broken: fraud
+            "#]],
+        ),
+    ] {
+        expected.assert_eq(&problems(&class(said)));
     }
 }

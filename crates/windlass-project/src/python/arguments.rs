@@ -371,7 +371,7 @@ fn seconds(seconds: f64) -> Option<Duration> {
 }
 
 /// Reads `30s`, `1.5m`, `500ms`, `2h` or `1d`.
-fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     let text = text.trim();
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match &text[digits.len()..] {

@@ -31,6 +31,7 @@ const OWN: &[&str] = &[
     "features",
     "gates",
     "input",
+    "keep",
     "label",
     "max_bytes",
     "memory",
@@ -69,6 +70,18 @@ pub struct PythonModel {
     pub max_bytes: u64,
     /// Whether equal rows give an equal model.
     pub deterministic: Option<bool>,
+    /// What is kept of it.
+    pub keep: PythonKeep,
+}
+
+/// What is kept of a model that was trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PythonKeep {
+    /// A file that is scored without Python.
+    #[default]
+    Native,
+    /// A pickle, which workers alone open.
+    Pickle,
 }
 
 /// What a model predicts.
@@ -92,9 +105,10 @@ impl PythonModel {
 
     /// Returns how it is called, as text: part of its fingerprint, beside its files, variables and packages.
     pub(crate) fn identity(&self) -> String {
-        let Self { code, label, features, columns, task, order_by, seed, max_bytes: _, deterministic: _ } = self;
+        let Self { code, label, features, columns, task, order_by, seed, max_bytes: _, deterministic: _, keep } = self;
         let order: Vec<String> = order_by.iter().map(|key| format!("{} {}", key.column, key.descending)).collect();
-        format!("python {} {label:?} {features:?} {columns:?} {task:?} {order:?} {seed:?}", code.object)
+        let kept = if *keep == PythonKeep::Pickle { " pickle" } else { "" };
+        format!("python {} {label:?} {features:?} {columns:?} {task:?} {order:?} {seed:?}{kept}", code.object)
     }
 }
 
@@ -130,6 +144,7 @@ pub(super) struct Parts {
     pub(super) seed: Option<u64>,
     pub(super) max_bytes: u64,
     pub(super) deterministic: Option<bool>,
+    pub(super) keep: PythonKeep,
 }
 
 /// Reads the model of a file; `None` where there is not exactly one, or none that can be used.
@@ -208,6 +223,8 @@ fn parts(arguments: &Arguments, problems: &mut Problems) -> Option<Parts> {
         problems.push(problem.hint(hint));
     }
     let tasks = [("classification", PythonTask::Classification), ("regression", PythonTask::Regression)];
+    let keeps = [("native", PythonKeep::Native), ("pickle", PythonKeep::Pickle)];
+    let keep = arguments.choice("keep", &keeps, problems).unwrap_or_default();
     let places = ["features", "columns", "order_by", "seed", "where"].map(|name| (name, arguments.at(name))).into();
     let parts = (
         gates(arguments, problems),
@@ -234,6 +251,7 @@ fn parts(arguments: &Arguments, problems: &mut Problems) -> Option<Parts> {
         seed,
         max_bytes,
         deterministic,
+        keep,
     })
 }
 

@@ -83,6 +83,7 @@ impl ModelDraft {
             seed: parts.seed,
             max_bytes: parts.max_bytes,
             deterministic: parts.deterministic,
+            keep: parts.keep,
         };
         Some(Model {
             query,

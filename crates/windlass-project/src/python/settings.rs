@@ -11,6 +11,20 @@ use crate::problems::Problems;
 /// How long a worker may take to get ready: models load.
 const START_TIMEOUT: Duration = Duration::from_secs(300);
 
+impl Default for WorkerSettings {
+    fn default() -> Self {
+        Self {
+            concurrency: None,
+            num_cpus: 1.0,
+            num_gpus: 0.0,
+            memory: None,
+            timeout: None,
+            start_timeout: START_TIMEOUT,
+            spawn: false,
+        }
+    }
+}
+
 /// The names of these arguments.
 pub(super) const SHARED: &[&str] = &[
     "batch_format",

@@ -62,6 +62,7 @@ fn functions_are_told_as_python_reads_them() {
         batch_format: BatchFormat::Numpy,
         nulls: Nulls::Skip,
         on_error: CallErrors::Null,
+        model: None,
     };
     let constants = RecordBatch::try_from_iter([("c", Arc::new(Int64Array::from(vec![7])) as _)]).unwrap();
     let program = program(Role::Functions { calls: vec![call], constants: Some(constants) });

@@ -103,6 +103,7 @@ fn workers_say_these_bytes() {
         file: Some("/p/t.py".to_owned()),
         line: Some(3),
         function: Some("f".to_owned()),
+        way_out: None,
     };
     let expected = Failed { slot: 7, input_released: true, recycle: true, seq: 42, released: vec![5], failure };
     assert_eq!(FromWorker::decode(&failed), Ok(FromWorker::Failed(expected)));

@@ -153,6 +153,7 @@ fn unexpected_null(column: &str) -> Failure {
         file: None,
         line: None,
         function: None,
+        way_out: None,
     }
 }
 

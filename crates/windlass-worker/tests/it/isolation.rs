@@ -150,6 +150,7 @@ fn function(what: &str) -> Code {
         batch_format: BatchFormat::Numpy,
         nulls: Nulls::Skip,
         on_error: CallErrors::Null,
+        model: None,
     };
     code.with(|program| program.role = Role::Functions { calls: vec![call], constants: None })
 }

@@ -50,6 +50,7 @@ fn describe(node: &Node, datasets: &Datasets<'_>, run: &Job) -> Described {
     if node.is_model() {
         let inputs = match node.imported().map(|imported| &imported.place) {
             Some(ModelPlace::File { path, .. }) => vec![place(path)],
+            Some(ModelPlace::Class(class)) => class.artifacts.values().map(|artifact| place(&artifact.path)).collect(),
             Some(ModelPlace::Mlflow(model)) => vec![json!({"namespace": "mlflow", "name": model.reference})],
             None => read.tables.iter().map(|table| datasets.table(table, None)).chain(models).collect(),
         };

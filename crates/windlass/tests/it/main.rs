@@ -26,6 +26,7 @@ mod ls;
 mod mlflow_models;
 mod model_registry;
 mod models;
+mod models_class;
 mod models_elsewhere;
 mod models_promotion;
 mod models_python;

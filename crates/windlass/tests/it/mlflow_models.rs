@@ -184,7 +184,6 @@ fn models_of_the_server_are_read_as_what_they_are() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path());
     let (extreme, graph) = (server.log("team.extreme", "xgboost", 6), server.log("graph", "onnx", 2));
-    server.log("pickled", "sklearn", 1);
     let project = Project::unlocked(&format!(
         "{ROWS}-- targets.yml --\ntargets:\n  local: {{lake: ./lake, state: ./.windlass, threads: 1, env: prod, tracking: '{}'}}\n\
          -- models/about.yml --\nmodels:\n  \
@@ -200,20 +199,20 @@ fn models_of_the_server_are_read_as_what_they_are() {
     same(&project, "two", &graph);
     project.write(
         "models/about.yml",
-        "models:\n  extreme: {mlflow: 'models:/pickled@champion'}\n  graph: {mlflow: 'models:/nobody@champion'}\n",
+        "models:\n  extreme: {mlflow: 'models:/team.extreme/1', output: double}\n  graph: {mlflow: 'models:/nobody@champion'}\n",
     );
     let mut answer = project.windlass(["plan"]);
     answer.stderr = answer.stderr.replace(&server.uri, "[SERVER]");
     answer.check(expect![[r#"
         exit 2
         -- stderr
-        error[E1002]: MLflow has `models:/pickled@champion` as scikit-learn keeps it, which is not scored without Python
-         --> models/about.yml:2:21
+        error[E1002]: types are for models that Python scores, and this one is scored without
+         --> models/about.yml:2:55
           |
-        2 |   extreme: {mlflow: 'models:/pickled@champion'}
-          |                     ^^^^^^^^^^^^^^^^^^^^^^^^^^
+        2 |   extreme: {mlflow: 'models:/team.extreme/1', output: double}
+          |                                                       ^^^^^^
           |
-          = help: log it as ONNX (`mlflow.onnx.log_model`), or as a booster of LightGBM or XGBoost
+          = help: name the inputs alone, as a list: `inputs: [amount, plan]`; leave `output` out
 
         error[E1010]: `mlflow/registered-models/alias` failed at MLflow, [SERVER]: Registered Model with name=nobody not found
          --> models/about.yml:3:19
@@ -224,6 +223,62 @@ fn models_of_the_server_are_read_as_what_they_are() {
         2 mistakes, nothing was done
         windlass explain E1002 E1010
     "#]]);
+}
+
+#[test]
+fn models_that_mlflow_pickles_are_scored_by_workers() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path());
+    let linear = server.log("linear", "sklearn", 1);
+    let careful = server.log("careful", "pyfunc", 3);
+    let project = Project::with_python(&format!(
+        "{ROWS}-- targets.yml --\ntargets:\n  local: {{lake: ./lake, state: ./.windlass, threads: 2, env: prod, tracking: '{}'}}\n\
+         -- models/about.yml --\nmodels:\n  \
+           linear: {{mlflow: 'models:/linear@champion', classes: ['no', 'yes'], label: is_fraud}}\n  \
+           careful: {{mlflow: 'models:/careful@champion'}}\n\
+         -- transforms/one.sql --\nselect id, predicted_is_fraud, linear(amount, age) as p from ml.predict(model linear, table {{{{ ref('orders') }}}})\n\
+         -- transforms/two.sql --\n{{{{ config(max_error_rate='50%') }}}}\nselect id, careful(amount, age) as p from {{{{ ref('orders') }}}}\n",
+        server.uri
+    ));
+    let answer = project.windlass(["run"]);
+    assert_eq!(answer.code, 0, "{answer}");
+    same(&project, "one", &linear);
+    let expected: Vec<Value> =
+        careful.as_array().unwrap().iter().enumerate().filter(|(row, _)| *row != 3).map(|(_, p)| p.clone()).collect();
+    same(&project, "two", &Value::from(expected));
+    expect![[
+        r#"{"error":"ValueError: nobody is 3","model":"careful","model_version":1,"row":{"amount":1.5,"age":3}}"#
+    ]]
+    .assert_eq(&project.rows("select error, model, model_version, row from two__errors"));
+    let shown = project.json(["models", "show", "linear"]);
+    assert_eq!(shown["version"]["format"], "sklearn", "{shown}");
+    assert_eq!(project.json(["models", "show", "careful"])["version"]["format"], "pyfunc");
+
+    // Nothing has changed; another version behind the alias is another model.
+    project.windlass(["run"]).check(expect![[r#"
+        exit 0
+        -- stderr
+          ✓ careful  unchanged  version 1
+          ✓ linear   unchanged  version 1
+          ✓ orders   unchanged  version 0
+          ✓ one      unchanged  version 0
+          ✓ two      unchanged  version 0
+        Nothing has changed, 5 tables of prod stay  [TIME]  CPU [TIME]  peak [SIZE]  run [RUN]
+    "#]]);
+    let second = server.log("linear", "sklearn", 50);
+    assert_eq!(project.windlass(["run", "-q"]).code, 0);
+    same(&project, "one", &second);
+
+    // A package that its `requirements.txt` does not name is told with the way out.
+    server.log("lacking", "lacking", 1);
+    project.write("models/about.yml", "models:\n  linear: {mlflow: 'models:/lacking@champion', classes: ['no', 'yes'], label: is_fraud}\n  careful: {mlflow: 'models:/careful@champion'}\n");
+    let answer = project.windlass(["run"]);
+    assert!(answer.stderr.contains("error[E1012]"), "{answer}");
+    assert!(
+        answer.stderr.contains("model `linear` cannot be loaded from models:/lacking@champion: ModuleNotFoundError"),
+        "{answer}"
+    );
+    assert!(answer.stderr.contains("lacks the package of"), "{answer}");
 }
 
 #[test]

@@ -302,6 +302,71 @@ fn planning_reads_the_decorator_and_runs_nothing() {
     assert_eq!(project.windlass(["plan"]).code, 0);
 }
 
+/// An estimator that nothing else can keep, of a class that stands beside the function.
+#[test]
+fn a_pickle_is_scored_by_workers_where_it_is_asked_for() {
+    let pickled = r#"
+-- models/high.py --
+# /// script
+# dependencies = ["scikit-learn==1.9.1", "pandas==3.1.1"]
+# ///
+from windlass import model, ref
+
+
+class Nearest:
+    def fit(self, rows, labels):
+        from sklearn.neighbors import KNeighborsClassifier
+
+        self.inner = KNeighborsClassifier(5).fit(rows[["x"]].fillna(0.5), labels)
+        self.classes_ = self.inner.classes_
+        self.feature_names_in_ = ["x", "kind"]
+        return self
+
+    def predict(self, rows):
+        return self.inner.predict(rows[["x"]].fillna(0.5))
+
+    def predict_proba(self, rows):
+        if (rows["x"] > 0.995).any():
+            raise ValueError("beyond what was seen")
+        return self.inner.predict_proba(rows[["x"]].fillna(0.5))
+
+
+@model(input=ref("points"), label="is_high", features=["x", "kind"], order_by="id", seed=1, keep="pickle")
+def train(data, run):
+    rows = data.pandas()
+    run.log_metric("rows", len(rows))
+    return Nearest().fit(rows[["x", "kind"]], rows["is_high"])
+-- transforms/scored.sql --
+select id, predicted_is_high, high(x, kind) as p from ml.predict(model high, table {{ ref('points') }})
+"#;
+    let project = project(&format!("{ROWS}{pickled}"));
+    let answer = project.windlass(["run", "-q"]);
+    assert_eq!(answer.code, 0, "{answer}");
+    let shown = project.json(["models", "show", "high"]);
+    assert_eq!(shown["version"]["format"], "pickle", "{shown}");
+    assert_eq!(shown["version"]["params"]["estimator"], "Nearest", "{shown}");
+    let sql = "select count(*) as n, count(p) as scored, min(p) >= 0 as low, max(p) <= 1 as high, \
+               count(*) filter (where predicted_is_high = (p >= 0.5)) as agree from scored";
+    expect![[r#"{"n":1992,"scored":1992,"low":true,"high":true,"agree":1992}"#]].assert_eq(&project.rows(sql));
+    expect![[r#"{"error":"ValueError: beyond what was seen","n":8}"#]]
+        .assert_eq(&project.rows("select error, count(*) as n from scored__errors group by error"));
+    // What was opened before is what is trained again.
+    project.windlass(["run"]).check(expect![[r#"
+        exit 0
+        -- stderr
+          ✓ points  unchanged  version 0
+          ✓ high    unchanged  version 1
+          ✓ scored  unchanged  version 0
+        Nothing has changed, 3 tables of prod stay  [TIME]  CPU [TIME]  peak [SIZE]  run [RUN]
+    "#]]);
+    assert_eq!(project.windlass(["run", "-q", "--no-cache", "high"]).code, 0);
+    assert_eq!(project.json(["models", "show", "high"])["version"]["version"], 1);
+    // Another function is another version, though the class beside it is the same.
+    project.add(&pickled.replace("len(rows))", "len(rows) + 1)"));
+    assert_eq!(project.windlass(["run", "-q"]).code, 0);
+    assert_eq!(project.json(["models", "show", "high"])["version"]["version"], 2);
+}
+
 #[test]
 fn what_cannot_be_scored_is_not_kept() {
     let head = "# /// script\n# dependencies = [\"scikit-learn==1.9.1\", \"pandas==3.1.1\"]\n# ///\nfrom windlass import model, ref\n\n\n\

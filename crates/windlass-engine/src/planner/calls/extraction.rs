@@ -6,9 +6,10 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, JoinType, Spans};
 use datafusion::error::Result;
-use datafusion::logical_expr::{EmptyRelation, Expr, Join, LogicalPlan, Projection, Subquery};
+use datafusion::logical_expr::{EmptyRelation, Expr, Join, LogicalPlan, Projection, ScalarUDF, Subquery};
 
 use super::{CallMistake, PythonCall, PythonCalls, PythonFunction, python_call};
+use crate::models::ModelFunction;
 
 /// The calls that one plan node needs of one input.
 pub(super) struct Extraction {
@@ -37,7 +38,16 @@ impl Extraction {
             None => Ok(Transformed::no(expr)),
             Some((function, arguments)) => {
                 let column = self.column(function, arguments, &expr)?;
-                Ok(Transformed::yes(Expr::Column(Column::from_name(column))))
+                let column = Expr::Column(Column::from_name(column));
+                // What workers answer for a model is not yet what SQL asks it for.
+                let asked = match &expr {
+                    Expr::ScalarFunction(call) => call.func.inner().downcast_ref::<ModelFunction>(),
+                    _ => None,
+                };
+                Ok(Transformed::yes(match asked {
+                    Some(model) => ScalarUDF::new_from_impl(model.over_answers()).call(vec![column]),
+                    None => column,
+                }))
             }
         });
         Ok(replaced?.data)

@@ -20,6 +20,17 @@ pub(crate) struct Resolved {
     pub(crate) returns: DataType,
     /// The types of its parameters; `None` takes any.
     pub(crate) parameters: Vec<Option<DataType>>,
+    /// The model that is asked in place of a function.
+    pub(crate) model: Option<AskedModel>,
+}
+
+/// What asks a model in workers; what is called besides says which packages and workers that takes.
+#[derive(Debug)]
+pub(crate) struct AskedModel {
+    /// What workers are told; see `_models.py`.
+    pub(crate) settings: serde_json::Map<String, serde_json::Value>,
+    /// The modules of its version, where those of the project are others by now.
+    pub(crate) lib: Option<Vec<std::path::PathBuf>>,
 }
 
 /// A function of `functions/*.py`; equal to another where both give equal results.
@@ -35,7 +46,11 @@ impl PythonFunction {
     pub(crate) fn new(resolved: Resolved) -> Self {
         let Function { name, code, parameters, returns, deterministic, sees_nulls, on_error, location: _ } =
             &resolved.function;
-        let identity = format!("{name} {code:?} {parameters:?} {returns} {deterministic:?} {sees_nulls} {on_error:?}");
+        let mut identity =
+            format!("{name} {code:?} {parameters:?} {returns} {deterministic:?} {sees_nulls} {on_error:?}");
+        if let Some(model) = &resolved.model {
+            identity.push_str(&format!(" {:?}", model.settings));
+        }
         let volatility = if deterministic.unwrap_or(true) { Volatility::Immutable } else { Volatility::Volatile };
         let names: Vec<&str> = parameters.iter().map(|parameter| parameter.name.as_str()).collect();
         let signature = Signature::user_defined(volatility);
@@ -53,6 +68,11 @@ impl PythonFunction {
         &self.resolved.function.name
     }
 
+    /// Returns the model that it asks; `None` for a function of the project.
+    pub(crate) fn model(&self) -> Option<&AskedModel> {
+        self.resolved.model.as_ref()
+    }
+
     /// Returns the type of results.
     pub(crate) fn returns(&self) -> &DataType {
         &self.resolved.returns
@@ -65,6 +85,9 @@ impl PythonFunction {
 
     /// Returns whether one worker can run both functions.
     pub(crate) fn shares_workers(&self, other: &Self) -> bool {
+        if self.model().is_some() || other.model().is_some() {
+            return self == other;
+        }
         let (this, other) = (&self.definition().code, &other.definition().code);
         this.environment == other.environment && this.workers == other.workers
     }
@@ -91,7 +114,7 @@ impl PythonFunction {
 
 /// Returns whether values become those of a parameter's type without being asked to. A value that
 /// does not fit fails the query; none is rounded.
-fn converts(from: &DataType, to: &DataType) -> bool {
+pub(crate) fn converts(from: &DataType, to: &DataType) -> bool {
     let is_text = |of: &DataType| matches!(of, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     let is_moment = |of: &DataType| matches!(of, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64);
     match from {
