@@ -231,7 +231,7 @@ transforms:
           ✓ here         1,004 rows  [SIZE]  version 0  [TIME]
         here 1 check passed, 6 warned
           warn relationships_near_there: 4 of 1,004 rows (0.40 %), warn if <> 0, such as id=1001 near=1001 far=1001000007007 name=k1001 small=1001 (transforms/p.yml:8:13)
-          warn some: 3 of 1,004 rows (0.30 %), warn if <> 0, such as id=1001 near=1001 far=1001000007007 name=k1001 small=1001 (transforms/p.yml:9:13)
+          warn some: 3 of 1,003 rows (0.30 %), warn if <> 0, such as id=1001 near=1001 far=1001000007007 name=k1001 small=1001 (transforms/p.yml:9:13)
           warn relationships_far_there: 4 of 1,004 rows (0.40 %), warn if <> 0, such as id=1001 near=1001 far=1001000007007 name=k1001 small=1001 (transforms/p.yml:11:23)
           warn relationships_name_there: 4 of 1,004 rows (0.40 %), warn if <> 0, such as id=1001 near=1001 far=1001000007007 name=k1001 small=1001 (transforms/p.yml:12:24)
           warn relationships_small_there: 4 of 1,004 rows (0.40 %), warn if <> 0, such as id=1001 near=1001 far=1001000007007 name=k1001 small=1001 (transforms/p.yml:13:25)
