@@ -98,16 +98,19 @@ mod tests {
 
     #[test]
     fn runs_have_all_items_and_about_as_many_rows() {
-        for (starts, shares, expected) in [
-            (vec![0, 5, 10, 15, 20], 2, vec![0..2, 2..4]),
-            (vec![0, 18, 19, 20], 2, vec![0..1, 1..3]),
-            (vec![0, 1, 2, 20], 2, vec![0..3]),
-            (vec![0, 1], 4, vec![0..1]),
-            (vec![0, 0, 0], 3, vec![0..2]),
+        for (starts, shares, ends) in [
+            (vec![0, 5, 10, 15, 20], 2, vec![2, 4]),
+            (vec![0, 18, 19, 20], 2, vec![1, 3]),
+            (vec![0, 1, 2, 20], 2, vec![3]),
+            (vec![0, 1], 4, vec![1]),
+            (vec![0, 0, 0], 3, vec![2]),
             (vec![0], 2, vec![]),
-            (vec![0, 4, 8, 12], 5, vec![0..1, 1..2, 2..3]),
+            (vec![0, 4, 8, 12], 5, vec![1, 2, 3]),
         ] {
-            assert_eq!(split(&starts, shares), expected, "{starts:?} in {shares}");
+            let runs = split(&starts, shares);
+            assert_eq!(runs.iter().map(|run| run.end).collect::<Vec<_>>(), ends, "{starts:?} in {shares}");
+            let begins: Vec<usize> = std::iter::once(0).chain(ends).take(runs.len()).collect();
+            assert_eq!(runs.iter().map(|run| run.start).collect::<Vec<_>>(), begins, "none is left out or twice");
         }
     }
 }
