@@ -223,6 +223,7 @@ class ModelCall:
         def part(start: int, stop: int) -> pa.Array:
             return self._called(inputs.slice(start, stop - start))
 
+        self.limits.exact = True
         self.limits.clean_seconds = self.clean.seconds(inputs.num_rows)
         segments, calls = isolate(part, inputs.num_rows, first, self.limits, tell)
         columns = []
