@@ -2,6 +2,7 @@
 lock free while it computes.
 """
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
@@ -29,16 +30,20 @@ def write_features(batches: Iterator[pa.Table], asked: peer.Request) -> None:
     asked.features.mkdir()
     writers: list[pq.ParquetWriter] = []
     free: list[pq.ParquetWriter] = []
+    lock = threading.Lock()
 
     def work(rows: pa.Table) -> None:
         made = add_features(rows)
-        if free:
-            writer = free.pop()
-        else:
-            writer = pq.ParquetWriter(asked.features / f"part-{len(writers)}.parquet", made.schema, compression="zstd")
-            writers.append(writer)
+        with lock:
+            if free:
+                writer = free.pop()
+            else:
+                file = asked.features / f"part-{len(writers)}.parquet"
+                writer = pq.ParquetWriter(file, made.schema, compression="zstd")
+                writers.append(writer)
         writer.write_table(made)
-        free.append(writer)
+        with lock:
+            free.append(writer)
 
     with ThreadPoolExecutor(asked.threads) as pool:
         waiting = set()
