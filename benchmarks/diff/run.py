@@ -19,8 +19,8 @@ CHANGED = 1_000
 SQL = """select value + {{ var('gone') }} as id, value * 7919 % 500000 as user_id, value * 31 % 100 as qty,
   (value * 7919 % 1000003) / 1000.0 + case when value <= {{ var('changed') }} then 0.5 else 0 end as amount,
   sin(value) as f1, cos(value) as f2, sin(value * 3) as f3, cos(value * 5) as f4,
-  'C' || value % 30 as country, case value % 4 when 0 then 'placed' when 1 then 'shipped' when 2 then 'delivered' else 'returned' end as status,
-  'user' || value * 7919 % 3000000 || '@example.com' as email, value % 5 = 0 as is_new,
+  'C' || (value % 30) as country, case value % 4 when 0 then 'placed' when 1 then 'shipped' when 2 then 'delivered' else 'returned' end as status,
+  'user' || (value * 7919 % 3000000) || '@example.com' as email, value % 5 = 0 as is_new,
   to_timestamp_micros(1700000000000000 + value * 1000000) as ts, date '2024-01-01' + cast(value % 365 as int) as day,
   case when value % 1000 = 0 then null else value % 77 end as maybe
 from generate_series(1, {{ var('rows') }}) t(value)
